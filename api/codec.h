@@ -1,0 +1,98 @@
+/*
+ * Calls on the wire: one element of a group's `calls` and of its `results`.
+ *
+ *   request   {"SignInit":{"session":1,"mechanism":{"mechanism":"CKM_ECDSA"},"key":7}}
+ *   result    {"rv":"CKR_OK","signature":"…"}
+ *
+ * A kind's wire form (request / result):
+ *   SLOT NOTIFY        no member
+ *   SESSION OBJECT     integer, or {"from":n}: the handle that call n of the group returned / –
+ *   BOOL               true false / –
+ *   ULONG              integer, null = CK_UNAVAILABLE_INFORMATION / –        USER "CKU_USER" / –
+ *   BYTES PIN LABEL    base64url, null = NULL pointer / –
+ *   MECHANISM          null, or {"mechanism":"CKM_…"} with, if the pointer is not NULL, "parameter": the structure of the
+ *                      mechanism's row (base64url where the row says BYTES, integer where it says ULONG);
+ *                      "parameter_length":n stands for n bytes that are not that structure: the worker passes n zero bytes
+ *   TEMPLATE           null, or [{"CKA_LABEL":value}, …] in order; value: typed by the attribute's row, null (NULL, 0 bytes),
+ *                      {"raw":"…"} for a value whose length or content does not fit the type; an attribute without a row is
+ *                      {"0x80000001":{"bytes":"…"}}; a nested template is an array
+ *   QUERY              null, or [{"CKA_LABEL":capacity}, …], null = NULL pointer; nested: an array /
+ *                      [value | {"length":n} (length only) | null (CK_UNAVAILABLE_INFORMATION), …] for rv OK, ATTRIBUTE_SENSITIVE,
+ *                      ATTRIBUTE_TYPE_INVALID and BUFFER_TOO_SMALL
+ *   BUFFER             capacity in bytes, null = NULL pointer / base64url, or {"length":n} for the NULL query and BUFFER_TOO_SMALL
+ *   FILL               length; null = NULL pointer / base64url
+ *   FOUND              maximum / array of handles
+ *   NEW_SESSION NEW_OBJECT ULONG_OUT   no member / integer (null = CK_UNAVAILABLE_INFORMATION)
+ *   *_INFO LIST        no member / object / array
+ *
+ * The codec has no I/O and no state. Requests are decoded into an arena: every pointer of a decoded value
+ * points into it (or is NULL), however hostile the text.
+ */
+#ifndef P11GATE_API_CODEC_H
+#define P11GATE_API_CODEC_H
+
+#include "call.h"
+#include "json.h"
+#include "names.h"
+
+/* A call decoded from a request. from[i] >= 0: argument i is the handle that call from[i] of the group returned. */
+struct call {
+	const struct call_row *row;
+	union wire_value values[CALL_ARGUMENTS_MAX];
+	int from[CALL_ARGUMENTS_MAX];
+};
+
+/*
+ * Client: writes one request element. `values` are the application's arguments; handles are written as they are,
+ * so the caller has put the wire's session handle in place. Returns CKR_OK, or the value the C_ function returns without
+ * asking: CKR_ARGUMENTS_BAD for a NULL output pointer, CKR_ATTRIBUTE_VALUE_INVALID or CKR_DATA_LEN_RANGE for
+ * what exceeds limits.h, CKR_MECHANISM_PARAM_INVALID for a parameter of a mechanism without a row.
+ */
+CK_RV call_encode(struct json_writer *w, const struct call_row *row, const union wire_value values[])
+	__attribute__((warn_unused_result));
+
+/*
+ * Worker: reads one request element. Output arguments get memory of the arena (capacities cut to limits.h).
+ * False: the reader holds the error. `in->arena` owns everything.
+ */
+bool call_decode(struct json_reader *in, struct call *ret_call) __attribute__((warn_unused_result));
+
+/* Worker: writes one result element from the arguments after the invocation. */
+void call_encode_result(struct json_writer *w, const struct call *call, CK_RV rv);
+
+/*
+ * Client: reads one result element into the application's arguments: what PKCS#11 says is written, no byte beyond
+ * the caller's capacities, nothing else touched. Returns the call's return value; CKR_GENERAL_ERROR when the answer
+ * is not what the row says (then json_failed).
+ */
+CK_RV call_decode_result(struct json_reader *in, const struct call_row *row, const union wire_value values[])
+	__attribute__((warn_unused_result));
+
+/* Information structures (structs.def) on their own, for the inventory document. `kind` is one of WIRE_*_INFO. */
+void info_encode(struct json_writer *w, enum wire_kind kind, const void *info);
+bool info_decode(struct json_reader *in, enum wire_kind kind, void *ret_info) __attribute__((warn_unused_result));
+
+/* Calls `visit` for every object handle inside a mechanism's parameter (e.g. CKM_CONCATENATE_BASE_AND_KEY), which it may replace. */
+CK_RV mechanism_visit_handles(CK_MECHANISM *mechanism, CK_RV (*visit)(void *context, CK_OBJECT_HANDLE *handle), void *context)
+	__attribute__((warn_unused_result));
+
+/* How an attribute's value is typed (attributes.def). */
+enum attribute_type {
+	ATTRIBUTE_BOOL, ATTRIBUTE_ULONG, ATTRIBUTE_NAME, ATTRIBUTE_TEXT, ATTRIBUTE_BYTES, ATTRIBUTE_DATE,
+	ATTRIBUTE_MECHANISMS, ATTRIBUTE_TEMPLATE
+};
+struct attribute_row {
+	CK_ATTRIBUTE_TYPE type;
+	const char *name;
+	enum attribute_type value;
+	enum name_set names;      /* for ATTRIBUTE_NAME */
+	bool secret;              /* the value is key material: never logged, always wiped */
+};
+
+/* The row of an attribute, or NULL. */
+const struct attribute_row *attribute_row(CK_ATTRIBUTE_TYPE type);
+
+/* CK_SLOT_ID of a configured slot name: 31 bits of FNV-1a (requirement X15). */
+CK_SLOT_ID slot_id_of(const char *name, size_t len);
+
+#endif

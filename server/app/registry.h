@@ -1,0 +1,78 @@
+/*
+ * Live applications and their workers: an application is (domain, application ID, slot); each has one worker process.
+ *
+ * Thread-safe. A connection's thread calls registry_request and blocks until the worker has answered. Nothing here parses
+ * a body.
+ */
+#ifndef P11GATE_APP_REGISTRY_H
+#define P11GATE_APP_REGISTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/limits.h"
+#include "server/common/message.h"
+#include "server/config/config.h"
+
+struct registry;
+
+/* The name of an application: requirement C12 says the domain comes first. */
+struct application_key {
+	const char *domain;                             /* the identity (share groups come later) */
+	unsigned char id[APPLICATION_ID_LEN];
+	const char *slot;
+};
+
+/* `config` may be swapped later with registry_reload; the registry keeps its own reference to what workers need. */
+enum status registry_new(const struct config *config, struct registry **ret_registry) MUST_USE;
+
+/* Ends all workers (graceful, at most 5 s, then by signal unless one is inside a token write) and frees. */
+void registry_free(struct registry *registry);
+
+/* New configuration: workers of slots that changed or vanished end, the others get the new policy. */
+void registry_reload(struct registry *registry, const struct config *config);
+
+/*
+ * Sends `request` to the application's worker, started if needed, and waits for the answer, answering the worker's
+ * questions about the token meanwhile. Handles the anonymous re-run (status 0, A28) itself. `ret_response` points into
+ * `ret_payload` and `arena`.
+ *
+ * STATUS_OK; STATUS_NOT_FOUND (slot); STATUS_UNAVAILABLE (module or token missing: *ret_rv says which); STATUS_BUSY (queue full);
+ * STATUS_TIMEOUT (deadline: the worker was ended; outcome unknown); STATUS_CLOSED (the worker died; outcome unknown).
+ */
+enum status registry_request(struct registry *registry, const struct application_key *key,
+	const struct worker_request *request, struct arena *arena, struct buffer *ret_payload,
+	struct worker_response *ret_response, uint64_t *ret_rv) MUST_USE;
+
+/* The application that holds re-authentication operation `id`, if it is this identity's (A26); STATUS_NOT_FOUND otherwise. Copies into the arena. */
+enum status registry_operation(struct registry *registry, const char *operation, const char *identity,
+	struct arena *arena, struct application_key *ret_key) MUST_USE;
+
+/*
+ * Leases (C14): a connection that carries an instance id holds it; lease_ttl after the last such connection closed, the
+ * instance's sessions end. Called from the listener; `instance` is 16 bytes, `domain` its identity.
+ */
+void registry_instance_opened(struct registry *registry, const char *domain, const unsigned char *instance);
+void registry_instance_closed(struct registry *registry, const char *domain, const unsigned char *instance);
+
+/* Keyed hash of an application ID for logs and listings (C16): 32 hex digits and a NUL. The key is made at start. */
+void registry_application_hash(struct registry *registry, const struct application_key *key, char ret_hash[33]);
+
+/* Counters in Prometheus' text format: p11gate_calls_total{slot,function}, p11gate_workers_live{slot}, p11gate_workers_started_total … */
+void registry_metrics(struct registry *registry, struct buffer *out);
+
+/* Whether every module of the configuration is loaded; a sentence about the first that is not. */
+bool registry_ready(struct registry *registry, char *ret_detail, size_t detail_size);
+
+/*
+ * The inventory: documents of the slots that `visible` allows. Fresh: asks each module's inventory worker (one query
+ * serves all callers that arrived before it began).
+ */
+enum inventory_form { INVENTORY_CALLS, INVENTORY_SLOTS, INVENTORY_SLOT, INVENTORY_MECHANISMS };
+
+/* Appends the JSON document of `form`; `slot` for the forms of one slot, else NULL; `wait_ms` > 0 waits until the generation is above `after`. */
+enum status registry_inventory(struct registry *registry, enum inventory_form form, const char *slot,
+	bool (*visible)(void *context, const char *slot), void *context, uint64_t after, unsigned wait_ms,
+	struct buffer *out) MUST_USE;
+
+#endif

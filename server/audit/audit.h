@@ -1,0 +1,39 @@
+/*
+ * The audit log: one JSON line per login, key use, object change and refusal, written before the answer leaves.
+ *
+ * A record is {"seq","time","boot","trace","identity","certificate","peer","slot","application","event":{…}}; the event
+ * object comes from the worker (server/worker/event.h) or from the gateway and is checked to be one JSON
+ * object without line breaks before it is written. Thread-safe.
+ */
+#ifndef P11GATE_AUDIT_AUDIT_H
+#define P11GATE_AUDIT_AUDIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/common/message.h"
+#include "server/common/status.h"
+
+struct audit;
+
+/* Who did it: the same for all records of a request. Text may be empty, not NULL. */
+struct audit_subject {
+	const char *trace, *identity, *certificate_sha256, *peer, *slot;
+	const char *application;      /* keyed hash of the application ID (C16) */
+};
+
+/* Opens or creates `file` (mode 0600), continues after its last complete line. `ret_error` holds a sentence on failure. */
+enum status audit_open(const char *file, struct audit **ret_audit, char *ret_error, size_t error_size) MUST_USE;
+void audit_close(struct audit *audit);
+
+/*
+ * Writes one line per event, all or none, and gives the sequence number of the last. Blocks until the kernel has the
+ * lines. STATUS_IO when they could not be written: then the caller withholds the answer (fail closed).
+ */
+enum status audit_write(struct audit *audit, const struct audit_subject *subject, const struct bytes_list *events,
+	uint64_t *ret_last_seq) MUST_USE;
+
+/* False after a failed write until a later one succeeds; audit_probe tries again. Key uses are refused meanwhile. */
+int audit_healthy(struct audit *audit);
+
+#endif

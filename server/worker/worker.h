@@ -1,0 +1,128 @@
+/*
+ * What the rooms of the worker share: the process, one request, and the vendor module.
+ *
+ * The worker is one process for one application (or, as inventory, for the slots of one module). Each of its threads
+ * reads requests from its own pair and answers them one after the other.
+ *
+ *   main      start-up, threads, control commands             module    loading, initialising, finding the slot's token
+ *   sandbox   seccomp, limits, undumpable                     login     the one login state, the anchor, the token lock
+ *   session   virtual sessions, lending module sessions       object    virtual object handles
+ *   invoke    the only calls through CK function pointers     calls     POST …/calls: decode, check, run, encode
+ *   event     audit events                                    operation operations that wait for a PIN (A24–A28)
+ *   resources/  the resource routes                           inventory the inventory worker's documents
+ */
+#ifndef P11GATE_WORKER_WORKER_H
+#define P11GATE_WORKER_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/call.h"
+#include "api/json.h"
+#include "server/common/message.h"
+
+struct worker;   /* the process; one instance, defined in internal.h */
+
+/* An answer in the making. */
+struct reply {
+	unsigned status;             /* HTTP; 0 at first */
+	const char *content_type;    /* static, or in the request's arena */
+	struct buffer body;
+	struct bytes headers[8]; size_t headers_count;
+	struct bytes events[64]; size_t events_count;    /* audit, in the request's arena */
+	struct bytes calls[256]; size_t calls_count;     /* names of functions the module executed */
+	const char *operation_opened, *operation_closed; /* in the request's arena, or NULL */
+};
+
+/* One request, owned by one thread. */
+struct request {
+	struct worker *worker;
+	const struct worker_request *message;
+	struct arena *arena;         /* wiped when the request ends */
+	int channel;                 /* the pair it came on, for questions to the gateway */
+	struct reply reply;
+};
+
+/* --- invoke.h: the vendor module --- */
+
+/*
+ * Runs one Cryptoki function in the module with real handles and real slot. Counts it in the reply and catches nothing else;
+ * any thread. CKR_FUNCTION_NOT_SUPPORTED if the module's function pointer is NULL.
+ */
+CK_RV invoke(struct request *request, enum call_id id, const union wire_value v[]) __attribute__((warn_unused_result));
+
+/* The slot's number in the module, as found at start or after the last re-initialisation. */
+CK_SLOT_ID module_slot(const struct worker *worker);
+
+/* --- session.h: module sessions for the resource routes --- */
+
+/*
+ * Lends a module session that nobody else uses until session_give_back: read-write if the token allows it. It belongs to the
+ * application (same login state) and has no operation active. Any CKR of C_OpenSession.
+ */
+CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session) __attribute__((warn_unused_result));
+
+/* `clean` false: an operation may be active, so the session is closed instead of kept for the next borrower. */
+void session_give_back(struct request *request, CK_SESSION_HANDLE session, bool clean);
+
+/* --- login.h: the application's one login state --- */
+
+enum login_state login_state(const struct worker *worker);
+
+/*
+ * Logs the application in: asks the gateway for the token (lock, conflicts), C_Login on the anchor session, and reports the outcome.
+ * CKR_USER_ALREADY_LOGGED_IN without asking the module if that user is in already (B13). The PIN is used once and not kept.
+ */
+CK_RV login_user(struct request *request, CK_USER_TYPE user, const unsigned char *pin, size_t pin_len)
+	__attribute__((warn_unused_result));
+
+/* C_Logout; ends every private-key operation of every session (X4) and forgets the handles of private objects (X3). */
+CK_RV login_out(struct request *request) __attribute__((warn_unused_result));
+
+/*
+ * The login of the resource routes (C15): keeps the application live without a client session until `idle_ms` pass without
+ * a resource request or `max_ms` in all.
+ */
+void login_keep(struct worker *worker, uint64_t idle_ms, uint64_t max_ms);
+
+/* Context-specific login on a session whose operation awaits it. */
+CK_RV login_context(struct request *request, CK_SESSION_HANDLE session, const unsigned char *pin, size_t pin_len)
+	__attribute__((warn_unused_result));
+
+/* --- event.h: audit events; a NULL or empty field is left out --- */
+
+struct event {
+	enum audit_kind kind;
+	const char *function;           /* "C_Sign" */
+	CK_RV rv;
+	const char *mechanism;          /* "CKM_ECDSA" */
+	const char *key_label;          /* UTF-8 */
+	const unsigned char *key_id; size_t key_id_len;
+	const char *key_class;          /* "CKO_PRIVATE_KEY" */
+	const unsigned char *input_sha256;   /* 32 bytes: SHA-256 of what was signed, decrypted … */
+	uint64_t session;               /* virtual handle, 0: none */
+	const char *user;               /* "CKU_USER" for a login */
+	bool reauthenticated;           /* the use was authorised by its own PIN */
+	const char *reason;             /* why it was refused */
+	uint64_t latency_us;
+};
+
+/* Adds the event to the reply; the gateway writes it before the answer leaves. False when there is no memory: then the answer must be an error. */
+bool event_add(struct request *request, const struct event *event) __attribute__((warn_unused_result));
+
+/* --- reply helpers --- */
+
+/* "Name: value" for the HTTP answer. */
+void reply_header(struct request *request, const char *name, const char *value);
+
+/*
+ * An RFC 9457 problem (application/problem+json) as the whole answer: `type` is the last segment ("key-not-found"). `rv` adds ckr
+ * and ckr_code unless it is CKR_OK. `pointer` names the member of the body at fault ("/items/3/data") or is NULL.
+ */
+void reply_problem(struct request *request, unsigned status, const char *type, const char *title, const char *detail,
+	CK_RV rv, const char *pointer);
+
+/* The problem of a return value, by its row in returns.def; 401 gets WWW-Authenticate. */
+void reply_return(struct request *request, CK_RV rv, const char *detail);
+
+#endif
