@@ -1,7 +1,7 @@
 /*
  * The structured log of the gateway and its programs: one line per event on standard error.
  *
- *   log_event(LOG_WARNING, "worker ended", "slot", slot, "pid", pid_text, NULL);
+ *   log_event(LOG_LEVEL_WARNING, "worker ended", "slot", slot, "pid", pid_text, NULL);
  *
  * Fields are pairs of NUL-terminated name and value, ended by NULL. A value is escaped; a PIN or key value has no
  * business here. Thread-safe. Libraries (api/, client-module/) never log.
