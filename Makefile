@@ -41,12 +41,34 @@ CLIENT   := $(BUILD)/p11gate-client.so
 .PHONY: all
 all: $(PROGRAMS) $(CLIENT)
 
+.PHONY: help
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make               build the gateway, the worker, the tool and the client module into build/
+## make demo          try it: a SoftHSM token behind a gateway on 127.0.0.1:8443 and two first signatures
+## make demo-stop     end the demo's gateway
+## make check         install what is missing and run all tests
+## make sandbox DIR=d [PORT=0] [TOKEN=label] [PIN=…] [SO_PIN=…]   a private gateway for tests; make sandbox-stop DIR=d
+## make lint          layout, clang-tidy, cppcheck, who may include whom, banned functions; make lint-selftest
+## make asan          the unit and integration tests with AddressSanitizer and UBSan
+## make fuzz [TARGET=name] [SECONDS=60]   run the fuzz targets over the kept corpus
+## make bench         latency and throughput as ratios to the vendor module in the same run
+## make openapi       write api/openapi.json from the tables
+## make docker-test   build the image and run the compose file with a private engine
+## make acceptance    the long tests
+## make deps          install the packages that building and testing need; make deps-report says who links what
+
+.PHONY: deps
+deps:
+	@config/deps.sh build test demo
+
 LIBS_GATEWAY := -lmicrohttpd -lgnutls -lcrypto -lcyaml -lyaml -lpthread
 LIBS_WORKER  := -ljansson -lcrypto -lseccomp -ldl -lpthread
 LIBS_TOOL    := -lcyaml -lyaml -lgnutls -lcrypto
 LIBS_MODULE  := -lssl -lcrypto -lhttp_parser -linih -lpthread
 
-$(BUILD)/p11gated: $(BUILD)/obj/server/gateway_main.o $(HTTP) $(AUDIT) $(STORE) $(APP) $(CONFIG) $(COMMON) $(API)
+$(BUILD)/p11gated: $(BUILD)/obj/server/gateway_main.o $(BUILD)/obj/openapi_json.o $(HTTP) $(AUDIT) $(STORE) $(APP) $(CONFIG) $(COMMON) $(API)
 	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS_GATEWAY)
 $(BUILD)/p11gate-worker: $(BUILD)/obj/server/worker/worker_main.o $(WORKER) $(COMMON) $(API)
 	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
@@ -73,7 +95,7 @@ ROOM_config        = $(CONFIG) $(COMMON) $(API)
 ROOM_worker        = $(WORKER) $(COMMON) $(API)
 ROOM_app           = $(APP) $(CONFIG) $(COMMON) $(API)
 ROOM_audit         = $(AUDIT) $(COMMON) $(API)
-ROOM_http          = $(HTTP) $(AUDIT) $(STORE) $(APP) $(CONFIG) $(COMMON) $(API)
+ROOM_http          = $(BUILD)/obj/openapi_json.o $(HTTP) $(AUDIT) $(STORE) $(APP) $(CONFIG) $(COMMON) $(API)
 ROOM_client-module = $(MODULE)
 LIBS_UNIT := -lcriterion $(LIBS_GATEWAY) $(LIBS_WORKER) $(LIBS_MODULE)
 
@@ -86,5 +108,124 @@ SUPPORT := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/support/lib/*.c))
 
 .PHONY: unit-tests
 unit-tests: $(UNIT_TESTS)
+
+
+# --- integration tests and parity: they start the built programs ---
+
+INTEGRATION := $(BUILD)/tests/integration
+PARITY := $(BUILD)/tests/parity
+
+$(INTEGRATION): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/integration/*.c)) $(SUPPORT) $(API) $(COMMON)
+	@mkdir -p $(@D)
+	$(CC) -pie $(LDFLAGS) -o $@ $^ -lcriterion -lssl -lcrypto -ljansson -ldl -lpthread
+$(PARITY): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/conformance/*.c)) $(API)
+	@mkdir -p $(@D)
+	$(CC) -pie $(LDFLAGS) -o $@ $^ -lcrypto -ldl -lpthread
+
+# Modules and programs that tests load or start: tests/support/modules/NAME.c → NAME.so, tests/support/NAME_main.c → NAME.
+TEST_MODULES  := $(patsubst tests/support/modules/%.c,$(BUILD)/tests/%.so,$(wildcard tests/support/modules/*.c))
+TEST_PROGRAMS := $(patsubst tests/support/%_main.c,$(BUILD)/tests/%,$(wildcard tests/support/*_main.c))
+$(BUILD)/tests/%.so: tests/support/modules/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared $(LDFLAGS) -o $@ $<
+$(TEST_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/support/%_main.o $(COMMON) $(API)
+	@mkdir -p $(@D)
+	$(CC) -pie $(LDFLAGS) -o $@ $^ -ljansson -lssl -lcrypto -ldl -lpthread
+
+.PHONY: tests
+tests: all $(UNIT_TESTS) $(INTEGRATION) $(PARITY) $(TEST_MODULES) $(TEST_PROGRAMS)
+
+.PHONY: check
+check: deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) tests
+	@BUILD=$(BUILD) tests/run.sh
+
+.PHONY: asan
+asan:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-asan SANITIZE=address,undefined OPTIMISE='-O1 -g' tests
+	@BUILD=$(BUILD)-asan tests/run.sh unit integration
+
+# --- the document of the REST API, from the tables ---
+
+$(BUILD)/openapi: $(BUILD)/obj/api/openapi_main.o $(API)
+	$(CC) -pie $(LDFLAGS) -o $@ $^
+$(BUILD)/openapi.json: $(BUILD)/openapi
+	$< > $@
+$(BUILD)/openapi_json.c: $(BUILD)/openapi.json
+	{ printf '#include "server/http/openapi.h"\n\nconst unsigned char openapi_json[] = {\n'; \
+	  od -An -v -tu1 $< | sed 's/  */,/g; s/^,//; s/$$/,/'; \
+	  printf '};\nconst size_t openapi_json_len = sizeof(openapi_json);\n'; } > $@
+$(BUILD)/obj/openapi_json.o: $(BUILD)/openapi_json.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIE -c -o $@ $<
+
+.PHONY: openapi openapi-check
+openapi: $(BUILD)/openapi.json
+	cp $< api/openapi.json
+openapi-check: $(BUILD)/openapi.json
+	@diff -u api/openapi.json $< || { echo "api/openapi.json is not what the tables say; run make openapi and commit it"; exit 1; }
+
+# --- lint ---
+
+C_FILES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+C_SOURCES := $(filter %.c,$(C_FILES))
+.PHONY: lint lint-selftest format
+format:
+	clang-format -i $(C_FILES)
+lint:
+	@clang-format --dry-run -Werror $(C_FILES)
+	@tests/lint/floors.sh
+	@cppcheck --quiet --error-exitcode=1 --inline-suppr --suppressions-list=tests/lint/cppcheck.txt -j 2 \
+		--enable=warning,portability $(CPPFLAGS) $(filter-out tests/%,$(C_SOURCES))
+	@printf '%s\n' $(filter-out tests/%,$(C_SOURCES)) | xargs -P 2 -n 6 clang-tidy --quiet --extra-arg=-std=c11 -- $(CPPFLAGS) 2>&1 \
+		| { ! grep -E '(warning|error):' ; }
+	@shellcheck $$(git ls-files '*.sh' .ci/run)
+	@echo "lint: nothing found"
+lint-selftest:
+	@tests/lint/selftest.sh
+
+# --- fuzzing: clang's libFuzzer over tests/fuzz/NAME_fuzz.c, corpora kept in tests/fuzz/corpus/NAME ---
+
+FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+FUZZ_FLAGS := -std=c11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+FUZZ_ROOM  := $(filter-out %_main.c,$(wildcard api/*.c)) $(wildcard client-module/http.c server/common/frame.c server/common/message.c)
+$(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c $(FUZZ_ROOM)
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $^ -ljansson -lhttp_parser
+TARGET ?= $(FUZZ_NAMES)
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz: $(addprefix $(BUILD)/fuzz/,$(TARGET))
+	@for t in $(TARGET); do mkdir -p $(BUILD)/fuzz/found/$$t; \
+		$(BUILD)/fuzz/$$t -max_total_time=$(SECONDS) -max_len=1048576 -len_control=200 -timeout=10 -print_final_stats=1 \
+		-artifact_prefix=$(BUILD)/fuzz/found/$$t- $(BUILD)/fuzz/found/$$t $(wildcard tests/fuzz/corpus/$$t) || exit 1; done
+
+# --- trying it out ---
+
+PORT ?= 8443
+.PHONY: demo demo-stop sandbox sandbox-stop
+demo:
+	@BUILD=$(BUILD) PORT=$(PORT) config/demo.sh start
+demo-stop:
+	@BUILD=$(BUILD) config/demo.sh stop
+sandbox: all
+	@BUILD=$(BUILD) PORT=$(if $(filter file,$(origin PORT)),0,$(PORT)) TOKEN='$(TOKEN)' PIN='$(PIN)' SO_PIN='$(SO_PIN)' config/sandbox.sh start '$(DIR)'
+sandbox-stop:
+	@config/sandbox.sh stop '$(DIR)'
+
+.PHONY: docker-test acceptance bench deps-report clean
+docker-test:
+	@tests/docker/run.sh
+acceptance:
+	@BUILD=$(BUILD) tests/acceptance.sh
+bench: all $(BUILD)/tests/bench
+	@BUILD=$(BUILD) tests/bench/run.sh
+$(BUILD)/tests/bench: $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/bench/*.c)) $(API)
+	@mkdir -p $(@D)
+	$(CC) -pie $(LDFLAGS) -o $@ $^ -lssl -lcrypto -ldl -lpthread -lm
+deps-report: all
+	@config/deps-report.sh $(PROGRAMS) $(CLIENT)
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

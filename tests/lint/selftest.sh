@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Plants one violation of each rule in a copy of the tree and expects the check to find it.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$here/../..
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+passed=0 failed=0
+
+plant() { # plant NAME FILE LINE: the floors check must name FILE
+	rm -rf "${copy:?}"/*
+	cp -r "$root"/api "$root"/server "$root"/client-module "$copy"/
+	printf '\n%s\n' "$3" >> "$copy/$2"
+	if "$here/floors.sh" "$copy" | grep -q "^$2:"; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1)); echo "not found: $1 ($2: $3)"
+	fi
+}
+
+# An arrow against each floor.
+while IFS=: read -r folder allowed; do
+	case $folder in ''|'#'*) continue;; esac
+	file=$(cd "$root" && find "$folder" -maxdepth 1 -name '*.c' | sort | head -n 1)
+	[ -n "$file" ] || continue
+	for target in server/worker/worker.h server/http/listener.h client-module/internal.h; do
+		case " $allowed $folder " in *" ${target%/*} "*) continue;; esac
+		plant "arrow $folder -> ${target%/*}" "$file" "#include \"$target\""
+		break
+	done
+done < "$here/floors.txt"
+
+# Each thing that has its place, planted elsewhere.
+while IFS='|' read -r line example file; do
+	plant "$line" "$file" "$example"
+done <<'ROWS'
+microhttpd|#include <microhttpd.h>|server/app/registry.c
+gnutls|#include <gnutls/gnutls.h>|server/app/registry.c
+jansson|#include <jansson.h>|api/names.c
+pkcs11 header|#include <pkcs11.h>|api/names.c
+function pointer|CK_RV x = list->C_Sign (session, 0, 0, 0, 0);|client-module/state.c
+seccomp|#include <seccomp.h>|server/app/registry.c
+yaml|#include <yaml.h>|server/app/registry.c
+stdio in api|#include <stdio.h>|api/names.c
+banned function|static void f(char *a) { strcpy (a, "b"); }|api/names.c
+printing|static void f(void) { printf ("x"); }|server/app/registry.c
+private header|#include "server/worker/internal.h"|server/app/registry.c
+ROWS
+
+# The other checks, each on a file with one mistake.
+mkdir -p "$copy/other"
+printf 'int  f( int a ){return a;}\n' > "$copy/other/format.c"
+cp "$root/.clang-format" "$copy/other/"
+if clang-format --dry-run -Werror "$copy/other/format.c" >/dev/null 2>&1; then
+	failed=$((failed + 1)); echo "clang-format accepts bad layout"
+else
+	passed=$((passed + 1))
+fi
+printf 'int f(void);\nint f(void)\n{\n\tint *p = 0;\n\treturn *p;\n}\n' > "$copy/other/null.c"
+cp "$root/.clang-tidy" "$copy/other/"
+if clang-tidy --quiet "$copy/other/null.c" -- -std=c11 >/dev/null 2>&1; then
+	failed=$((failed + 1)); echo "clang-tidy accepts a null dereference"
+else
+	passed=$((passed + 1))
+fi
+printf 'int f(void);\nint f(void)\n{\n\tint a[2];\n\ta[0] = 1;\n\treturn a[2];\n}\n' > "$copy/other/bounds.c"
+if cppcheck --quiet --error-exitcode=1 "$copy/other/bounds.c" >/dev/null 2>&1; then
+	failed=$((failed + 1)); echo "cppcheck accepts an index out of bounds"
+else
+	passed=$((passed + 1))
+fi
+echo "lint-selftest: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]

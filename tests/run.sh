@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Runs the built test suites and counts: tests/run.sh [unit] [integration] [parity] [clients] [requirements]
+# Without arguments all of them. BUILD names the build directory. The last line is "N passed, N failed".
+# A suite that runs no test, crashes, or leaves a sanitizer's report has failed.
+set -uo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root" || exit 1
+BUILD=$(realpath "${BUILD:-build}")
+export BUILD
+passed=0 failed=0
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+export ASAN_OPTIONS="handle_segv=0:handle_abort=0:detect_leaks=1:log_path=$logs/sanitizer"
+export UBSAN_OPTIONS="print_stacktrace=1:log_path=$logs/sanitizer"
+
+count() { # count NAME PASSED FAILED
+	passed=$((passed + $2)) failed=$((failed + $3))
+	printf '%-28s %5d passed %3d failed\n' "$1" "$2" "$3"
+}
+
+criterion() { # criterion PROGRAM [ARG ...]: counts by Criterion's summary line
+	local name tested bad report
+	name=$(basename "$1")
+	"$@" --jobs 2 >"$logs/out" 2>&1
+	local status=$?
+	read -r tested bad < <(sed 's/\x1b\[[0-9;]*m//g' "$logs/out" |
+		sed -n 's/.*Synthesis: Tested: \([0-9]*\) | Passing: [0-9]* | Failing: \([0-9]*\) | Crashing: \([0-9]*\).*/\1 \2/p' | tail -n 1)
+	tested=${tested:-0} bad=${bad:-0}
+	if [ "$status" -ne 0 ] || [ "$bad" -ne 0 ] || [ "$tested" -eq 0 ]; then
+		sed 's/\x1b\[[0-9;]*m//g' "$logs/out" | grep -vE '^\[(PASS|RUN |SKIP)' | tail -n 60
+		[ "$bad" -gt 0 ] || bad=1
+	fi
+	for report in "$logs"/sanitizer*; do
+		[ -e "$report" ] || continue
+		cat "$report"; rm -f "$report"; bad=$((bad + 1))
+	done
+	[ "$tested" -ge "$bad" ] || tested=$bad
+	count "$name" $((tested - bad)) "$bad"
+}
+
+script() { # script FILE: counts by its last line "N passed, N failed"
+	local name last good bad
+	name=$(basename "$1" .sh)
+	"$@" >"$logs/out" 2>&1
+	local status=$?
+	last=$(tail -n 1 "$logs/out")
+	if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+		good=${BASH_REMATCH[1]} bad=${BASH_REMATCH[2]}
+	else
+		good=0 bad=1
+	fi
+	if [ "$status" -ne 0 ] || [ "$bad" -ne 0 ] || [ "$good" -eq 0 ]; then
+		tail -n 80 "$logs/out"
+		[ "$bad" -gt 0 ] || bad=1
+	else
+		grep '^figure: ' "$logs/out" | sed 's/^figure: /    /' || true
+	fi
+	count "$name" "$good" "$bad"
+}
+
+suite_unit() { for t in "$BUILD"/tests/unit-*; do [ -x "$t" ] && criterion "$t"; done; }
+suite_integration() { criterion "$BUILD/tests/integration"; }
+suite_parity() { script tests/conformance/run.sh; }
+suite_clients() { for t in tests/clients/*.sh; do script "$t"; done; }
+suite_requirements() { tests/requirements.sh; }
+
+for s in "${@:-unit integration parity clients requirements}"; do
+	for suite in $s; do "suite_$suite"; done
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
