@@ -23,13 +23,17 @@
 
 struct worker;   /* the process; one instance, defined in internal.h */
 
+enum {
+	REPLY_EVENTS_MAX = 1024,   /* audit events of one request: a batch of 1000 signatures leaves one each */
+};
+
 /* An answer in the making. */
 struct reply {
 	unsigned status;             /* HTTP; 0 at first */
 	const char *content_type;    /* static, or in the request's arena */
 	struct buffer body;
 	struct bytes headers[8]; size_t headers_count;
-	struct bytes events[64]; size_t events_count;    /* audit, in the request's arena */
+	struct bytes events[REPLY_EVENTS_MAX]; size_t events_count;   /* audit, in the request's arena */
 	struct bytes calls[256]; size_t calls_count;     /* names of functions the module executed */
 	const char *operation_opened, *operation_closed; /* in the request's arena, or NULL */
 };
@@ -42,6 +46,18 @@ struct request {
 	int channel;                 /* the pair it came on, for questions to the gateway */
 	struct reply reply;
 };
+
+/* --- the process, as it was started --- */
+
+/* What the worker was started with; constant for its life, except that `policy` is asked through policy_challenge_only. */
+const struct worker_start *worker_settings(const struct worker *worker);
+
+/* Of an application's worker: its slot's name in paths, and its token's label without the padding. Valid for the worker's life. */
+const char *worker_slot_name(const struct worker *worker);
+const char *worker_token_label(const struct worker *worker);
+
+/* True if the key of that label may answer challenges and do nothing else (requirement D9). `label` is UTF-8, NUL-terminated; any thread. */
+bool policy_challenge_only(const struct worker *worker, const char *label);
 
 /* --- invoke.h: the vendor module --- */
 
