@@ -4,7 +4,7 @@
  * Accepted is strict RFC 8259 in UTF-8: no byte order mark, no duplicate members (the callers of
  * json_next_member see to that with a bit per known member, json_skip and json_validate by comparing),
  * no \u0000, no lone surrogate, no number that a double or an int64 cannot hold, nothing behind the value,
- * nesting at most JSON_DEPTH_MAX.
+ * nesting at most JSON_DEPTH_MAX. What json_validate accepts, jansson accepts (tests/corpus/json/).
  *
  * Errors of the reader are sticky: after the first one every call returns false or 0 and the cursor stays,
  * so that a decoder reads straight on and asks json_failed() once.
@@ -19,7 +19,10 @@
 #include "arena.h"
 #include "buffer.h"
 
-enum { JSON_DEPTH_MAX = 24 };
+enum {
+	JSON_DEPTH_MAX = 24,       /* containers within containers */
+	JSON_MEMBERS_MAX = 1024,   /* members of an object that is skipped or validated, with those before it in the objects around it */
+};
 
 enum json_type { JSON_OBJECT, JSON_ARRAY, JSON_STRING, JSON_NUMBER, JSON_TRUE, JSON_FALSE, JSON_NULL, JSON_NOTHING };
 
