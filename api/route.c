@@ -1,0 +1,195 @@
+#include "api/route.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "api/call.h"
+#include "api/json.h"
+
+#define MASK_ANY 0
+#define MASK_READ (1u << PERMISSION_READ)
+#define MASK_LOGIN (1u << PERMISSION_LOGIN)
+#define MASK_USE (1u << PERMISSION_USE)
+#define MASK_WRITE (1u << PERMISSION_WRITE)
+#define MASK_ADMIN (1u << PERMISSION_ADMIN)
+
+static const struct route_row rows[ROUTE_COUNT] = {
+#define ROUTE(name, method, path, permission, server, request, response, success, summary) \
+	{ROUTE_##name, #name, #method, path, MASK_##permission, SERVER_##server, SCHEMA_##request, SCHEMA_##response, success, summary},
+#include "routes.def"
+};
+
+static const char *const parameter_names[PARAMETER_COUNT] = {
+#define PARAMETER(constant, name, description) [PARAMETER_##constant] = name,
+	ROUTE_PARAMETERS(PARAMETER)
+#undef PARAMETER
+};
+
+const struct route_row *route_row(enum route_id id) {
+	return &rows[id];
+}
+
+/* One segment of a request path, raw and decoded. */
+struct segment {
+	char *text;     /* decoded, NUL-terminated, in the arena */
+	bool slash;     /* the decoded text holds a '/' */
+};
+
+enum { SEGMENTS_MAX = 16 };
+
+struct path {
+	struct segment segments[SEGMENTS_MAX];
+	size_t count;   /* SEGMENTS_MAX + 1 if there are more, which no template has */
+};
+
+static bool is_path_byte(unsigned char byte) {
+	return byte != '\0' && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@%", byte) != NULL;
+}
+
+static int hex_digit(char digit) {
+	const char *digits = "0123456789abcdef0123456789ABCDEF";
+	const char *at = digit == '\0' ? NULL : strchr(digits, digit);
+
+	return at == NULL ? -1 : (int)(at - digits) % 16;
+}
+
+/* Decodes `len` raw bytes into `segment->text`, which has room. Returns why it is malformed, or NULL. */
+static const char *segment_decode(struct segment *segment, const char *raw, size_t len) {
+	size_t decoded = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (!is_path_byte((unsigned char)raw[i]))
+			return "The path holds a byte that must be percent-encoded.";
+		char byte = raw[i];
+		if (byte == '%') {
+			int high = len - i > 2 ? hex_digit(raw[i + 1]) : -1;
+			int low = len - i > 2 ? hex_digit(raw[i + 2]) : -1;
+			if (high < 0 || low < 0)
+				return "The path holds a % without two hexadecimal digits.";
+			byte = (char)(high << 4 | low);
+			i += 2;
+			segment->slash = segment->slash || byte == '/';
+		}
+		segment->text[decoded++] = byte;
+	}
+	if (!json_text_valid(segment->text, decoded))
+		return "The path holds %00 or is not UTF-8.";
+	if (strcmp(segment->text, ".") == 0 || strcmp(segment->text, "..") == 0)
+		return "The path holds a dot segment.";
+	return NULL;
+}
+
+/* Splits and decodes. On failure sets outcome (and problem). */
+static bool path_split(struct arena *arena, const char *at, const char *end, struct path *path, struct route_match *match) {
+	if (at == end || *at != '/') {
+		match->problem = "The path does not begin with a slash.";
+		return false;
+	}
+	while (at < end) {
+		const char *start = at + 1;
+		const char *slash = memchr(start, '/', (size_t)(end - start));
+		struct segment segment = {0};
+		at = slash == NULL ? end : slash;
+		segment.text = arena_alloc(arena, (size_t)(at - start) + 1);
+		if (segment.text == NULL) {
+			match->outcome = ROUTE_NO_MEMORY;
+			return false;
+		}
+		match->problem = segment_decode(&segment, start, (size_t)(at - start));
+		if (match->problem != NULL)
+			return false;
+		if (path->count < SEGMENTS_MAX)
+			path->segments[path->count] = segment;
+		if (path->count <= SEGMENTS_MAX)
+			path->count++;
+	}
+	return true;
+}
+
+/* The parameter that the `len` bytes of a template's segment name, or PARAMETER_COUNT for a fixed segment. */
+static enum route_parameter template_parameter(const char *segment, size_t len) {
+	if (len < 2 || segment[0] != '{')
+		return PARAMETER_COUNT;
+	for (enum route_parameter i = 0; i < PARAMETER_COUNT; i++)
+		if (strlen(parameter_names[i]) == len - 2 && memcmp(parameter_names[i], segment + 1, len - 2) == 0)
+			return i;
+	return PARAMETER_COUNT;
+}
+
+/* Whether the path has the template's shape; its parameters then. `*ret_slash`: it would, but for a slash outside {key}. */
+static bool template_matches(const char *template, const struct path *path, const char *parameters[PARAMETER_COUNT],
+	bool *ret_slash) {
+	bool slash = false;
+	size_t i = 0;
+
+	for (; *template == '/'; i++) {
+		const char *segment = template + 1;
+		size_t len = strcspn(segment, "/");
+		if (i >= path->count || i >= SEGMENTS_MAX)
+			return false;
+		const struct segment *given = &path->segments[i];
+		enum route_parameter parameter = template_parameter(segment, len);
+		if (parameter == PARAMETER_COUNT) {
+			if (strlen(given->text) != len || memcmp(given->text, segment, len) != 0)
+				return false;
+		} else {
+			if (*given->text == '\0')
+				return false;
+			slash = slash || (given->slash && parameter != PARAMETER_KEY);
+			parameters[parameter] = given->text;
+		}
+		template = segment + len;
+	}
+	if (i != path->count)
+		return false;
+	*ret_slash = *ret_slash || slash;
+	return !slash;
+}
+
+/* The methods of `known`, separated by commas, in the arena; NULL without memory. */
+static const char *allow_list(struct arena *arena, const bool known[ROUTE_COUNT]) {
+	size_t len = 0;
+
+	for (size_t i = 0; i < ROUTE_COUNT; i++)
+		len += known[i] ? strlen(rows[i].method) + 2 : 0;
+	char *allow = arena_alloc(arena, len + 1), *at = allow;
+	if (allow == NULL)
+		return NULL;
+	for (size_t i = 0; i < ROUTE_COUNT; i++)
+		if (known[i])
+			at = stpcpy(at == allow ? at : stpcpy(at, ", "), rows[i].method);
+	return allow;
+}
+
+static void rows_match(struct arena *arena, const char *method, const struct path *path, struct route_match *match) {
+	bool known[ROUTE_COUNT] = {false}, any = false, slash = false;
+
+	for (size_t i = 0; i < ROUTE_COUNT; i++) {
+		const char *parameters[PARAMETER_COUNT] = {NULL};
+		if (!template_matches(rows[i].path, path, parameters, &slash))
+			continue;
+		if (strcmp(rows[i].method, method) == 0) {
+			match->outcome = ROUTE_MATCHED;
+			match->row = &rows[i];
+			memcpy(match->parameters, parameters, sizeof(parameters));
+			return;
+		}
+		known[i] = any = true;
+	}
+	if (any) {
+		match->allow = allow_list(arena, known);
+		match->outcome = match->allow == NULL ? ROUTE_NO_MEMORY : ROUTE_METHOD_NOT_ALLOWED;
+	} else if (slash) {
+		match->problem = "The path holds %2F outside the name of a key.";
+	} else {
+		match->outcome = ROUTE_NOT_FOUND;
+	}
+}
+
+void route_match(struct arena *arena, const char *method, const char *path, size_t len, struct route_match *ret_match) {
+	struct path parts = {.count = 0};
+
+	*ret_match = (struct route_match){.outcome = ROUTE_MALFORMED};
+	if (path_split(arena, path, path + len, &parts, ret_match))
+		rows_match(arena, method, &parts, ret_match);
+}
