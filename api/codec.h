@@ -25,6 +25,11 @@
  *   NEW_SESSION NEW_OBJECT ULONG_OUT   no member / integer (null = CK_UNAVAILABLE_INFORMATION)
  *   *_INFO LIST        no member / object / array
  *
+ * The inventory document (answer to POST /v1/calls):
+ *   {"generation":n,"slots":[{"name":"demo","id":n,"slot_info":{…},"token_info":{…} or null,
+ *                             "mechanisms":[{"mechanism":"CKM_…","info":{…}}, …]}, …]}
+ * with the structures as info_encode writes them and no mechanisms while the token is absent.
+ *
  * The codec has no I/O and no state. Requests are decoded into an arena: every pointer of a decoded value
  * points into it (or is NULL), however hostile the text.
  */
