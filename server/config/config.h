@@ -70,8 +70,10 @@ struct config {
 
 /*
  * Reads and checks `file`, certificates and modules included. On failure `ret_error` (at least 512 bytes) holds one line
- * "file:line:column: key: what is wrong; what to do" and nothing is allocated. `port_override` > 0 replaces listen.port
- * (0 in the file means: any free port).
+ * "file:line:column: key: what is wrong; what to do" and nothing is allocated. Paths of the result are absolute.
+ * Opens no module, makes no directory. Safe to call from several threads.
+ *
+ * STATUS_OK; STATUS_MALFORMED for every mistake in the file or the files it names; STATUS_NO_MEMORY.
  */
 enum status config_load(const char *file, struct config **ret_config, char *ret_error, size_t error_size) MUST_USE;
 

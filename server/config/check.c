@@ -1,0 +1,187 @@
+/*
+ * What the rows of keys.def cannot say: values that depend on one another.
+ */
+#include "server/config/internal.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "api/codec.h"
+
+static enum status check_address(struct loader *loader)
+{
+	const char *address = loader->config->listen.address;
+	unsigned char binary[sizeof(struct in6_addr)];
+
+	if (inet_pton(AF_INET, address, binary) == 1 || inet_pton(AF_INET6, address, binary) == 1)
+		return STATUS_OK;
+	return fault(loader, "listen.address", "%s is no IP address; write one such as 127.0.0.1 or ::", address);
+}
+
+static enum status check_module_names(struct loader *loader)
+{
+	const struct config *config = loader->config;
+
+	for (unsigned i = 0; i < config->modules_count; i++) {
+		const struct config_module *first = config_module(config, config->modules[i].name);
+
+		if (first != &config->modules[i])
+			return fault(loader, key_path(loader, "modules[%u].name", i), "%s is the name of modules[%td] too; choose another",
+				first->name, first - config->modules);
+	}
+	return STATUS_OK;
+}
+
+static enum status check_slot_name(struct loader *loader, unsigned index)
+{
+	const struct config_slot *slots = loader->config->slots;
+	const char *name = slots[index].name;
+	CK_SLOT_ID id = slot_id_of(name, strlen(name));
+
+	for (unsigned i = 0; i < index; i++) {
+		if (strcmp(slots[i].name, name) == 0)
+			return fault(loader, key_path(loader, "slots[%u].name", index), "%s is the name of slots[%u] too; choose another",
+				name, i);
+		if (slot_id_of(slots[i].name, strlen(slots[i].name)) == id)
+			return fault(loader, key_path(loader, "slots[%u].name", index),
+				"%s and %s give the same slot number %lu; rename one of them", name, slots[i].name, id);
+	}
+	return STATUS_OK;
+}
+
+static enum status check_slots(struct loader *loader)
+{
+	struct config *config = loader->config;
+	enum status status = STATUS_OK;
+
+	for (unsigned i = 0; i < config->slots_count && status == STATUS_OK; i++) {
+		struct config_slot *slot = &config->slots[i];
+
+		slot->module_row = config_module(config, slot->module);
+		if (!slot->module_row)
+			return fault(loader, key_path(loader, "slots[%u].module", i), "no module is called %s; add it under modules",
+				slot->module);
+		if (!slot->token_label && !slot->token_serial && !slot->reader)
+			return fault(loader, key_path(loader, "slots[%u].token", i), "no token is named; give label, serial or reader");
+		status = check_slot_name(loader, i);
+	}
+	return status;
+}
+
+static bool same_match(const struct config_identity *a, const struct config_identity *b)
+{
+	if (a->match != b->match)
+		return false;
+	/* Host names differ by no more than case (RFC 4343). */
+	return a->match == MATCH_SAN_DNS ? strcasecmp(a->value, b->value) == 0 : strcmp(a->value, b->value) == 0;
+}
+
+static enum status check_identities(struct loader *loader)
+{
+	const struct config_identity *rows = loader->config->identities;
+
+	for (unsigned i = 0; i < loader->config->identities_count; i++) {
+		if (!rows[i].value)
+			return fault(loader, key_path(loader, "identities[%u].certificate", i),
+				"no certificate is named; give sha256, subject, san_uri, san_dns or san_email");
+		for (unsigned j = 0; j < i; j++) {
+			if (strcmp(rows[i].name, rows[j].name) == 0)
+				return fault(loader, key_path(loader, "identities[%u].name", i),
+					"%s is the name of identities[%u] too; choose another", rows[i].name, j);
+			if (same_match(&rows[i], &rows[j]))
+				return fault(loader, key_path(loader, "identities[%u].certificate", i),
+					"%s and %s would be the same certificate; keep one identity for it", rows[j].name, rows[i].name);
+		}
+	}
+	return STATUS_OK;
+}
+
+static bool identity_exists(const struct config *config, const char *name)
+{
+	for (unsigned i = 0; i < config->identities_count; i++) {
+		if (strcmp(config->identities[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static enum status check_rule(struct loader *loader, unsigned index)
+{
+	const struct config *config = loader->config;
+	const struct config_rule *rule = &config->rules[index];
+
+	for (unsigned i = 0; i < rule->identities_count; i++) {
+		if (!identity_exists(config, rule->identities[i]))
+			return fault(loader, key_path(loader, "policy[%u].identities[%u]", index, i),
+				"no identity is called %s; add it under identities", rule->identities[i]);
+	}
+	for (unsigned i = 0; i < rule->slots_count; i++) {
+		if (strcmp(rule->slots[i], "*") != 0 && !config_slot(config, rule->slots[i]))
+			return fault(loader, key_path(loader, "policy[%u].slots[%u]", index, i),
+				"no slot is called %s; add it under slots, or write \"*\" for every slot", rule->slots[i]);
+	}
+	return STATUS_OK;
+}
+
+static enum status check_limits(struct loader *loader)
+{
+	const struct config *config = loader->config;
+
+	if (config->limits.connections_per_ip > config->limits.connections_max && document_has(loader, "limits.connections_per_ip"))
+		return fault(loader, "limits.connections_per_ip", "more than connections_max (%u); lower it",
+			config->limits.connections_max);
+	if (config->limits.rest_idle_ttl_s > config->limits.rest_max_ttl_s && document_has(loader, "limits.rest_idle_ttl_s"))
+		return fault(loader, "limits.rest_idle_ttl_s", "more than rest_max_ttl_s (%u); lower it",
+			config->limits.rest_max_ttl_s);
+	return STATUS_OK;
+}
+
+/* `directory` of `path`, with `name` in it. */
+static const char *beside(struct loader *loader, const char *directory, size_t directory_len, const char *name)
+{
+	size_t size = directory_len + 1 + strlen(name) + 1;
+	char *path = arena_alloc(loader->arena, size);
+
+	if (path)
+		snprintf(path, size, "%.*s/%s", (int)directory_len, directory, name);
+	return path;
+}
+
+/* The defaults that depend on other values. */
+static enum status derive(struct loader *loader)
+{
+	struct config *config = loader->config;
+
+	if (!config->audit_file)
+		config->audit_file = beside(loader, config->state_directory, strlen(config->state_directory), "audit.log");
+	if (!config->worker_program) {
+		char self[4096];
+		ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
+
+		if (len <= 0)
+			return fault(loader, "", "/proc/self/exe cannot be read; mount /proc, or set worker_program");
+		self[len] = '\0';
+		config->worker_program = beside(loader, self, (size_t)(strrchr(self, '/') - self), "p11gate-worker");
+	} else if (access(config->worker_program, X_OK) != 0) {
+		return fault(loader, "worker_program", "%s cannot be run; correct the path", config->worker_program);
+	}
+	return config->audit_file && config->worker_program ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+enum status config_check(struct loader *loader)
+{
+	static enum status (*const checks[])(struct loader *) = {
+		check_address, check_limits, check_module_names, check_slots, check_identities, derive,
+	};
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < sizeof checks / sizeof *checks && status == STATUS_OK; i++)
+		status = checks[i](loader);
+	for (unsigned i = 0; i < loader->config->rules_count && status == STATUS_OK; i++)
+		status = check_rule(loader, i);
+	return status;
+}
