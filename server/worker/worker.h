@@ -44,6 +44,7 @@ struct request {
 	const struct worker_request *message;
 	struct arena *arena;         /* wiped when the request ends */
 	int channel;                 /* the pair it came on, for questions to the gateway */
+	bool holds_module;           /* the module cannot be re-initialised meanwhile; kept by the core alone */
 	struct reply reply;
 };
 
@@ -74,7 +75,8 @@ CK_SLOT_ID module_slot(const struct worker *worker);
 
 /*
  * Lends a module session that nobody else uses until session_give_back: read-write if the token allows it. It belongs to the
- * application (same login state) and has no operation active. Any CKR of C_OpenSession.
+ * application (same login state) and has no operation active. It must be given back before the request ends, and before
+ * login_user is called, which may re-initialise the module. Object handles are good for the same time. Any CKR of C_OpenSession.
  */
 CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session) __attribute__((warn_unused_result));
 
@@ -88,11 +90,12 @@ enum login_state login_state(const struct worker *worker);
 /*
  * Logs the application in: asks the gateway for the token (lock, conflicts), C_Login on the anchor session, and reports the outcome.
  * CKR_USER_ALREADY_LOGGED_IN without asking the module if that user is in already (B13). The PIN is used once and not kept.
+ * Adds the audit event. No session may be lent to this request.
  */
 CK_RV login_user(struct request *request, CK_USER_TYPE user, const unsigned char *pin, size_t pin_len)
 	__attribute__((warn_unused_result));
 
-/* C_Logout; ends every private-key operation of every session (X4) and forgets the handles of private objects (X3). */
+/* C_Logout; ends every private-key operation of every session (X4) and forgets the handles of private objects (X3). Adds the audit event. */
 CK_RV login_out(struct request *request) __attribute__((warn_unused_result));
 
 /*
@@ -101,7 +104,7 @@ CK_RV login_out(struct request *request) __attribute__((warn_unused_result));
  */
 void login_keep(struct worker *worker, uint64_t idle_ms, uint64_t max_ms);
 
-/* Context-specific login on a session whose operation awaits it. */
+/* Context-specific login on a lent session whose operation awaits it. The event of the key use tells of it (`reauthenticated`). */
 CK_RV login_context(struct request *request, CK_SESSION_HANDLE session, const unsigned char *pin, size_t pin_len)
 	__attribute__((warn_unused_result));
 
@@ -140,5 +143,13 @@ void reply_problem(struct request *request, unsigned status, const char *type, c
 
 /* The problem of a return value, by its row in returns.def; 401 gets WWW-Authenticate. */
 void reply_return(struct request *request, CK_RV rv, const char *detail);
+
+/* --- route handlers: resource_NAME for every route of routes.def that the worker serves; resource_calls is in calls.c --- */
+
+#define ROUTE_HANDLER_GATEWAY(name)
+#define ROUTE_HANDLER_INVENTORY(name)
+#define ROUTE_HANDLER_WORKER(name) void resource_##name(struct request *request);
+#define ROUTE(name, method, path, permission, server, ...) ROUTE_HANDLER_##server(name)
+#include "api/routes.def"
 
 #endif
