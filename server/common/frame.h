@@ -4,7 +4,10 @@
  * A frame is a type and a payload of at most FRAME_PAYLOAD_MAX bytes; a payload beyond one datagram travels in
  * chunks. On one pair there is one request at a time: the gateway's thread sends REQUEST and then reads until
  * RESPONSE, answering the worker's questions (TOKEN_ACQUIRE …) in between. The control pair carries
- * commands from the gateway that need no answer.
+ * commands from the gateway and news of the worker; neither is answered.
+ *
+ * The worker is started with the control socket as descriptor 3 and its ends of the pairs as 4, 5, … (pair 0 is 4). It
+ * exits when one of them reaches its end of file.
  *
  * A pair is used by one thread at each end.
  */
@@ -25,6 +28,7 @@ enum frame_type {
 	FRAME_END_INSTANCE,     /* control: struct end_instance; its sessions are closed */
 	FRAME_POLICY,           /* control: struct worker_policy of a new generation */
 	FRAME_SHUTDOWN,         /* control: finish what runs, C_Finalize, exit; empty payload */
+	FRAME_STATE,            /* worker → gateway on the control pair, no answer: struct worker_state */
 };
 
 enum {
