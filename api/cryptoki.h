@@ -12,4 +12,25 @@
 #include <pkcs11.h>
 #pragma GCC diagnostic pop
 
+#ifndef CKA_UNIQUE_ID
+#define CKA_UNIQUE_ID 0x00000004UL
+#endif
+#ifndef CKM_DES3_CMAC
+#define CKM_DES3_CMAC_GENERAL 0x00000137UL
+#define CKM_DES3_CMAC 0x00000138UL
+#endif
+#ifndef CKM_AES_XTS
+#define CKM_AES_XTS 0x00001071UL
+#define CKM_AES_XTS_KEY_GEN 0x00001072UL
+#endif
+#ifndef CKM_AES_GMAC
+#define CKM_AES_GMAC 0x0000108eUL
+#endif
+#ifndef CKM_AES_OFB
+#define CKM_AES_OFB 0x00002104UL
+#define CKM_AES_CFB64 0x00002105UL
+#define CKM_AES_CFB8 0x00002106UL
+#define CKM_AES_CFB128 0x00002107UL
+#endif
+
 #endif

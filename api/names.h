@@ -1,6 +1,7 @@
 /*
  * Numbers and names of the standard's constants, from constants.def, attributes.def, mechanisms.def
- * and returns.def. A number without a name is written "0x80000001".
+ * and returns.def. A number without a name is written "0x80000001"; CK_UNAVAILABLE_INFORMATION has that name in
+ * every family, so that it means the same to a 32-bit and a 64-bit side.
  */
 #ifndef P11GATE_API_NAMES_H
 #define P11GATE_API_NAMES_H
@@ -10,11 +11,11 @@
 #include "cryptoki.h"
 #include "json.h"
 
-/* The families of constants: CKM_, CKA_, CKR_, CKO_ … */
+/* The families of constants: CKM_, CKA_, CKR_, CKO_ … NAMES_NONE is the empty one. */
 enum name_set {
 	NAMES_MECHANISM, NAMES_ATTRIBUTE, NAMES_RETURN, NAMES_CLASS, NAMES_KEY_TYPE, NAMES_CERTIFICATE_TYPE,
 	NAMES_CERTIFICATE_CATEGORY, NAMES_USER, NAMES_STATE, NAMES_MGF, NAMES_KDF, NAMES_HW_FEATURE,
-	NAMES_OAEP_SOURCE, NAMES_PRF, NAMES_SALT_SOURCE, NAMES_PROFILE, NAMES_COUNT
+	NAMES_OAEP_SOURCE, NAMES_PRF, NAMES_SALT_SOURCE, NAMES_PROFILE, NAMES_HKDF_SALT, NAMES_NONE, NAMES_COUNT
 };
 
 enum { NAME_MAX_LEN = 64 };
@@ -39,6 +40,9 @@ enum flag_set { FLAGS_SLOT, FLAGS_TOKEN, FLAGS_MECHANISM, FLAGS_SESSION };
 
 /* Writes ["RW_SESSION", …]; a bit without a name as "0x…". */
 void flags_write(struct json_writer *w, enum flag_set set, CK_FLAGS flags);
+
+/* Reads what flags_write wrote. An unknown or repeated name is an error of the reader. */
+bool flags_read(struct json_reader *in, enum flag_set set, CK_FLAGS *ret_flags) __attribute__((warn_unused_result));
 
 /* Return values as the REST side sees them (returns.def, requirement X7, X14). */
 struct return_row {
