@@ -1,4 +1,3 @@
-#include <stdio.h>
 #include <string.h>
 
 #include "api/base64url.h"
@@ -38,14 +37,12 @@ void json_end_array(struct json_writer *w) {
 }
 
 static void control_write(struct buffer *out, unsigned char byte) {
-	static const char letters[] = "btn\0fr";
-	char escape[sizeof("\\u0000")];
+	static const char letters[] = "btn\0fr", hex[] = "0123456789abcdef";
 
 	if (byte >= '\b' && byte <= '\r' && letters[byte - '\b'] != '\0')
-		snprintf(escape, sizeof(escape), "\\%c", letters[byte - '\b']);
+		buffer_append(out, (const char[]){'\\', letters[byte - '\b']}, 2);
 	else
-		snprintf(escape, sizeof(escape), "\\u%04x", byte);
-	buffer_text(out, escape);
+		buffer_append(out, (const char[]){'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}, 6);
 }
 
 /* Writes the character at `at`, which is not plain, and returns its length. */
