@@ -14,6 +14,8 @@
 #include "server/common/message.h"
 #include "server/common/status.h"
 
+enum { AUDIT_EVENT_MAX = 64 << 10, AUDIT_EVENTS_MAX = 4096 };
+
 struct audit;
 
 /* Who did it: the same for all records of a request. Text may be empty, not NULL. */
@@ -22,18 +24,32 @@ struct audit_subject {
 	const char *application;      /* keyed hash of the application ID (C16) */
 };
 
-/* Opens or creates `file` (mode 0600), continues after its last complete line. `ret_error` holds a sentence on failure. */
+/*
+ * Opens or creates `file` (mode 0600), continues after its last complete line. What follows that line (the machine stopped
+ * in the middle of a write) is moved to `file`.torn. The file is locked: a second gateway is refused.
+ *
+ * STATUS_OK; STATUS_IO, STATUS_BUSY (another process writes it), STATUS_MALFORMED (its last line is no record),
+ * STATUS_NO_MEMORY: then `ret_error` holds a sentence.
+ */
 enum status audit_open(const char *file, struct audit **ret_audit, char *ret_error, size_t error_size) MUST_USE;
 void audit_close(struct audit *audit);
 
 /*
  * Writes one line per event, all or none, and gives the sequence number of the last. Blocks until the kernel has the
- * lines. STATUS_IO when they could not be written: then the caller withholds the answer (fail closed).
+ * lines. No event: the number of the last record written so far. STATUS_IO when they could not be written,
+ * STATUS_MALFORMED or STATUS_TOO_LARGE for an event that is not one JSON object on one line of at most AUDIT_EVENT_MAX
+ * bytes: then nothing was written and the caller withholds the answer (fail closed).
  */
 enum status audit_write(struct audit *audit, const struct audit_subject *subject, const struct bytes_list *events,
 	uint64_t *ret_last_seq) MUST_USE;
 
-/* False after a failed write until a later one succeeds; audit_probe tries again. Key uses are refused meanwhile. */
+/* False after a failed write until a later one succeeds. Key uses are refused meanwhile. Any thread, never blocks. */
 int audit_healthy(struct audit *audit);
+
+/*
+ * Tries again after a failed write: writes one record that tells since when records could not be written. STATUS_OK at once
+ * while the log is healthy; STATUS_IO while it is not.
+ */
+enum status audit_probe(struct audit *audit) MUST_USE;
 
 #endif

@@ -88,6 +88,17 @@ enum status fault(struct loader *loader, const char *path, const char *format, .
 /* A path made with printf's rules, in the arena ("" when memory is short). */
 const char *key_path(struct loader *loader, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The text of one value and where it stands. */
+struct scalar {
+	const char *text;
+	size_t len;
+	yaml_mark_t mark;
+	const char *path;
+};
+
+/* Checks a value by its row's kind (not KEY_TEXTS, KEY_PERMISSIONS, KEY_MAPPING, KEY_LIST) and stores it at `place`. */
+enum status value_store(struct loader *loader, const struct key *key, const struct scalar *value, void *place) MUST_USE;
+
 /* Fills loader->config from the document by the rows of keys.def, with defaults. */
 enum status config_read(struct loader *loader) MUST_USE;
 

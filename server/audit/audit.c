@@ -1,0 +1,254 @@
+#include "server/audit/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/json.h"
+#include "server/common/log.h"
+
+struct audit {
+	int fd;
+	char *file;
+	char boot[AUDIT_BOOT_ID];
+	pthread_mutex_t lock;           /* of everything below */
+	uint64_t last_seq;
+	off_t size;                     /* bytes up to the last complete line */
+	struct buffer lines;            /* of the batch being written */
+	char failed_at[AUDIT_TIME];     /* of the first failure since the log was healthy */
+	atomic_bool healthy;
+};
+
+static enum status open_failed(const char *file, char *ret_error, size_t error_size)
+{
+	snprintf(ret_error, error_size, "the audit log %s cannot be opened: %s; check its folder and permissions", file,
+		strerror(errno));
+	return STATUS_IO;
+}
+
+static enum status open_file(const char *file, int *ret_fd, char *ret_error, size_t error_size)
+{
+	int fd = open(file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	struct stat about;
+
+	if (fd < 0)
+		return open_failed(file, ret_error, error_size);
+	if (fstat(fd, &about) == 0 && !S_ISREG(about.st_mode)) {
+		snprintf(ret_error, error_size, "the audit log %s is no regular file; name a file", file);
+		close(fd);
+		return STATUS_IO;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		snprintf(ret_error, error_size, "another process writes the audit log %s; give each gateway its own", file);
+		close(fd);
+		return STATUS_BUSY;
+	}
+	*ret_fd = fd;
+	return STATUS_OK;
+}
+
+/* Puts a torn last line aside. */
+static enum status mend(struct audit *audit, const struct audit_tail *tail)
+{
+	char torn_file[4096];
+	char bytes[24];
+
+	snprintf(torn_file, sizeof torn_file, "%s.torn", audit->file);
+	enum status status = tail_cut(audit->fd, tail, torn_file);
+	if (status != STATUS_OK)
+		return status;
+	snprintf(bytes, sizeof bytes, "%lld", (long long)(tail->size - tail->complete));
+	log_event(LOG_LEVEL_WARNING, "the last line of the audit log was incomplete and is kept apart", "file", audit->file,
+		"kept_in", torn_file, "bytes", bytes, NULL);
+	return STATUS_OK;
+}
+
+/* Where to go on: after the last complete line. */
+static enum status resume(struct audit *audit, char *ret_error, size_t error_size)
+{
+	struct audit_tail tail;
+	enum status status = tail_read(audit->fd, &tail);
+
+	if (status == STATUS_MALFORMED)
+		snprintf(ret_error, error_size, "the last line of %s is no audit record; move the file away and start again",
+			audit->file);
+	if (status == STATUS_OK && tail.complete < tail.size)
+		status = mend(audit, &tail);
+	if (status == STATUS_IO)
+		open_failed(audit->file, ret_error, error_size);
+	if (status != STATUS_OK)
+		return status;
+	audit->last_seq = tail.last_seq;
+	audit->size = tail.complete;
+	return STATUS_OK;
+}
+
+enum status audit_open(const char *file, struct audit **ret_audit, char *ret_error, size_t error_size)
+{
+	struct audit *audit = calloc(1, sizeof *audit);
+
+	snprintf(ret_error, error_size, "out of memory");
+	if (!audit)
+		return STATUS_NO_MEMORY;
+	audit->fd = -1;
+	pthread_mutex_init(&audit->lock, NULL);
+	buffer_init(&audit->lines, AUDIT_BATCH_MAX);
+	atomic_init(&audit->healthy, true);
+	record_boot(audit->boot);
+	audit->file = strdup(file);
+	enum status status = audit->file ? open_file(file, &audit->fd, ret_error, error_size) : STATUS_NO_MEMORY;
+	if (status == STATUS_OK)
+		status = resume(audit, ret_error, error_size);
+	if (status != STATUS_OK) {
+		audit_close(audit);
+		return status;
+	}
+	*ret_error = '\0';
+	*ret_audit = audit;
+	return STATUS_OK;
+}
+
+void audit_close(struct audit *audit)
+{
+	if (!audit)
+		return;
+	if (audit->fd >= 0)
+		close(audit->fd);
+	buffer_done(&audit->lines);
+	pthread_mutex_destroy(&audit->lock);
+	free(audit->file);
+	free(audit);
+}
+
+/* Writes the whole batch in one write where the kernel lets it. */
+static bool write_lines(const struct audit *audit)
+{
+	for (size_t used = 0; used < audit->lines.len;) {
+		ssize_t put = write(audit->fd, audit->lines.data + used, audit->lines.len - used);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put <= 0)
+			return false;
+		used += (size_t)put;
+	}
+	return true;
+}
+
+/* Removes what a failed write left behind the last complete line; true if nothing is left. */
+static bool take_back(struct audit *audit)
+{
+	struct stat about;
+
+	if (fstat(audit->fd, &about) != 0)
+		return false;
+	return about.st_size == audit->size || ftruncate(audit->fd, audit->size) == 0;
+}
+
+static void failed(struct audit *audit, int error)
+{
+	if (!atomic_exchange(&audit->healthy, false))
+		return;
+	record_time(audit->failed_at);
+	log_event(LOG_LEVEL_ERROR, "the audit log cannot be written; key uses are refused until it can", "file", audit->file,
+		"error", strerror(error), NULL);
+}
+
+/* Writes the batch in audit->lines, whose last record has number `last_seq`; the lock is held. */
+static enum status commit(struct audit *audit, uint64_t last_seq)
+{
+	if (audit->lines.failed)
+		return STATUS_NO_MEMORY;
+	/* A rest that could not be taken back before would join up with the next line. */
+	bool whole = atomic_load(&audit->healthy) || take_back(audit);
+	if (!whole || !write_lines(audit)) {
+		int error = errno;
+
+		take_back(audit);
+		failed(audit, error);
+		errno = error;
+		return STATUS_IO;
+	}
+	audit->size += (off_t)audit->lines.len;
+	audit->last_seq = last_seq;
+	if (!atomic_exchange(&audit->healthy, true))
+		log_event(LOG_LEVEL_INFO, "the audit log can be written again", "file", audit->file, NULL);
+	return STATUS_OK;
+}
+
+enum status audit_write(struct audit *audit, const struct audit_subject *subject, const struct bytes_list *events,
+	uint64_t *ret_last_seq)
+{
+	char time[AUDIT_TIME];
+	enum status status = STATUS_OK;
+
+	if (events->count > AUDIT_EVENTS_MAX)
+		return STATUS_TOO_LARGE;
+	for (size_t i = 0; i < events->count; i++) {
+		status = record_check(&events->items[i]);
+		if (status != STATUS_OK)
+			return status;
+	}
+	pthread_mutex_lock(&audit->lock);
+	uint64_t seq = audit->last_seq;
+	if (events->count > 0) {
+		record_time(time);
+		buffer_reset(&audit->lines);
+		for (size_t i = 0; i < events->count; i++)
+			record_write(&audit->lines, ++seq, time, audit->boot, subject, &events->items[i]);
+		status = commit(audit, seq);
+	}
+	pthread_mutex_unlock(&audit->lock);
+	if (status == STATUS_OK)
+		*ret_last_seq = seq;
+	return status;
+}
+
+int audit_healthy(struct audit *audit)
+{
+	return atomic_load(&audit->healthy);
+}
+
+/* {"kind":"audit-restored","since":"…"} */
+static void restored_event(const struct audit *audit, struct buffer *out)
+{
+	struct json_writer w;
+
+	json_writer_init(&w, out);
+	json_begin_object(&w);
+	json_name(&w, "kind");
+	json_write_string(&w, "audit-restored");
+	json_name(&w, "since");
+	json_write_string(&w, audit->failed_at);
+	json_end_object(&w);
+}
+
+enum status audit_probe(struct audit *audit)
+{
+	enum status status = STATUS_OK;
+
+	if (audit_healthy(audit))
+		return STATUS_OK;
+	pthread_mutex_lock(&audit->lock);
+	if (!audit_healthy(audit)) {
+		BUFFER_AUTO struct buffer event;
+		char time[AUDIT_TIME];
+
+		buffer_init(&event, 256);
+		restored_event(audit, &event);
+		record_time(time);
+		buffer_reset(&audit->lines);
+		record_write(&audit->lines, audit->last_seq + 1, time, audit->boot, NULL, &(struct bytes){event.data, event.len});
+		status = commit(audit, audit->last_seq + 1);
+	}
+	pthread_mutex_unlock(&audit->lock);
+	return status;
+}
