@@ -20,6 +20,10 @@ CPPFLAGS += -D_GNU_SOURCE -DP11GATE_VERSION='"$(or $(VERSION),0.0.0)"' -I. \
 CFLAGS += -std=c11 $(OPTIMISE) $(WARNINGS) $(HARDENING) $(SANITIZERS)
 LDFLAGS += -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZERS)
 
+# `make V=1` shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
+
 sources = $(filter-out %_main.c,$(wildcard $(addsuffix /*.c,$(1))))
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(call sources,$(1)))
 pic     = $(patsubst %.c,$(BUILD)/pic/%.o,$(call sources,$(1)))
@@ -69,20 +73,26 @@ LIBS_TOOL    := -lcyaml -lyaml -lgnutls -lcrypto
 LIBS_MODULE  := -lssl -lcrypto -lhttp_parser -linih -lpthread
 
 $(BUILD)/p11gated: $(BUILD)/obj/server/gateway_main.o $(BUILD)/obj/openapi_json.o $(HTTP) $(AUDIT) $(STORE) $(APP) $(CONFIG) $(COMMON) $(API)
-	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS_GATEWAY)
+	$(call say,LD,$@)
+	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS_GATEWAY)
 $(BUILD)/p11gate-worker: $(BUILD)/obj/server/worker/worker_main.o $(WORKER) $(COMMON) $(API)
-	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
+	$(call say,LD,$@)
+	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
 $(BUILD)/p11gate: $(BUILD)/obj/server/tool/tool_main.o $(TOOL) $(CONFIG) $(COMMON) $(API)
-	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS_TOOL)
+	$(call say,LD,$@)
+	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS_TOOL)
 $(CLIENT): $(MODULE) client-module/exports.map
-	$(CC) -shared $(LDFLAGS) -Wl,-z,defs -Wl,-z,nodelete -Wl,--version-script=client-module/exports.map -o $@ $(filter %.o,$^) $(LIBS_MODULE)
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared $(LDFLAGS) -Wl,-z,defs -Wl,-z,nodelete -Wl,--version-script=client-module/exports.map -o $@ $(filter %.o,$^) $(LIBS_MODULE)
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIE -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIE -MMD -MP -c -o $@ $<
 $(BUILD)/pic/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
 
 # --- unit tests: one Criterion program per folder under tests/unit, linked with the room it tests ---
 
@@ -102,7 +112,8 @@ LIBS_UNIT := -lcriterion $(LIBS_GATEWAY) $(LIBS_WORKER) $(LIBS_MODULE)
 .SECONDEXPANSION:
 $(BUILD)/tests/unit-%: $$(patsubst $$(PERCENT).c,$(BUILD)/obj/$$(PERCENT).o,$$(wildcard tests/unit/$$*/*.c)) $$(ROOM_$$*) $$(SUPPORT)
 	@mkdir -p $(@D)
-	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS_UNIT)
+	$(call say,LD,$@)
+	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS_UNIT)
 PERCENT := %
 SUPPORT := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/support/lib/*.c))
 
@@ -117,20 +128,24 @@ PARITY := $(BUILD)/tests/parity
 
 $(INTEGRATION): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/integration/*.c)) $(SUPPORT) $(API) $(COMMON)
 	@mkdir -p $(@D)
-	$(CC) -pie $(LDFLAGS) -o $@ $^ -lcriterion -lssl -lcrypto -ljansson -ldl -lpthread
+	$(call say,LD,$@)
+	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ -lcriterion -lssl -lcrypto -ljansson -ldl -lpthread
 $(PARITY): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/conformance/*.c)) $(API)
 	@mkdir -p $(@D)
-	$(CC) -pie $(LDFLAGS) -o $@ $^ -lcrypto -ldl -lpthread
+	$(call say,LD,$@)
+	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ -lcrypto -ldl -lpthread
 
 # Modules and programs that tests load or start: tests/support/modules/NAME.c → NAME.so, tests/support/NAME_main.c → NAME.
 TEST_MODULES  := $(patsubst tests/support/modules/%.c,$(BUILD)/tests/%.so,$(wildcard tests/support/modules/*.c))
 TEST_PROGRAMS := $(patsubst tests/support/%_main.c,$(BUILD)/tests/%,$(wildcard tests/support/*_main.c))
 $(BUILD)/tests/%.so: tests/support/modules/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared $(LDFLAGS) -o $@ $<
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared $(LDFLAGS) -o $@ $<
 $(TEST_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/support/%_main.o $(COMMON) $(API)
 	@mkdir -p $(@D)
-	$(CC) -pie $(LDFLAGS) -o $@ $^ -ljansson -lssl -lcrypto -ldl -lpthread
+	$(call say,LD,$@)
+	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ -ljansson -lssl -lcrypto -ldl -lpthread
 
 .PHONY: tests
 tests: all $(UNIT_TESTS) $(INTEGRATION) $(PARITY) $(TEST_MODULES) $(TEST_PROGRAMS)
@@ -148,7 +163,8 @@ asan:
 # --- the document of the REST API, from the tables ---
 
 $(BUILD)/openapi: $(BUILD)/obj/api/openapi_main.o $(API)
-	$(CC) -pie $(LDFLAGS) -o $@ $^
+	$(call say,LD,$@)
+	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^
 $(BUILD)/openapi.json: $(BUILD)/openapi
 	$< > $@
 $(BUILD)/openapi_json.c: $(BUILD)/openapi.json
@@ -157,7 +173,8 @@ $(BUILD)/openapi_json.c: $(BUILD)/openapi.json
 	  printf '};\nconst size_t openapi_json_len = sizeof(openapi_json);\n'; } > $@
 $(BUILD)/obj/openapi_json.o: $(BUILD)/openapi_json.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIE -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIE -c -o $@ $<
 
 .PHONY: openapi openapi-check
 openapi: $(BUILD)/openapi.json
@@ -191,7 +208,8 @@ FUZZ_FLAGS := -std=c11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-
 FUZZ_ROOM  := $(filter-out %_main.c,$(wildcard api/*.c)) $(wildcard client-module/http.c server/common/frame.c server/common/message.c)
 $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c $(FUZZ_ROOM)
 	@mkdir -p $(@D)
-	clang $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $^ -ljansson -lhttp_parser
+	$(call say,FUZZ,$@)
+	$(Q)clang $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $^ -ljansson -lhttp_parser
 TARGET ?= $(FUZZ_NAMES)
 SECONDS ?= 60
 .PHONY: fuzz
@@ -222,7 +240,8 @@ bench: all $(BUILD)/tests/bench
 	@BUILD=$(BUILD) tests/bench/run.sh
 $(BUILD)/tests/bench: $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/bench/*.c)) $(API)
 	@mkdir -p $(@D)
-	$(CC) -pie $(LDFLAGS) -o $@ $^ -lssl -lcrypto -ldl -lpthread -lm
+	$(call say,LD,$@)
+	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ -lssl -lcrypto -ldl -lpthread -lm
 deps-report: all
 	@config/deps-report.sh $(PROGRAMS) $(CLIENT)
 clean:
