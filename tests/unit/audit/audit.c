@@ -1,0 +1,460 @@
+/*
+ * The audit log against real files: numbering, restarts, full disks, forged events.
+ */
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "api/json.h"
+#include "server/audit/audit.h"
+
+enum { TEXT_MAX = 4 << 20 };
+
+static const struct audit_subject alice = {
+	.trace = "0123456789abcdef0123456789abcdef", .identity = "alice", .certificate_sha256 = "ab12",
+	.peer = "127.0.0.1:5000", .slot = "demo", .application = "77aa",
+};
+
+static char folder[64];
+static char file[96];
+static char torn[96];
+static char error[512];
+
+static void make_folder(void)
+{
+	snprintf(folder, sizeof folder, "/tmp/p11gate-audit-XXXXXX");
+	cr_assert_not_null(mkdtemp(folder));
+	snprintf(file, sizeof file, "%s/audit.log", folder);
+	snprintf(torn, sizeof torn, "%s/audit.log.torn", folder);
+}
+
+static void remove_folder(void)
+{
+	unlink(file);
+	unlink(torn);
+	rmdir(folder);
+}
+
+TestSuite(audit, .init = make_folder, .fini = remove_folder, .timeout = 30);
+
+static struct audit *opened(void)
+{
+	struct audit *audit = NULL;
+
+	cr_assert_eq(audit_open(file, &audit, error, sizeof error), STATUS_OK, "%s", error);
+	return audit;
+}
+
+static enum status put(struct audit *audit, const char *event, uint64_t *ret_seq)
+{
+	struct bytes item = {(const unsigned char *)event, strlen(event)};
+
+	return audit_write(audit, &alice, &(struct bytes_list){&item, 1}, ret_seq);
+}
+
+static uint64_t put_ok(struct audit *audit, const char *event)
+{
+	uint64_t seq = 0;
+
+	cr_assert_eq(put(audit, event, &seq), STATUS_OK);
+	return seq;
+}
+
+static char *contents(const char *path)
+{
+	char *text = calloc(1, TEXT_MAX);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	cr_assert(fd >= 0, "%s: %s", path, strerror(errno));
+	ssize_t len = read(fd, text, TEXT_MAX - 1);
+	cr_assert(len >= 0);
+	close(fd);
+	return text;
+}
+
+static void append(const char *text)
+{
+	int fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* Every line is one JSON object whose seq is the line's number. Returns the number of lines. */
+static uint64_t check_gapless(void)
+{
+	char *text = contents(file), *rest = text;
+	uint64_t lines = 0;
+
+	for (char *line; (line = strsep(&rest, "\n")) && *line;) {
+		char start[40];
+		const char *problem;
+		size_t offset;
+
+		snprintf(start, sizeof start, "{\"seq\":%llu,", (unsigned long long)++lines);
+		cr_assert(json_validate(line, strlen(line), &problem, &offset), "line %llu: %s", (unsigned long long)lines, line);
+		cr_assert_eq(strncmp(line, start, strlen(start)), 0, "line %llu is %s", (unsigned long long)lines, line);
+	}
+	free(text);
+	return lines;
+}
+
+Test(audit, writes_who_where_and_what_in_one_line)
+{
+	struct audit *audit = opened();
+	char *text;
+
+	cr_expect_eq(put_ok(audit, "{\"kind\":\"key-use\",\"rv\":\"CKR_OK\"}"), 1);
+	text = contents(file);
+	cr_expect_not_null(strstr(text, "\"trace\":\"0123456789abcdef0123456789abcdef\",\"identity\":\"alice\",\"certificate\":\"ab12\","
+		"\"peer\":\"127.0.0.1:5000\",\"slot\":\"demo\",\"application\":\"77aa\",\"event\":{\"kind\":\"key-use\",\"rv\":\"CKR_OK\"}}\n"), "%s", text);
+	free(text);
+	audit_close(audit);
+}
+
+Test(audit, times_are_utc_with_microseconds)
+{
+	struct audit *audit = opened();
+	int year, month, day, hour, minute, second, micro, used = 0;
+	char *text;
+
+	put_ok(audit, "{}");
+	text = contents(file);
+	cr_assert_eq(sscanf(text, "{\"seq\":1,\"time\":\"%4d-%2d-%2dT%2d:%2d:%2d.%6dZ\",\"boot\":\"%n", &year, &month, &day, &hour,
+		&minute, &second, &micro, &used), 7, "%s", text);
+	cr_expect_gt(used, 0, "the time does not end in six digits and Z: %s", text);
+	free(text);
+	audit_close(audit);
+}
+
+Test(audit, carries_this_boots_id)
+{
+	struct audit *audit = opened();
+	char *boot = contents("/proc/sys/kernel/random/boot_id"), *text;
+
+	put_ok(audit, "{}");
+	boot[strcspn(boot, "\n")] = '\0';
+	text = contents(file);
+	cr_expect_not_null(strstr(text, boot));
+	free(boot);
+	free(text);
+	audit_close(audit);
+}
+
+Test(audit, file_is_for_its_owner_alone)
+{
+	struct stat about;
+
+	umask(0);
+	audit_close(opened());
+	cr_assert_eq(stat(file, &about), 0);
+	cr_expect_eq(about.st_mode & 0777, 0600);
+}
+
+Test(audit, numbers_go_on_after_a_restart)
+{
+	struct audit *audit = opened();
+
+	put_ok(audit, "{}");
+	put_ok(audit, "{}");
+	audit_close(audit);
+	audit = opened();
+	cr_expect_eq(put_ok(audit, "{}"), 3);
+	audit_close(audit);
+	cr_expect_eq(check_gapless(), 3);
+}
+
+Test(audit, a_batch_gets_consecutive_numbers_and_the_last_is_returned)
+{
+	struct audit *audit = opened();
+	const unsigned char *event = (const unsigned char *)"{}";
+	struct bytes items[3] = {{event, 2}, {event, 2}, {event, 2}};
+	uint64_t seq = 0;
+
+	cr_assert_eq(audit_write(audit, &alice, &(struct bytes_list){items, 3}, &seq), STATUS_OK);
+	cr_expect_eq(seq, 3);
+	cr_assert_eq(audit_write(audit, &alice, &(struct bytes_list){items, 0}, &seq), STATUS_OK);
+	cr_expect_eq(seq, 3);
+	audit_close(audit);
+	cr_expect_eq(check_gapless(), 3);
+}
+
+Test(audit, a_bad_event_in_a_batch_stops_the_whole_batch)
+{
+	struct audit *audit = opened();
+	struct bytes items[2] = {{(const unsigned char *)"{}", 2}, {(const unsigned char *)"{} ", 3}};
+	uint64_t seq = 99;
+
+	items[1] = (struct bytes){(const unsigned char *)"[1]", 3};
+	cr_expect_eq(audit_write(audit, &alice, &(struct bytes_list){items, 2}, &seq), STATUS_MALFORMED);
+	cr_expect_eq(seq, 99, "an output was written on failure");
+	cr_expect(audit_healthy(audit), "a worker's bad event must not stop everybody's key uses");
+	audit_close(audit);
+	cr_expect_eq(check_gapless(), 0);
+}
+
+Test(audit, events_cannot_forge_records)
+{
+	static const char *const attempts[] = {
+		"", "{", "}", "[]", "1", "\"x\"", "null", " {}", "{}{}", "{} {}", "{}\n{\"seq\":9}", "{\n}", "{\"a\":\"\n\"}", "{\"a\":1}\r",
+		"{\"a\":1},\"seq\":7", "{\"a\":\"\x7f\"}", "{\"a\":\"\xff\"}", "{\"a\":1,\"a\":2}", "{\"a\":\t1}", "{\"a\":\"\x1b[2J\"}",
+	};
+	struct audit *audit = opened();
+
+	for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+		uint64_t seq;
+
+		cr_expect_eq(put(audit, attempts[i], &seq), STATUS_MALFORMED, "accepted: %s", attempts[i]);
+	}
+	put_ok(audit, "{\"label\":\"\\n{\\\"seq\\\":1}\"}");
+	audit_close(audit);
+	cr_expect_eq(check_gapless(), 1);
+}
+
+Test(audit, subject_text_cannot_forge_records)
+{
+	struct audit *audit = opened();
+	struct audit_subject mallory = alice;
+	struct bytes item = {(const unsigned char *)"{}", 2};
+	uint64_t seq;
+
+	mallory.identity = "x\",\"event\":{}}\n{\"seq\":2,\"identity\":\"bob";
+	mallory.peer = "\xff\x01\x7f";
+	cr_assert_eq(audit_write(audit, &mallory, &(struct bytes_list){&item, 1}, &seq), STATUS_OK);
+	audit_close(audit);
+	cr_expect_eq(check_gapless(), 1);
+}
+
+Test(audit, an_overlong_event_is_refused)
+{
+	struct audit *audit = opened();
+	size_t len = AUDIT_EVENT_MAX + 1;
+	char *event = malloc(len + 1);
+	uint64_t seq;
+
+	memset(event, 'x', len);
+	memcpy(event, "{\"a\":\"", 6);
+	memcpy(event + len - 2, "\"}", 3);
+	cr_expect_eq(put(audit, event, &seq), STATUS_TOO_LARGE);
+	memcpy(event + len - 3, "\"}", 3);
+	cr_expect_eq(put(audit, event, &seq), STATUS_OK);
+	free(event);
+	audit_close(audit);
+}
+
+Test(audit, a_torn_last_line_is_kept_apart)
+{
+	struct audit *audit = opened();
+	char *text;
+
+	put_ok(audit, "{}");
+	audit_close(audit);
+	append("{\"seq\":2,\"time\":\"20");
+	audit = opened();
+	cr_expect_eq(put_ok(audit, "{}"), 2);
+	audit_close(audit);
+	cr_expect_eq(check_gapless(), 2);
+	text = contents(torn);
+	cr_expect_str_eq(text, "{\"seq\":2,\"time\":\"20\n");
+	free(text);
+}
+
+Test(audit, a_file_that_is_one_torn_line_starts_at_one)
+{
+	struct audit *audit;
+
+	append("{\"seq\":1");
+	audit = opened();
+	cr_expect_eq(put_ok(audit, "{}"), 1);
+	audit_close(audit);
+	cr_expect_eq(check_gapless(), 1);
+}
+
+Test(audit, a_torn_line_longer_than_one_read_is_kept_whole)
+{
+	char *long_line = malloc(200001), *text;
+
+	audit_close(opened());
+	memset(long_line, 'y', 200000);
+	long_line[200000] = '\0';
+	append(long_line);
+	audit_close(opened());
+	text = contents(torn);
+	cr_expect_eq(strlen(text), 200001);
+	free(text);
+	free(long_line);
+}
+
+Test(audit, a_last_line_that_is_no_record_stops_the_start)
+{
+	struct audit *audit = NULL;
+
+	append("{\"seq\":1}\nnot a record\n");
+	cr_expect_eq(audit_open(file, &audit, error, sizeof error), STATUS_MALFORMED);
+	cr_expect_null(audit);
+	cr_expect_not_null(strstr(error, "no audit record"), "%s", error);
+	cr_expect_not_null(strstr(error, file), "%s", error);
+}
+
+Test(audit, a_second_gateway_on_the_same_file_is_refused)
+{
+	struct audit *first = opened(), *second = NULL;
+
+	cr_expect_eq(audit_open(file, &second, error, sizeof error), STATUS_BUSY);
+	cr_expect_null(second);
+	audit_close(first);
+	audit_close(opened());
+}
+
+Test(audit, a_missing_folder_is_told)
+{
+	struct audit *audit = NULL;
+
+	cr_expect_eq(audit_open("/nonexistent/audit.log", &audit, error, sizeof error), STATUS_IO);
+	cr_expect_not_null(strstr(error, "/nonexistent/audit.log"), "%s", error);
+}
+
+Test(audit, a_symbolic_link_or_device_is_refused)
+{
+	struct audit *audit = NULL;
+
+	cr_assert_eq(symlink("/dev/null", file), 0);
+	cr_expect_eq(audit_open(file, &audit, error, sizeof error), STATUS_IO);
+	cr_expect_eq(audit_open("/dev/full", &audit, error, sizeof error), STATUS_IO);
+	cr_expect_not_null(strstr(error, "no regular file"), "%s", error);
+}
+
+/* The kernel refuses to let the file grow beyond `bytes`, as a full disk would. */
+static void limit_size(rlim_t bytes)
+{
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &(struct rlimit){bytes, RLIM_INFINITY}), 0);
+}
+
+static off_t size_of_file(void)
+{
+	struct stat about;
+
+	cr_assert_eq(stat(file, &about), 0);
+	return about.st_size;
+}
+
+Test(audit, a_full_disk_withholds_the_answer_and_leaves_no_torn_line)
+{
+	struct audit *audit = opened();
+	uint64_t seq = 99;
+
+	put_ok(audit, "{}");
+	off_t size = size_of_file();
+	limit_size((rlim_t)size + 20);
+	cr_expect_eq(put(audit, "{}", &seq), STATUS_IO);
+	cr_expect_eq(seq, 99);
+	cr_expect_not(audit_healthy(audit));
+	cr_expect_eq(size_of_file(), size, "part of a record stayed in the file");
+	audit_close(audit);
+	cr_expect_eq(check_gapless(), 1);
+}
+
+Test(audit, a_probe_fails_while_the_disk_is_full_and_recovers_afterwards)
+{
+	struct audit *audit = opened();
+	uint64_t seq;
+
+	put_ok(audit, "{}");
+	cr_expect_eq(audit_probe(audit), STATUS_OK, "a healthy log needs no probe");
+	limit_size((rlim_t)size_of_file() + 20);
+	cr_expect_eq(put(audit, "{}", &seq), STATUS_IO);
+	cr_expect_eq(audit_probe(audit), STATUS_IO);
+	cr_expect_not(audit_healthy(audit));
+	limit_size(RLIM_INFINITY);
+	cr_expect_eq(audit_probe(audit), STATUS_OK);
+	cr_expect(audit_healthy(audit));
+	cr_expect_eq(put_ok(audit, "{}"), 3);
+	audit_close(audit);
+	cr_expect_eq(check_gapless(), 3);
+	char *text = contents(file);
+	cr_expect_not_null(strstr(text, "\"event\":{\"kind\":\"audit-restored\",\"since\":\"20"), "%s", text);
+	free(text);
+}
+
+Test(audit, a_write_that_succeeds_makes_the_log_healthy_again)
+{
+	struct audit *audit = opened();
+	uint64_t seq;
+
+	limit_size(10);
+	cr_expect_eq(put(audit, "{}", &seq), STATUS_IO);
+	limit_size(RLIM_INFINITY);
+	cr_expect_eq(put_ok(audit, "{}"), 1);
+	cr_expect(audit_healthy(audit));
+	audit_close(audit);
+}
+
+enum { THREADS = 16, ROUNDS = 200 };
+
+static void *write_many(void *audit)
+{
+	struct bytes items[2] = {{(const unsigned char *)"{\"n\":1}", 7}, {(const unsigned char *)"{\"n\":2}", 7}};
+	uint64_t last = 0, seq;
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		if (audit_write(audit, &alice, &(struct bytes_list){items, 1 + i % 2}, &seq) != STATUS_OK || seq <= last)
+			return (void *)1;
+		last = seq;
+	}
+	return NULL;
+}
+
+Test(audit, sixteen_threads_leave_no_gap)
+{
+	struct audit *audit = opened();
+	pthread_t threads[THREADS];
+
+	for (size_t i = 0; i < THREADS; i++)
+		cr_assert_eq(pthread_create(&threads[i], NULL, write_many, audit), 0);
+	for (size_t i = 0; i < THREADS; i++) {
+		void *failed;
+
+		pthread_join(threads[i], &failed);
+		cr_expect_null(failed);
+	}
+	audit_close(audit);
+	cr_expect_eq(check_gapless(), THREADS * (ROUNDS + ROUNDS / 2));
+}
+
+Test(audit, a_killed_writer_leaves_a_log_that_goes_on)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		struct audit *audit = NULL;
+		struct bytes item = {(const unsigned char *)"{}", 2};
+		uint64_t seq = 0;
+
+		if (audit_open(file, &audit, error, sizeof error) != STATUS_OK)
+			_exit(1);
+		while (seq < 1000) {
+			if (audit_write(audit, &alice, &(struct bytes_list){&item, 1}, &seq) != STATUS_OK)
+				_exit(1);
+		}
+		raise(SIGKILL);
+		_exit(1);
+	}
+	int outcome;
+	cr_assert_eq(waitpid(child, &outcome, 0), child);
+	cr_assert(WIFSIGNALED(outcome));
+	struct audit *audit = opened();
+	cr_expect_eq(put_ok(audit, "{}"), 1001);
+	audit_close(audit);
+	cr_expect_eq(check_gapless(), 1001);
+}
