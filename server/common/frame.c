@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
+
+#include "server/common/clock.h"
 
 /* What every datagram begins with; both ends are the same build on the same host. */
 struct chunk_header {
@@ -66,13 +67,6 @@ enum status frame_send(int fd, enum frame_type type, const void *payload, size_t
 	return STATUS_OK;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Waits until something can be read. `deadline_ms` < 0: recvmsg itself blocks, which saves a system call. */
 static enum status wait_readable(int fd, int64_t deadline_ms)
 {
@@ -80,12 +74,12 @@ static enum status wait_readable(int fd, int64_t deadline_ms)
 		return STATUS_OK;
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 	for (;;) {
-		int64_t left = deadline_ms - now_ms();
+		int64_t left = deadline_ms - clock_ms();
 		left = left < 0 ? 0 : left;
 		int ready = poll(&poll_fd, 1, left > INT_MAX ? INT_MAX : (int)left);
 		if (ready > 0)
 			return STATUS_OK;
-		if (ready == 0 && now_ms() >= deadline_ms)
+		if (ready == 0 && clock_ms() >= deadline_ms)
 			return STATUS_TIMEOUT;
 		if (ready < 0 && errno != EINTR)
 			return STATUS_IO;
@@ -150,7 +144,7 @@ static enum status receive_chunk(int fd, const struct chunk_header *header, stru
 
 enum status frame_receive(int fd, int timeout_ms, enum frame_type *ret_type, struct buffer *payload)
 {
-	int64_t deadline_ms = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+	int64_t deadline_ms = timeout_ms < 0 ? -1 : clock_ms() + timeout_ms;
 	struct chunk_header first;
 
 	buffer_reset(payload);
