@@ -25,7 +25,7 @@ static enum status read_failed(struct loader *loader, enum status status)
 	return fault_at(loader, (yaml_mark_t){0}, "", "the file cannot be read: %s; check its path and permissions", reason);
 }
 
-static enum status load(struct loader *loader)
+enum status loader_open(struct loader *loader)
 {
 	unsigned char *text;
 	size_t len;
@@ -37,16 +37,25 @@ static enum status load(struct loader *loader)
 		return status;
 	loader->directory = directory_of(loader->arena, loader->file);
 	status = loader->directory ? document_parse(loader, text, len) : STATUS_NO_MEMORY;
-	if (status == STATUS_OK)
-		status = config_read(loader);
-	if (status == STATUS_OK)
-		status = config_check(loader);
-	if (status == STATUS_OK)
-		status = config_check_tls(loader);
-	if (status == STATUS_OK)
-		status = config_check_modules(loader);
-	yaml_document_delete(&loader->document);
 	free(text);
+	return status;
+}
+
+void loader_done(struct loader *loader)
+{
+	yaml_document_delete(&loader->document);
+}
+
+static enum status load(struct loader *loader)
+{
+	static enum status (*const steps[])(struct loader *) = {
+		loader_open, config_read, config_check, config_check_tls, config_check_modules,
+	};
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < sizeof steps / sizeof *steps && status == STATUS_OK; i++)
+		status = steps[i](loader);
+	loader_done(loader);
 	return status;
 }
 

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api/buffer.h"
 #include "server/common/status.h"
 
 /* How an identity is recognised in a client certificate. */
@@ -78,6 +79,16 @@ struct config {
 enum status config_load(const char *file, struct config **ret_config, char *ret_error, size_t error_size) MUST_USE;
 
 void config_free(struct config *config);
+
+/*
+ * The runtime directory that `file` names (absolute), also when the rest of the file has mistakes: for the tool, which may
+ * not read what the gateway may. Errors as for config_load.
+ */
+enum status config_runtime_directory(const char *file, char *ret_directory, size_t size, char *ret_error,
+	size_t error_size) MUST_USE;
+
+/* Appends a commented configuration with every key: defaults as they are, examples where there is no default. */
+void config_sample(struct buffer *out);
 
 /* The slot or module of that name, or NULL. */
 const struct config_slot *config_slot(const struct config *config, const char *name);

@@ -105,6 +105,14 @@ yaml_mark_t document_locate(struct loader *loader, const char *path)
 	return deepest ? deepest->start_mark : (yaml_mark_t){0};
 }
 
+const char *document_text(struct loader *loader, const char *path)
+{
+	yaml_node_t *deepest = NULL;
+	const yaml_node_t *node = walk(loader, path, &deepest);
+
+	return node && node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
+}
+
 bool document_has(struct loader *loader, const char *path)
 {
 	yaml_node_t *deepest = NULL;

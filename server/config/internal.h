@@ -68,11 +68,18 @@ struct loader {
 	size_t error_size;
 };
 
+/* Reads loader->file into the document. On failure the error is told; loader_done is due in any case. */
+enum status loader_open(struct loader *loader) MUST_USE;
+void loader_done(struct loader *loader);
+
 /* Reads the text at `text` into loader->document. One document, UTF-8. */
 enum status document_parse(struct loader *loader, const unsigned char *text, size_t len) MUST_USE;
 
 /* Where the value at `path` ("slots[1].token.label") is written; where it is missing, the closest value around it. */
 yaml_mark_t document_locate(struct loader *loader, const char *path);
+
+/* The text of the value at `path`, in the document's memory; NULL if there is none or it is a list or a mapping. */
+const char *document_text(struct loader *loader, const char *path);
 
 /* True if the file has a value at `path`. */
 bool document_has(struct loader *loader, const char *path);

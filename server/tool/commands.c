@@ -1,0 +1,34 @@
+#include "server/tool/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define GATEWAY "[--config FILE | --socket PATH]"
+
+const struct command commands[] = {
+	{"status", GATEWAY, "Shows how the running gateway is", command_admin},
+	{"reload", GATEWAY, "Makes the running gateway read its configuration again; a bad file changes nothing", command_admin},
+	{"stop", GATEWAY, "Ends the running gateway after the requests in flight", command_admin},
+	{"check", "FILE", "Finds the first mistake in a configuration: file:line:column: key: what; what to do", command_check},
+	{"sample", "", "Prints a configuration with every key, its default and what it means", command_sample},
+	{"version", "", "Prints the version", command_version},
+	{"help", "[COMMAND]", "Explains the commands", command_help},
+};
+const size_t commands_count = sizeof commands / sizeof *commands;
+
+const struct command *command_find(const char *name)
+{
+	for (size_t i = 0; i < commands_count; i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+int command_usage(const char *name)
+{
+	const struct command *command = command_find(name);
+
+	fprintf(stderr, "usage: p11gate %s%s%s\n", name, *command->arguments ? " " : "", command->arguments);
+	return EXIT_USAGE;
+}
