@@ -19,8 +19,11 @@ void arena_init(struct arena *arena, size_t limit) {
 }
 
 static struct arena_block *block_new(struct arena_block *older, size_t size) {
-	struct arena_block *block = malloc(sizeof(*block) + size);
+	size_t total;
 
+	if (__builtin_add_overflow(sizeof(struct arena_block), size, &total))
+		return NULL;
+	struct arena_block *block = malloc(total);
 	if (block != NULL)
 		*block = (struct arena_block){.older = older, .size = size};
 	return block;

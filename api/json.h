@@ -24,7 +24,11 @@ enum {
 	JSON_MEMBERS_MAX = 1024,   /* members of an object that is skipped or validated, with those before it in the objects around it */
 };
 
-enum json_type { JSON_OBJECT, JSON_ARRAY, JSON_STRING, JSON_NUMBER, JSON_TRUE, JSON_FALSE, JSON_NULL, JSON_NOTHING };
+/* Not JSON_OBJECT etc.: those are jansson's, and the resource routes include both headers. */
+enum json_type {
+	JSON_TYPE_OBJECT, JSON_TYPE_ARRAY, JSON_TYPE_STRING, JSON_TYPE_NUMBER, JSON_TYPE_TRUE, JSON_TYPE_FALSE, JSON_TYPE_NULL,
+	JSON_TYPE_NOTHING
+};
 
 struct json_text { const char *data; size_t len; };   /* not NUL-terminated */
 
@@ -39,7 +43,7 @@ struct json_reader {
 /* Reads `len` bytes at `text`; both must outlive the reader and everything read from it. */
 void json_reader_init(struct json_reader *in, const char *text, size_t len, struct arena *arena);
 
-/* The type of the value at the cursor; JSON_NOTHING at the end or after an error. Moves nothing. */
+/* The type of the value at the cursor; JSON_TYPE_NOTHING at the end or after an error. Moves nothing. */
 enum json_type json_peek(struct json_reader *in);
 
 /* Enters an object; then json_next_member until it returns false leaves it. */

@@ -24,24 +24,24 @@ size_t json_offset(const struct json_reader *in) {
 
 enum json_type json_peek(struct json_reader *in) {
 	if (in->error != NULL || in->at == in->end)
-		return JSON_NOTHING;
+		return JSON_TYPE_NOTHING;
 	switch (*in->at) {
 	case '{':
-		return JSON_OBJECT;
+		return JSON_TYPE_OBJECT;
 	case '[':
-		return JSON_ARRAY;
+		return JSON_TYPE_ARRAY;
 	case '"':
-		return JSON_STRING;
+		return JSON_TYPE_STRING;
 	case 't':
-		return JSON_TRUE;
+		return JSON_TYPE_TRUE;
 	case 'f':
-		return JSON_FALSE;
+		return JSON_TYPE_FALSE;
 	case 'n':
-		return JSON_NULL;
+		return JSON_TYPE_NULL;
 	case '-':
-		return JSON_NUMBER;
+		return JSON_TYPE_NUMBER;
 	default:
-		return *in->at >= '0' && *in->at <= '9' ? JSON_NUMBER : JSON_NOTHING;
+		return *in->at >= '0' && *in->at <= '9' ? JSON_TYPE_NUMBER : JSON_TYPE_NOTHING;
 	}
 }
 
@@ -82,13 +82,13 @@ static bool container_next(struct json_reader *in, char close) {
 }
 
 bool json_enter_object(struct json_reader *in) {
-	if (in->error == NULL && json_peek(in) != JSON_OBJECT)
+	if (in->error == NULL && json_peek(in) != JSON_TYPE_OBJECT)
 		return json_fail(in, "expected an object");
 	return container_enter(in, "{");
 }
 
 bool json_enter_array(struct json_reader *in) {
-	if (in->error == NULL && json_peek(in) != JSON_ARRAY)
+	if (in->error == NULL && json_peek(in) != JSON_TYPE_ARRAY)
 		return json_fail(in, "expected an array");
 	return container_enter(in, "[");
 }
@@ -152,7 +152,7 @@ bool json_read_string(struct json_reader *in, struct json_text *ret_text) {
 bool json_read_bytes(struct json_reader *in, unsigned char **ret_data, size_t *ret_len) {
 	struct json_text text;
 
-	if (json_peek(in) != JSON_STRING)
+	if (json_peek(in) != JSON_TYPE_STRING)
 		return json_fail(in, "expected a base64url string");
 	const char *start = in->at + 1;
 	const char *quote = memchr(start, '"', (size_t)(in->end - start));
@@ -197,12 +197,12 @@ bool json_read_uint(struct json_reader *in, uint64_t *ret_number) {
 	uint64_t max = UINT64_C(1) << 53;
 	struct json_text text;
 
-	if (json_peek(in) == JSON_STRING) {
+	if (json_peek(in) == JSON_TYPE_STRING) {
 		max = UINT64_MAX;
 		if (!json_read_string(in, &text))
 			return false;
 	} else {
-		if (json_peek(in) != JSON_NUMBER)
+		if (json_peek(in) != JSON_TYPE_NUMBER)
 			return json_fail(in, "expected a non-negative integer");
 		if (!json_scan_number(in))
 			return false;
@@ -217,16 +217,16 @@ bool json_read_uint(struct json_reader *in, uint64_t *ret_number) {
 bool json_read_bool(struct json_reader *in, bool *ret_flag) {
 	enum json_type type = json_peek(in);
 
-	if (type != JSON_TRUE && type != JSON_FALSE)
+	if (type != JSON_TYPE_TRUE && type != JSON_TYPE_FALSE)
 		return json_fail(in, "expected true or false");
-	if (!json_scan_literal(in, type == JSON_TRUE ? "true" : "false"))
+	if (!json_scan_literal(in, type == JSON_TYPE_TRUE ? "true" : "false"))
 		return false;
-	*ret_flag = type == JSON_TRUE;
+	*ret_flag = type == JSON_TYPE_TRUE;
 	return true;
 }
 
 bool json_read_null(struct json_reader *in) {
-	if (json_peek(in) != JSON_NULL)
+	if (json_peek(in) != JSON_TYPE_NULL)
 		return json_fail(in, "expected null");
 	return json_scan_literal(in, "null");
 }

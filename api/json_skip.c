@@ -103,15 +103,15 @@ static bool skip_scalar(struct json_reader *in) {
 	bool escaped;
 
 	switch (json_peek(in)) {
-	case JSON_STRING:
+	case JSON_TYPE_STRING:
 		return json_scan_string(in, &raw, &escaped);
-	case JSON_NUMBER:
+	case JSON_TYPE_NUMBER:
 		return json_scan_number(in);
-	case JSON_TRUE:
+	case JSON_TYPE_TRUE:
 		return json_scan_literal(in, "true");
-	case JSON_FALSE:
+	case JSON_TYPE_FALSE:
 		return json_scan_literal(in, "false");
-	case JSON_NULL:
+	case JSON_TYPE_NULL:
 		return json_scan_literal(in, "null");
 	default:
 		return json_fail(in, "expected a value");
@@ -121,9 +121,9 @@ static bool skip_scalar(struct json_reader *in) {
 /* Recursion ends at JSON_DEPTH_MAX, which json_enter_… sees to. */
 static bool skip_value(struct json_reader *in, struct names *names) {
 	switch (json_peek(in)) {
-	case JSON_OBJECT:
+	case JSON_TYPE_OBJECT:
 		return skip_object(in, names);
-	case JSON_ARRAY:
+	case JSON_TYPE_ARRAY:
 		return skip_array(in, names);
 	default:
 		return skip_scalar(in);
@@ -143,7 +143,7 @@ static bool __attribute__((noinline)) skip_container(struct json_reader *in) {
 bool json_skip(struct json_reader *in) {
 	enum json_type type = json_peek(in);
 
-	if (type == JSON_OBJECT || type == JSON_ARRAY)
+	if (type == JSON_TYPE_OBJECT || type == JSON_TYPE_ARRAY)
 		return skip_container(in);
 	return skip_scalar(in);
 }

@@ -76,8 +76,8 @@ Test(json_reader, empty_containers_give_nothing)
 Test(json_reader, peek_tells_the_type_and_moves_nothing)
 {
 	static const struct { const char *text; enum json_type type; } cases[] = {
-		{"{}", JSON_OBJECT}, {"[]", JSON_ARRAY}, {"\"\"", JSON_STRING}, {" -1", JSON_NUMBER}, {"0", JSON_NUMBER},
-		{"true", JSON_TRUE}, {"false", JSON_FALSE}, {"null", JSON_NULL}, {"", JSON_NOTHING}, {"?", JSON_NOTHING},
+		{"{}", JSON_TYPE_OBJECT}, {"[]", JSON_TYPE_ARRAY}, {"\"\"", JSON_TYPE_STRING}, {" -1", JSON_TYPE_NUMBER}, {"0", JSON_TYPE_NUMBER},
+		{"true", JSON_TYPE_TRUE}, {"false", JSON_TYPE_FALSE}, {"null", JSON_TYPE_NULL}, {"", JSON_TYPE_NOTHING}, {"?", JSON_TYPE_NOTHING},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -128,7 +128,7 @@ Test(json_reader, the_first_error_stays_and_nothing_is_read_after_it)
 	cr_assert_not(json_read_uint(&f.in, &number));
 	cr_assert_not(json_skip(&f.in));
 	cr_assert_not(json_end(&f.in));
-	cr_assert_eq(json_peek(&f.in), JSON_NOTHING);
+	cr_assert_eq(json_peek(&f.in), JSON_TYPE_NOTHING);
 	cr_assert_eq(f.in.at, at);
 	cr_assert_str_eq(f.in.error, "first");
 }
