@@ -1,22 +1,63 @@
-#include "codec.h"
+#include <string.h>
+
+#include "api/codec_internal.h"
 
 enum attribute_index {
 #define ATTRIBUTE(name, ...) INDEX_##name,
-#include "attributes.def"
+#include "api/attributes.def"
 };
 
 enum { PUBLIC = 0, SECRET = 1 };
 
 static const struct attribute_row rows[] = {
 #define ATTRIBUTE(name, value, names, secrecy) {name, #name, ATTRIBUTE_##value, NAMES_##names, secrecy},
-#include "attributes.def"
+#include "api/attributes.def"
 };
 
 const struct attribute_row *attribute_row(CK_ATTRIBUTE_TYPE type)
 {
 	switch (type) {
 #define ATTRIBUTE(name, ...) case name: return &rows[INDEX_##name];
-#include "attributes.def"
+#include "api/attributes.def"
 	}
 	return NULL;
+}
+
+bool attribute_opaque(CK_ATTRIBUTE_TYPE type)
+{
+	return (type & CKF_ARRAY_ATTRIBUTE) != 0 && attribute_row(type) == NULL;
+}
+
+size_t attribute_unit(const struct attribute_row *row)
+{
+	if (row == NULL)
+		return 1;
+	switch (row->value) {
+	case ATTRIBUTE_ULONG:
+	case ATTRIBUTE_NAME:
+	case ATTRIBUTE_MECHANISMS:
+		return sizeof(CK_ULONG);
+	case ATTRIBUTE_TEMPLATE:
+		return sizeof(CK_ATTRIBUTE);
+	default:
+		return 1;
+	}
+}
+
+void attribute_type_write(struct json_writer *w, CK_ATTRIBUTE_TYPE type)
+{
+	char scratch[24];
+
+	json_name(w, name_text(NAMES_ATTRIBUTE, type, scratch));
+}
+
+bool attribute_type_read(struct json_reader *in, struct json_text name, CK_ATTRIBUTE_TYPE *ret_type,
+	const struct attribute_row **ret_row)
+{
+	if (!name_number(NAMES_ATTRIBUTE, name, ret_type))
+		return json_fail(in, "unknown attribute name");
+	*ret_row = attribute_row(*ret_type);
+	if (*ret_row == NULL && attribute_opaque(*ret_type))
+		return json_fail(in, "the attribute's value cannot travel");
+	return true;
 }
