@@ -71,7 +71,7 @@ first_signatures() {
 	printf 'hello from p11gate\n' >"$demo/message"
 	openssl dgst -sha256 -binary "$demo/message" >"$demo/message.sha256"
 	data=$(base64url <"$demo/message")
-	curl_line="curl -sS --fail-with-body --cacert $demo/pki/ca.pem --cert $demo/pki/alice.pem --key $demo/pki/alice.key -H 'Content-Type: application/json' -d '{\"algorithm\":\"ES256\",\"format\":\"der\",\"data\":\"$data\",\"pin\":\"$P11GATE_PIN\"}' $P11GATE_URL/v1/slots/$P11GATE_SLOT/keys/release/sign"
+	curl_line="curl -sS --fail-with-body --cacert $demo/pki/ca.crt --cert $demo/pki/alice.crt --key $demo/pki/alice.key -H 'Content-Type: application/json' -d '{\"algorithm\":\"ES256\",\"format\":\"der\",\"data\":\"$data\",\"pin\":\"$P11GATE_PIN\"}' $P11GATE_URL/v1/slots/$P11GATE_SLOT/keys/release/sign"
 	module_line="P11GATE_CONF=$demo/client.conf SOFTHSM2_CONF=$demo/client/softhsm2.conf pkcs11-tool --module $build/p11gate-client.so --token-label $P11GATE_TOKEN --login --pin $P11GATE_PIN --sign --mechanism ECDSA --signature-format openssl --label release --input-file $demo/message.sha256 --output-file $demo/pkcs11-tool.sig"
 	sign_with_curl
 	sign_with_module

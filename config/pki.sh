@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a certificate authority, a server certificate and client certificates for trying things out:
 #   config/pki.sh DIR [CLIENT ...]
-# DIR gets ca.pem, server.pem and CLIENT.pem with their keys (.key, mode 0600). What is there and valid
+# DIR gets ca.crt, server.crt and CLIENT.crt with their keys (.key, mode 0600). What is there and valid
 # for another day stays. For localhost, 127.0.0.1 and ::1 only; a real installation has its own authority.
 set -euo pipefail
 umask 077
@@ -16,7 +16,7 @@ days=825
 mkdir -p "$dir"
 
 fresh() { # fresh NAME: the certificate is there, lasts another day and has its key
-	[ -s "$dir/$1.key" ] && [ -s "$dir/$1.pem" ] && openssl x509 -in "$dir/$1.pem" -noout -checkend 86400 >/dev/null 2>&1
+	[ -s "$dir/$1.key" ] && [ -s "$dir/$1.crt" ] && openssl x509 -in "$dir/$1.crt" -noout -checkend 86400 >/dev/null 2>&1
 }
 
 new_key() { # new_key NAME
@@ -27,8 +27,8 @@ authority() {
 	new_key ca
 	openssl req -x509 -new -config /dev/null -key "$dir/ca.key" -sha256 -days "$days" -subj "/O=p11gate demo/CN=demo authority" \
 		-addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign,cRLSign \
-		-addext subjectKeyIdentifier=hash -out "$dir/ca.pem.new"
-	mv "$dir/ca.pem.new" "$dir/ca.pem"
+		-addext subjectKeyIdentifier=hash -out "$dir/ca.crt.new"
+	mv "$dir/ca.crt.new" "$dir/ca.crt"
 }
 
 leaf() { # leaf NAME COMMON-NAME USAGE [EXTENSION]
@@ -36,14 +36,14 @@ leaf() { # leaf NAME COMMON-NAME USAGE [EXTENSION]
 	openssl req -new -config /dev/null -key "$dir/$1.key" -subj "/O=p11gate demo/CN=$2" -out "$dir/$1.csr"
 	printf '%s\n' basicConstraints=critical,CA:FALSE keyUsage=critical,digitalSignature "extendedKeyUsage=$3" \
 		subjectKeyIdentifier=hash authorityKeyIdentifier=keyid ${4:+"$4"} >"$dir/$1.ext"
-	openssl x509 -req -in "$dir/$1.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -set_serial "0x$(openssl rand -hex 16)" \
-		-sha256 -days "$days" -extfile "$dir/$1.ext" -out "$dir/$1.pem.new" 2>/dev/null
+	openssl x509 -req -in "$dir/$1.csr" -CA "$dir/ca.crt" -CAkey "$dir/ca.key" -set_serial "0x$(openssl rand -hex 16)" \
+		-sha256 -days "$days" -extfile "$dir/$1.ext" -out "$dir/$1.crt.new" 2>/dev/null
 	rm -f "$dir/$1.csr" "$dir/$1.ext"
-	mv "$dir/$1.pem.new" "$dir/$1.pem"
+	mv "$dir/$1.crt.new" "$dir/$1.crt"
 }
 
 signed() { # signed NAME: its certificate is of this authority
-	fresh "$1" && openssl verify -CAfile "$dir/ca.pem" "$dir/$1.pem" >/dev/null 2>&1
+	fresh "$1" && openssl verify -CAfile "$dir/ca.crt" "$dir/$1.crt" >/dev/null 2>&1
 }
 
 fresh ca || authority

@@ -85,7 +85,7 @@ make_token() {
 }
 
 fingerprint() { # fingerprint NAME
-	openssl x509 -in "$dir/pki/$1.pem" -noout -fingerprint -sha256 | cut -d= -f2
+	openssl x509 -in "$dir/pki/$1.crt" -noout -fingerprint -sha256 | cut -d= -f2
 }
 
 yaml() { # yaml TEXT: quoted
@@ -95,7 +95,7 @@ yaml() { # yaml TEXT: quoted
 write_gateway_config() {
 	cat >"$dir/p11gated.yaml" <<-END
 		listen: {address: 127.0.0.1, port: $port}
-		tls: {certificate: pki/server.pem, key: pki/server.key, client_ca: pki/ca.pem}
+		tls: {certificate: pki/server.crt, key: pki/server.key, client_ca: pki/ca.crt}
 		state_directory: state
 		runtime_directory: run
 		worker_program: $(yaml "$build/p11gate-worker")
@@ -119,8 +119,8 @@ write_client_config() { # write_client_config FILE IDENTITY
 	cat >"$1" <<-END
 		[Gateway]
 		URL = https://127.0.0.1:$port
-		CA = $dir/pki/ca.pem
-		Certificate = $dir/pki/$2.pem
+		CA = $dir/pki/ca.crt
+		Certificate = $dir/pki/$2.crt
 		Key = $dir/pki/$2.key
 	END
 }
@@ -139,7 +139,7 @@ await() {
 }
 
 ready() {
-	curl -sS -o /dev/null --fail --max-time 5 --cacert "$dir/pki/ca.pem" --cert "$dir/pki/alice.pem" --key "$dir/pki/alice.key" \
+	curl -sS -o /dev/null --fail --max-time 5 --cacert "$dir/pki/ca.crt" --cert "$dir/pki/alice.crt" --key "$dir/pki/alice.key" \
 		"https://127.0.0.1:$port/readyz" 2>/dev/null
 }
 
@@ -159,9 +159,9 @@ start_gateway() {
 write_env() {
 	local name
 	declare -A value=(
-		[P11GATE_URL]=https://127.0.0.1:$port [P11GATE_CA]=$dir/pki/ca.pem
-		[P11GATE_CERT]=$dir/pki/alice.pem [P11GATE_KEY]=$dir/pki/alice.key
-		[P11GATE_CERT2]=$dir/pki/bob.pem [P11GATE_KEY2]=$dir/pki/bob.key
+		[P11GATE_URL]=https://127.0.0.1:$port [P11GATE_CA]=$dir/pki/ca.crt
+		[P11GATE_CERT]=$dir/pki/alice.crt [P11GATE_KEY]=$dir/pki/alice.key
+		[P11GATE_CERT2]=$dir/pki/bob.crt [P11GATE_KEY2]=$dir/pki/bob.key
 		[P11GATE_MODULE]=$build/p11gate-client.so [P11GATE_CONF]=$dir/client.conf [P11GATE_CONF2]=$dir/client-bob.conf
 		[P11GATE_SLOT]=$slot [P11GATE_TOKEN]=$token [P11GATE_PIN]=$pin_user [P11GATE_SO_PIN]=$pin_so [P11GATE_PID]=$pid
 		[P11GATE_TOOL]=$build/p11gate [P11GATE_CONFIG]=$dir/p11gated.yaml [P11GATE_AUDIT_LOG]=$dir/state/audit.log
@@ -169,7 +169,7 @@ write_env() {
 		[P11GATE_EMPTY_SOFTHSM2_CONF]=$dir/client/softhsm2.conf
 	)
 	for name in "${!value[@]}"; do
-		printf 'export %s=%q\n' "$name" "${value[$name]}"
+		printf "export %s='%s'\n" "$name" "${value[$name]//\'/\'\\\'\'}"
 	done | sort >"$dir/env.new"
 	mv "$dir/env.new" "$dir/env"
 }
