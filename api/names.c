@@ -14,26 +14,27 @@ struct name {
 	enum name_set set;
 };
 
-#define NAME(family, name) {#name, sizeof(#name) - 1, name, NAMES_##family},
+/* Takes the text, since a name that has passed through another macro is its number. */
+#define NAME(text, number, family) {text, sizeof(text) - 1, number, NAMES_##family},
 
 static const struct name attribute_names[] = {
-#define ATTRIBUTE(name, ...) NAME(ATTRIBUTE, name)
+#define ATTRIBUTE(name, ...) NAME(#name, name, ATTRIBUTE)
 #include "attributes.def"
 };
 static const struct name mechanism_names[] = {
-#define MECHANISM(name, parameter) NAME(MECHANISM, name)
+#define MECHANISM(name, parameter) NAME(#name, name, MECHANISM)
 #include "mechanisms.def"
 };
 static const struct name return_names[] = {
-#define RETURN(name, ...) NAME(RETURN, name)
+#define RETURN(name, ...) NAME(#name, name, RETURN)
 #include "returns.def"
 };
 static const struct name constant_names[] = {
-#define CONSTANT(family, name) NAME(family, name)
+#define CONSTANT(family, name) NAME(#name, name, family)
 #include "constants.def"
 };
 static const struct name alias_names[] = {
-#define ALIAS(family, name) NAME(family, name)
+#define ALIAS(family, name) NAME(#name, name, family)
 #include "aliases.def"
 };
 
