@@ -43,8 +43,12 @@ running() { # running: pid is the gateway of this sandbox
 stop() {
 	running || { rm -f "$dir/pid"; return 0; }
 	kill -TERM "$pid"
-	# tail ends when the process does; the gateway finishes what is in flight first.
-	timeout 30 tail --pid="$pid" -s 0.05 -f /dev/null || die "the gateway (process $pid) does not end; see $dir/gateway.log"
+	# It finishes what is in flight first.
+	local deadline=$((SECONDS + 30))
+	while running; do
+		[ $SECONDS -lt $deadline ] || die "the gateway (process $pid) does not end; see $dir/gateway.log"
+		sleep 0.02
+	done
 	rm -f "$dir/pid"
 }
 
