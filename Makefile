@@ -129,7 +129,7 @@ PARITY := $(BUILD)/tests/parity
 $(INTEGRATION): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/integration/*.c)) $(SUPPORT) $(API) $(COMMON)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ -lcriterion -lssl -lcrypto -ljansson -ldl -lpthread
+	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ -lcriterion -lcurl -lssl -lcrypto -ljansson -ldl -lpthread
 $(PARITY): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/conformance/*.c)) $(API)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

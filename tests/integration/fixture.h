@@ -1,0 +1,82 @@
+/*
+ * What the integration tests share: gateways, HTTPS requests as different people, and the client module in this process.
+ *
+ * Most tests use the gateway that tests/run.sh started for the whole suite (gateway_shared); a test that stops, kills or
+ * reconfigures one starts its own (gateway_start). Failures end the test with what was missing.
+ */
+#ifndef P11GATE_TESTS_INTEGRATION_FIXTURE_H
+#define P11GATE_TESTS_INTEGRATION_FIXTURE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include <jansson.h>
+
+#include "api/cryptoki.h"
+
+struct gateway {
+	char directory[256];   /* of the sandbox */
+	char url[128], slot[64], pin[64], so_pin[64];
+	char ca[300], certificate[300], key[300], certificate2[300], key2[300];
+	char module[300], configuration[300], configuration2[300], direct_module[300], audit_log[300], tool[300], softhsm_conf[300];
+	pid_t pid;
+	bool own;
+};
+
+/* The suite's gateway. */
+void gateway_shared(struct gateway *ret_gateway);
+
+/* A gateway of the test's own; gateway_stop ends it and removes its directory. */
+void gateway_start(struct gateway *ret_gateway);
+void gateway_stop(struct gateway *gateway);
+
+/* Starts the stopped or killed gateway of the same directory on the same port. */
+void gateway_restart(struct gateway *gateway);
+
+/* Who asks: the sandbox's identities, a certificate of the sandbox's CA that no identity has, one of another CA, or none. */
+enum person { ALICE, BOB, STRANGER, FOREIGNER, NOBODY };
+
+struct answer {
+	long status;          /* HTTP status, 0 when there was no answer */
+	char *text;           /* body, NUL-terminated */
+	json_t *json;         /* or NULL */
+	char headers[4096];
+};
+
+/* One request. `body` is JSON text or NULL; `headers` are "Name: value" lines ended by NULL, or NULL. */
+struct answer request(const struct gateway *g, enum person who, const char *method, const char *path, const char *body,
+	const char *const headers[]);
+void answer_free(struct answer *answer);
+#define ANSWER_AUTO __attribute__((cleanup(answer_free))) struct answer
+
+/* A string member of the answer, "" if it is not there; dots enter objects ("operation.id"). */
+const char *member(const struct answer *answer, const char *path);
+
+/* Sends bytes over TLS as `who` and returns how many bytes came back (up to size - 1, NUL-terminated); -1 when the handshake was refused. */
+ssize_t raw_request(const struct gateway *g, enum person who, const char *bytes, size_t len, char *ret_answer, size_t size);
+
+/* The client module in this process with the client file of ALICE or BOB and, if not NULL, an application ID of 32 hex digits. */
+CK_FUNCTION_LIST *module_load(const struct gateway *g, enum person who, const char *application);
+CK_SLOT_ID module_slot_id(CK_FUNCTION_LIST *f);
+CK_SESSION_HANDLE module_session(CK_FUNCTION_LIST *f, const struct gateway *g, bool login);
+
+/* Runs `body` in a child process and returns its exit status: a child with the module is a program of its own. */
+int in_child(int (*body)(const struct gateway *g, void *argument), const struct gateway *g, void *argument);
+
+/* How often workers have executed a Cryptoki function ("C_Sign"), and live workers, by /metrics. */
+long calls_counted(const struct gateway *g, const char *function);
+
+/* Process ids of the gateway's workers, the inventory's (one per module) among them; the count. */
+size_t worker_processes(const struct gateway *g, pid_t *ret_pids, size_t max);
+
+/* A field of /proc/PID/status, e.g. "Seccomp", as a number; -1 if it is not there. */
+long process_status(pid_t pid, const char *field);
+
+/* Polls `holds` every 10 ms until it is true or `seconds` have passed. */
+bool await_condition(bool (*holds)(const struct gateway *g, void *argument), const struct gateway *g, void *argument, unsigned seconds);
+
+/* Logs alice or bob in over REST and makes a key; asserts success. */
+void rest_login(const struct gateway *g, enum person who, const char *const headers[]);
+void rest_key(const struct gateway *g, const char *body);
+
+#endif
