@@ -1,0 +1,105 @@
+#include "client-module/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "client-module/application.h"
+#include "client-module/debug.h"
+
+enum { HEX_ID_LEN = 2 * INSTANCE_ID_LEN + 1 };
+
+_Static_assert(APPLICATION_ID_LEN == INSTANCE_ID_LEN, "both are written as 32 digits");
+
+static void client_hex(char out[HEX_ID_LEN], const unsigned char id[INSTANCE_ID_LEN]) {
+	for (size_t i = 0; i < INSTANCE_ID_LEN; i++) {
+		snprintf(out + 2 * i, 3, "%02x", id[i]);
+	}
+}
+
+/* Who we are, as header lines. */
+static CK_RV client_identify(struct client *client) {
+	if (getrandom(client->instance, sizeof(client->instance), 0) != (ssize_t)sizeof(client->instance)) {
+		return CKR_FUNCTION_FAILED;
+	}
+	CK_RV rv = application_id(&client->config, tls_library(client->tls), client->application);
+	if (rv != CKR_OK) {
+		return rv;
+	}
+	char application[HEX_ID_LEN], instance[HEX_ID_LEN];
+	client_hex(application, client->application);
+	client_hex(instance, client->instance);
+	int len = snprintf(client->headers, sizeof(client->headers),
+		"Host: %s\r\nX-Application-Id: %s\r\nX-Client-Instance: %s\r\nContent-Type: application/json\r\n",
+		client->config.authority, application, instance);
+	return len > 0 && len < CLIENT_HEADERS_MAX ? CKR_OK : CKR_ARGUMENTS_BAD;
+}
+
+static CK_RV client_prepare_gateway(struct client *client) {
+	CK_RV rv = tls_new(&client->config, &client->locking, &client->tls);
+	if (rv != CKR_OK) {
+		return rv;
+	}
+	rv = client_identify(client);
+	if (rv == CKR_OK) {
+		rv = pool_init(&client->pool, &client->config, client->tls, &client->locking);
+	}
+	if (rv != CKR_OK) {
+		tls_free(client->tls);
+		client->tls = NULL;
+	}
+	return rv;
+}
+
+static CK_RV client_prepare(struct client *client) {
+	CK_RV rv = slots_init(&client->slots, &client->locking);
+	if (rv != CKR_OK) {
+		return rv;
+	}
+	rv = sessions_init(&client->sessions, &client->locking);
+	if (rv != CKR_OK) {
+		slots_done(&client->slots);
+		return rv;
+	}
+	rv = client->config.host != NULL ? client_prepare_gateway(client) : CKR_OK;
+	if (rv != CKR_OK) {
+		sessions_done(&client->sessions);
+		slots_done(&client->slots);
+	}
+	return rv;
+}
+
+CK_RV client_new(const struct locking *locking, struct client **ret_client) {
+	struct client *client = calloc(1, sizeof(*client));
+	if (client == NULL) {
+		return CKR_HOST_MEMORY;
+	}
+	client->locking = *locking;
+	CK_RV rv = config_load(&client->config);
+	if (rv == CKR_OK) {
+		rv = client_prepare(client);
+		if (rv != CKR_OK) {
+			config_done(&client->config);
+		}
+	}
+	if (rv != CKR_OK) {
+		free(client);
+		return rv;
+	}
+	*ret_client = client;
+	return CKR_OK;
+}
+
+void client_free(struct client *client) {
+	if (client == NULL) {
+		return;
+	}
+	if (client->tls != NULL) {
+		pool_done(&client->pool);
+		tls_free(client->tls);
+	}
+	sessions_done(&client->sessions);
+	slots_done(&client->slots);
+	config_done(&client->config);
+	free(client);
+}
