@@ -1,0 +1,402 @@
+#include "server/worker/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/secret.h"
+
+/*
+ * One call of a group: is it allowed, whose handles are they, run it, record it.
+ *
+ * Unknown handles are passed on as CK_INVALID_HANDLE: the module then answers with its own code in its own order of checks.
+ */
+
+/* One call on its way. */
+struct running_call {
+	struct request *request;
+	struct call *call;
+	const struct call_row *row;
+	union wire_value native[CALL_ARGUMENTS_MAX];
+	CK_ULONG handle;                 /* the client's session, 0: none */
+	struct session *session;         /* locked, or NULL */
+	struct object_info *key;         /* of the call's key or object, when it is needed */
+	unsigned char input[32];
+	bool has_input;
+	const char *refused;             /* why it was not run */
+	uint64_t began;
+};
+
+static size_t argument_of(const struct call_row *row, enum wire_kind kind)
+{
+	for (size_t i = 0; i < row->argument_count; i++) {
+		if (row->arguments[i].kind == kind)
+			return i;
+	}
+	return row->argument_count;
+}
+
+/* Requirement D9: what a key that only answers challenges may still be used for. */
+static bool challenge_key_allows(enum call_id id)
+{
+	return id == CALL_DestroyObject || id == CALL_VerifyInit || id == CALL_VerifyRecoverInit || id == CALL_GetAttributeValue ||
+		id == CALL_GetObjectSize;
+}
+
+/* CKR_OK, or how a key that only answers challenges is refused. */
+static CK_RV check_challenge_key(struct running_call *run, CK_OBJECT_HANDLE handle)
+{
+	struct worker *worker = run->request->worker;
+
+	if (!policy_has_labels(worker) || !run->session || challenge_key_allows(run->row->id))
+		return CKR_OK;
+	struct object_info *info = object_describe(worker, run->session->module, handle);
+	bool refused = info && policy_challenge_only(worker, info->label);
+	object_info_release(info);
+	if (!refused)
+		return CKR_OK;
+	run->refused = "this key only answers challenges";
+	return run->row->audit == AUDIT_OBJECT ? CKR_ACTION_PROHIBITED : CKR_KEY_FUNCTION_NOT_PERMITTED;
+}
+
+static CK_RV translate_parameter(void *context, CK_OBJECT_HANDLE *handle)
+{
+	struct running_call *run = context;
+	CK_OBJECT_HANDLE theirs = *handle;
+
+	*handle = object_module(run->request, theirs);
+	return check_challenge_key(run, theirs);
+}
+
+/* Handles of the client become those of the module; outputs stay where the codec put them. */
+static CK_RV translate(struct running_call *run)
+{
+	const struct call_row *row = run->row;
+
+	for (size_t i = 0; i < row->argument_count; i++) {
+		const union wire_value *value = &run->call->values[i];
+		run->native[i] = *value;
+		if (row->arguments[i].kind == WIRE_SESSION)
+			run->native[i].number = run->session ? run->session->module : CK_INVALID_HANDLE;
+		else if (row->arguments[i].kind == WIRE_OBJECT)
+			run->native[i].number = object_module(run->request, value->number);
+		else if (row->arguments[i].kind == WIRE_SLOT)
+			run->native[i].number = module_slot(run->request->worker);
+		else if (row->arguments[i].kind == WIRE_MECHANISM && value->mechanism) {
+			CK_RV rv = mechanism_visit_handles(value->mechanism, translate_parameter, run);
+			if (rv != CKR_OK)
+				return rv;
+		}
+	}
+	return CKR_OK;
+}
+
+static bool found_translate(struct running_call *run, const union wire_value *found)
+{
+	for (CK_ULONG i = 0; i < *found->found.count; i++) {
+		CK_OBJECT_HANDLE *item = &found->found.items[i];
+		object_recognise(run->request, run->native[0].number, *item);
+		if (object_add(run->request->worker, *item, false, item) != CKR_OK)
+			return false;
+	}
+	return true;
+}
+
+/* A new object: its handle, whether it ends with the session, and what the event says about it. */
+static bool made_translate(struct running_call *run, CK_OBJECT_HANDLE *handle)
+{
+	struct worker *worker = run->request->worker;
+
+	if (object_add(worker, *handle, true, handle) != CKR_OK)
+		return false;
+	struct object_info *info = object_describe(worker, run->native[0].number, *handle);
+	if (info && !info->token && run->session)
+		object_own(worker, *handle, run->session);
+	if (run->row->audit == AUDIT_OBJECT) {
+		object_info_release(run->key);
+		run->key = object_info_keep(info);
+	}
+	object_info_release(info);
+	return true;
+}
+
+static CK_RV translate_results(struct running_call *run)
+{
+	bool good = true;
+
+	for (size_t i = 0; i < run->row->argument_count; i++) {
+		const union wire_value *value = &run->call->values[i];
+		if (run->row->arguments[i].kind == WIRE_FOUND)
+			good = good && found_translate(run, value);
+		else if (run->row->arguments[i].kind == WIRE_NEW_OBJECT)
+			good = good && made_translate(run, value->number_out);
+	}
+	return good ? CKR_OK : CKR_HOST_MEMORY;
+}
+
+/* True for calls whose rules or record need to know the object before it runs. */
+static bool needs_object(const struct call_row *row)
+{
+	if (row->operation != OPERATION_NONE && row->step == STEP_INIT)
+		return true;
+	return row->audit == AUDIT_KEY_USE || row->audit == AUDIT_OBJECT;
+}
+
+static void describe(struct running_call *run)
+{
+	size_t at = argument_of(run->row, WIRE_OBJECT);
+
+	if (at < run->row->argument_count && needs_object(run->row) && run->session)
+		run->key = object_describe(run->request->worker, run->session->module, run->call->values[at].number);
+}
+
+/* The rules about the key itself. CKR_OK: none speaks against the call. */
+static CK_RV check_key(struct running_call *run)
+{
+	for (size_t i = 0; i < run->row->argument_count; i++) {
+		if (run->row->arguments[i].kind != WIRE_OBJECT)
+			continue;
+		CK_RV rv = check_challenge_key(run, run->call->values[i].number);
+		if (rv != CKR_OK)
+			return rv;
+	}
+	if (!run->key)
+		return CKR_OK;
+	/* There is no step in which such a key's PIN could be given (A18). */
+	if ((run->row->id == CALL_DeriveKey || run->row->id == CALL_UnwrapKey) && run->key->always_authenticate &&
+		run->key->class == CKO_PRIVATE_KEY) {
+		run->refused = "the key asks for its PIN at every use, and this call has no place for one";
+		return CKR_USER_NOT_LOGGED_IN;
+	}
+	return CKR_OK;
+}
+
+/* A module that does not ask for an always-authenticate key's PIN itself is not relied on (A4). */
+static CK_RV check_reauthentication(struct running_call *run)
+{
+	const struct call_row *row = run->row;
+
+	if (!run->session || row->operation == OPERATION_NONE || row->step == STEP_INIT || row->step == STEP_NONE)
+		return CKR_OK;
+	const struct session_operation *operation = &run->session->operations[row->operation];
+	if (!operation->begun || !operation->awaiting)
+		return CKR_OK;
+	CK_RV rv = session_cancel(run->request->worker, run->session);
+	return rv == CKR_OK ? CKR_USER_NOT_LOGGED_IN : rv;
+}
+
+/* After DestroyObject, SetAttributeValue: what is known of the object is old. */
+static void object_follow(struct running_call *run)
+{
+	CK_OBJECT_HANDLE object = run->call->values[1].number;
+
+	if (run->row->id == CALL_DestroyObject)
+		object_remove(run->request->worker, object);
+	else if (run->row->id == CALL_SetAttributeValue)
+		object_changed(run->request->worker, object);
+}
+
+static CK_RV invoke_translated(struct running_call *run)
+{
+	unsigned logouts = atomic_load(&run->request->worker->login.logouts);
+	CK_RV rv = invoke(run->request, run->row->id, run->native);
+
+	/* Attributes are read only now for an Init, so that the module's own refusals cost nothing. */
+	if (rv == CKR_OK && !run->key && run->row->step == STEP_INIT)
+		describe(run);
+	if (rv == CKR_OK) {
+		object_follow(run);
+		rv = translate_results(run);
+	}
+	if (run->session) {
+		run->has_input = !call_asks_length(run->call, rv) && track_input_sha256(run->session, run->call, run->input);
+		track_after(run->session, run->call, rv, run->key, logouts);
+	}
+	return rv;
+}
+
+/* Any call on a session that has no rules of its own. */
+static CK_RV run_on_session(struct running_call *run)
+{
+	struct worker *worker = run->request->worker;
+	CK_RV rv = CKR_OK;
+
+	run->session = session_acquire(worker, run->request->message->instance, run->handle);
+	if (run->session)
+		rv = session_settle(worker, run->session);
+	if (rv == CKR_OK)
+		rv = translate(run);
+	if (rv == CKR_OK && (run->row->step != STEP_INIT))
+		describe(run);
+	if (rv == CKR_OK)
+		rv = check_key(run);
+	if (rv == CKR_OK)
+		rv = check_reauthentication(run);
+	return rv == CKR_OK ? invoke_translated(run) : rv;
+}
+
+static CK_RV run_session_info(struct running_call *run)
+{
+	struct worker *worker = run->request->worker;
+	CK_SESSION_INFO *info = run->call->values[1].info;
+	CK_RV rv = run_on_session(run);
+
+	if (rv == CKR_OK)
+		info->slotID = slot_id_of(worker->slots[0].name, strlen(worker->slots[0].name));
+	return rv;
+}
+
+static CK_RV run_open(struct running_call *run)
+{
+	return session_open(run->request, run->call->values);
+}
+
+static CK_RV run_close(struct running_call *run)
+{
+	struct worker *worker = run->request->worker;
+	const union wire_value none[] = {{.number = CK_INVALID_HANDLE}};
+	struct session *session = session_acquire(worker, run->request->message->instance, run->handle);
+
+	if (!session)
+		return invoke(run->request, CALL_CloseSession, none);
+	CK_RV rv = session_close(worker, session);
+	session_release(worker, session);
+	return rv;
+}
+
+static CK_RV run_close_all(struct running_call *run)
+{
+	sessions_close_instance(run->request->worker, run->request->message->instance);
+	return CKR_OK;
+}
+
+static CK_RV run_login(struct running_call *run)
+{
+	const union wire_value *v = run->call->values;
+
+	return login_session(run->request, run->handle, v[1].number, &v[2]);
+}
+
+static CK_RV run_logout(struct running_call *run)
+{
+	return logout_session(run->request, run->handle);
+}
+
+static CK_RV run_pin_change(struct running_call *run)
+{
+	return pin_change(run->request, run->call);
+}
+
+static CK_RV run_init_token(struct running_call *run)
+{
+	return token_initialise(run->request, run->call);
+}
+
+static CK_RV (*const special[CALL_COUNT])(struct running_call *run) = {
+	[CALL_OpenSession] = run_open,
+	[CALL_CloseSession] = run_close,
+	[CALL_CloseAllSessions] = run_close_all,
+	[CALL_GetSessionInfo] = run_session_info,
+	[CALL_Login] = run_login,
+	[CALL_Logout] = run_logout,
+	[CALL_InitPIN] = run_pin_change,
+	[CALL_SetPIN] = run_pin_change,
+	[CALL_InitToken] = run_init_token,
+};
+
+/* True if the call as it ended is one that the audit wants (the row's `audit`). */
+static bool completed(const struct running_call *run, CK_RV rv)
+{
+	switch (run->row->audit) {
+	case AUDIT_NONE:
+		return false;
+	case AUDIT_OBJECT:
+		return rv == CKR_OK;
+	case AUDIT_KEY_USE:
+		return rv != CKR_OPERATION_NOT_INITIALIZED && rv != CKR_SESSION_HANDLE_INVALID && !call_asks_length(run->call, rv);
+	default:
+		return true;
+	}
+}
+
+static void event_of_key(struct event *event, const struct object_info *key, char scratch[24])
+{
+	if (!key)
+		return;
+	event->key_label = key->label;
+	event->key_id = key->id;
+	event->key_id_len = key->id_len;
+	event->key_class = name_text(NAMES_CLASS, key->class, scratch);
+}
+
+static void event_of_mechanism(struct event *event, const struct running_call *run, char scratch[24])
+{
+	const struct session_operation *operation = run->session ? &run->session->operations[run->row->operation] : NULL;
+	size_t at = argument_of(run->row, WIRE_MECHANISM);
+
+	if (at < run->row->argument_count && run->call->values[at].mechanism)
+		event->mechanism = name_text(NAMES_MECHANISM, run->call->values[at].mechanism->mechanism, scratch);
+	else if (run->row->operation != OPERATION_NONE && operation && operation->has_mechanism)
+		event->mechanism = name_text(NAMES_MECHANISM, operation->mechanism, scratch);
+}
+
+static bool record(struct running_call *run, CK_RV rv)
+{
+	char function[40], class[24], mechanism[24], user[24];
+	struct session_operation *operation =
+		run->session && run->row->operation != OPERATION_NONE ? &run->session->operations[run->row->operation] : NULL;
+	struct event event = {
+		.kind = run->refused ? AUDIT_REFUSAL : run->row->audit, .function = function, .rv = rv, .session = run->handle,
+		.reason = run->refused, .latency_us = clock_us() - run->began,
+		.input_sha256 = run->has_input ? run->input : NULL,
+		.reauthenticated = operation && operation->reauthenticated,
+	};
+
+	if (!run->refused && !completed(run, rv))
+		return true;
+	snprintf(function, sizeof function, "C_%s", run->row->name);
+	event_of_key(&event, run->key ? run->key : operation ? operation->key : NULL, class);
+	event_of_mechanism(&event, run, mechanism);
+	if (run->row->id == CALL_Login)
+		event.user = name_text(NAMES_USER, run->call->values[1].number, user);
+	return event_add(run->request, &event);
+}
+
+/* PINs are not needed any more; the arena they are in lives until the request ends. */
+static void wipe_pins(const struct call *call)
+{
+	for (size_t i = 0; i < call->row->argument_count; i++) {
+		if (call->row->arguments[i].kind == WIRE_PIN && call->values[i].bytes.data)
+			secret_wipe(call->values[i].bytes.data, call->values[i].bytes.len);
+	}
+}
+
+static CK_RV run_allowed(struct running_call *run)
+{
+	if (run->row->place != PLACE_MODULE)
+		return CKR_FUNCTION_NOT_SUPPORTED;
+	if (!(run->request->message->permissions & 1u << run->row->permission)) {
+		run->refused = "the identity has no permission for this class of operation on the slot";
+		return CKR_FUNCTION_REJECTED;
+	}
+	return special[run->row->id] ? special[run->row->id](run) : run_on_session(run);
+}
+
+bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
+{
+	struct running_call run = {.request = request, .call = call, .row = call->row, .began = clock_us()};
+
+	if (call->row->arguments[0].kind == WIRE_SESSION)
+		run.handle = call->values[0].number;
+	module_share(request);
+	CK_RV rv = run_allowed(&run);
+	bool recorded = record(&run, rv);
+	if (run.session)
+		session_release(request->worker, run.session);
+	object_info_release(run.key);
+	module_unshare(request);
+	wipe_pins(call);
+	if (recorded && (call->row->id == CALL_CloseSession || call->row->id == CALL_CloseAllSessions))
+		recorded = login_rest(request->worker, request);
+	*ret_rv = rv;
+	return recorded;
+}

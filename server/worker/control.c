@@ -1,0 +1,90 @@
+#include "server/worker/internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/*
+ * The control thread: commands of the gateway, the end of a kept login, the end of the process.
+ */
+
+void worker_stop(struct worker *worker)
+{
+	struct running *running = &worker->running;
+	int64_t until = clock_ms() + WORKER_STOP_MS;
+
+	pthread_mutex_lock(&running->lock);
+	bool second = running->stopping;
+	running->stopping = true;
+	while (!second && running->requests > 0 && clock_wait(&running->idle, &running->lock, until))
+		;
+	bool idle = running->requests == 0;
+	pthread_mutex_unlock(&running->lock);
+	/* Another thread ends the process. */
+	while (second)
+		pause();
+	/* A module that is in a call must not be finalized; the process ends as it is. */
+	if (idle && worker->module.initialised && pthread_mutex_trylock(&worker->login.lock) == 0 &&
+		pthread_rwlock_trywrlock(&worker->module.lock) == 0)
+		(void)invoke_finalize(&worker->module);
+	_exit(0);
+}
+
+static void end_instance(struct worker *worker, const struct buffer *payload)
+{
+	struct arena arena ARENA_AUTO;
+	struct end_instance message;
+
+	arena_init(&arena, FRAME_CHUNK);
+	if (end_instance_unpack(payload->data, payload->len, &arena, &message) != STATUS_OK)
+		return;
+	pthread_rwlock_rdlock(&worker->module.lock);
+	sessions_close_instance(worker, message.instance);
+	pthread_rwlock_unlock(&worker->module.lock);
+	(void)!login_rest(worker, NULL);
+}
+
+/* False at the end of the control socket, or when it says so. */
+static bool command(struct worker *worker, struct buffer *payload)
+{
+	enum frame_type type;
+
+	if (frame_receive(WORKER_CONTROL_FD, -1, &type, payload) != STATUS_OK)
+		return false;
+	switch (type) {
+	case FRAME_END_INSTANCE:
+		end_instance(worker, payload);
+		return true;
+	case FRAME_POLICY:
+		return policy_replace(&worker->policy, payload->data, payload->len);
+	default:
+		return false;
+	}
+}
+
+void control_serve(struct worker *worker)
+{
+	struct buffer payload;
+	struct pollfd fds[2] = {{.fd = WORKER_CONTROL_FD, .events = POLLIN}, {.fd = worker->wake, .events = POLLIN}};
+	uint64_t woken;
+	bool open = true;
+
+	buffer_init(&payload, FRAME_PAYLOAD_MAX);
+	while (open) {
+		int left = login_keep_left(worker);
+		int ready = poll(fds, 2, left);
+		if (ready < 0 && errno != EINTR)
+			break;
+		if (ready > 0 && fds[1].revents)
+			(void)!read(worker->wake, &woken, sizeof woken);
+		if (ready > 0 && fds[0].revents)
+			open = command(worker, &payload);
+		if (login_keep_left(worker) == 0) {
+			atomic_store(&worker->login.keep_until_ms, 0);
+			(void)!login_rest(worker, NULL);
+		}
+	}
+	worker_stop(worker);
+}

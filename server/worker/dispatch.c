@@ -1,0 +1,49 @@
+#include "server/worker/internal.h"
+
+#include "api/route.h"
+
+typedef void (*handler)(struct request *request);
+
+/* The rows that an application's worker serves. */
+static const handler handlers[ROUTE_COUNT] = {
+#define DISPATCH_GATEWAY(name)
+#define DISPATCH_INVENTORY(name)
+#define DISPATCH_WORKER(name) [ROUTE_##name] = resource_##name,
+#define ROUTE(name, method, path, permission, server, ...) DISPATCH_##server(name)
+#include "api/routes.def"
+};
+
+static void reply_unknown(struct request *request)
+{
+	reply_problem(request, 404, "route-unknown", "There is nothing at this path.", NULL, CKR_OK, NULL);
+}
+
+/* A resource route: module handles are good while it runs, and the application counts as used. */
+static void run_resource(struct request *request, handler run)
+{
+	struct worker *worker = request->worker;
+
+	atomic_fetch_add(&worker->login.resources, 1);
+	atomic_store(&worker->login.used_ms, (uint64_t)clock_ms());
+	module_share(request);
+	run(request);
+	module_unshare(request);
+	atomic_fetch_sub(&worker->login.resources, 1);
+	if (!login_rest(worker, request))
+		reply_return(request, CKR_HOST_MEMORY, "the result is withheld because its audit event could not be kept");
+}
+
+void dispatch(struct request *request)
+{
+	uint32_t route = request->message->route;
+	bool inventory = request->worker->start.role == ROLE_INVENTORY;
+
+	if (inventory && route == ROUTE_inventory)
+		inventory_run(request);
+	else if (inventory || route >= ROUTE_COUNT || !handlers[route])
+		reply_unknown(request);
+	else if (route == ROUTE_calls)
+		resource_calls(request);
+	else
+		run_resource(request, handlers[route]);
+}

@@ -1,0 +1,326 @@
+/*
+ * Private to server/worker/ (not its resources): the process' state and what the core's files ask of each other.
+ *
+ * Locks, in the order in which a thread may take them:
+ *
+ *   login.lock        one login, logout, PIN change or re-initialisation at a time; held while the gateway is asked
+ *   module.lock       shared by whoever calls the module or holds one of its handles, exclusive for re-initialisation
+ *   session.lock      one call at a time in a session
+ *   objects.refind    objects found again after a re-initialisation
+ *   sessions.lock, objects.lock, pool.lock, policy.lock    leaves: held for table look-ups, never across a module call
+ */
+#ifndef P11GATE_WORKER_INTERNAL_H
+#define P11GATE_WORKER_INTERNAL_H
+
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "api/codec.h"
+#include "api/limits.h"
+#include "server/common/clock.h"
+#include "server/common/frame.h"
+#include "server/worker/worker.h"
+
+enum {
+	WORKER_CONTROL_FD = 3,           /* where a worker finds its sockets */
+	WORKER_PAIR_FD = 4,              /* the first pair; the others follow */
+	WORKER_THREADS_MAX = 256,
+	WORKER_STACK = 512 << 10,        /* bytes of a thread's stack; vendor modules are the unknown here */
+	WORKER_STOP_MS = 5000,           /* how long a shutdown waits for running requests */
+	WORKER_START_MS = 60000,         /* how long a new worker waits for its START */
+	WORKER_SLOTS_MAX = 256,          /* slots of one module */
+	POOL_MAX = 16,                   /* idle module sessions kept for the resource routes */
+	SESSION_PARKED_MAX = 8,          /* module sessions kept only because session objects hang on them */
+	OBJECTS_MAX = 1 << 20,           /* virtual object handles of an application */
+	OBJECT_LABEL_MAX = 256,          /* bytes of a label that is looked at; a longer one counts as none */
+	OBJECT_ID_MAX = 128,             /* bytes of a CKA_ID that is looked at */
+	MECHANISMS_MAX = 4096,           /* mechanisms of a slot */
+};
+
+/* --- module --- */
+
+struct module {
+	pthread_rwlock_t lock;
+	void *library;
+	const CK_FUNCTION_LIST *functions;
+	bool initialised;
+	bool slot_found;                 /* role application: the configured token is there */
+	CK_SLOT_ID slot;
+	_Atomic uint64_t epoch;          /* rises when the module is re-initialised */
+	uint64_t generation;             /* the token's generation that the module's view is of; under login.lock */
+	bool protected_path;             /* the token asks for PINs itself: a NULL PIN is a login */
+	char token_label[33];            /* as found at start, padding cut off */
+};
+
+/* --- object --- */
+
+/* What is known of an object; immutable and counted, so that an operation can keep it while the object changes. */
+struct object_info {
+	atomic_uint refs;
+	CK_OBJECT_CLASS class;
+	bool token, private, always_authenticate;
+	char label[OBJECT_LABEL_MAX + 1];
+	unsigned char id[OBJECT_ID_MAX];
+	size_t id_len;
+};
+
+/* One object of the token under its virtual handle. */
+struct object {
+	struct object *next_handle, *next_module;
+	CK_OBJECT_HANDLE handle;
+	CK_OBJECT_HANDLE module;         /* CK_INVALID_HANDLE: to be found again (refind.c) */
+	const struct session *owner;     /* of a session object: where it was made; NULL for token objects */
+	struct object_info *info;        /* as last read, or NULL */
+	struct object_identity *identity;   /* what it is found again by, or NULL */
+};
+
+struct objects {
+	pthread_mutex_t lock;
+	struct object **by_handle, **by_module;   /* chains; `buckets` of each */
+	size_t buckets, count;
+	size_t session_objects;                   /* how many of them are session objects */
+	size_t unbound;                           /* how many of them wait to be found again */
+	pthread_mutex_t refind;                   /* one thread at a time finds objects again; taken before `lock` */
+	uint32_t last;                            /* the handle given last */
+};
+
+/* --- session --- */
+
+/*
+ * The cryptographic operation of one kind in one session, as seen from the calls that passed. `begun` stays true after an
+ * error that may have left it active in the module.
+ */
+struct session_operation {
+	bool begun;
+	bool private;                    /* it needs the login: its key is a private object, or could not be read */
+	bool awaiting;                   /* an always-authenticate key: its PIN has not been given */
+	bool reauthenticated;
+	unsigned logouts;                /* logins.logouts when it began: it died with the login it began under (X4) */
+	bool has_mechanism;
+	CK_MECHANISM_TYPE mechanism;
+	struct object_info *key;         /* or NULL */
+	EVP_MD_CTX *input;               /* SHA-256 over the parts so far, or NULL */
+};
+
+struct session {
+	pthread_mutex_t lock;
+	CK_ULONG handle;                 /* the client's */
+	CK_SESSION_HANDLE module;        /* CK_INVALID_HANDLE: lost in a re-initialisation */
+	CK_FLAGS flags;
+	unsigned char instance[INSTANCE_ID_LEN];
+	unsigned refs;                   /* under sessions.lock; the table's own is one of them */
+	bool closed;                     /* under lock */
+	struct session_operation operations[OPERATION_COUNT];
+	CK_SESSION_HANDLE parked[SESSION_PARKED_MAX];
+	unsigned parked_count;
+	unsigned objects;                /* session objects made in it */
+};
+
+struct sessions {
+	pthread_mutex_t lock;
+	struct session **slots;          /* `max` of them */
+	unsigned max, count, read_only;
+	uint32_t serial;                 /* keeps the handles of one place in the table apart */
+};
+
+/* Idle module sessions for the resource routes, and the anchor (X5). */
+struct pool {
+	pthread_mutex_t lock;
+	CK_SESSION_HANDLE idle[POOL_MAX];
+	unsigned count;
+	CK_SESSION_HANDLE anchor;        /* CK_INVALID_HANDLE: none; changes under login.lock */
+};
+
+/* --- login --- */
+
+struct login {
+	pthread_mutex_t lock;
+	_Atomic int state;               /* enum login_state */
+	atomic_uint logouts;             /* completed logouts */
+	_Atomic uint64_t keep_idle_ms, keep_until_ms, used_ms;   /* login_keep; CLOCK_MONOTONIC; keep_until_ms 0: not kept */
+	atomic_uint resources;           /* resource requests that run now */
+};
+
+/* --- the process --- */
+
+struct policy {
+	pthread_mutex_t lock;
+	struct arena arena;
+	struct worker_policy rules;
+	atomic_bool has_labels;
+};
+
+struct running {
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	unsigned requests;
+	bool stopping;
+};
+
+struct worker {
+	struct worker_start start;
+	struct worker_slot slots[WORKER_SLOTS_MAX];
+	size_t slots_count;
+	struct arena arena;              /* of `start` and `slots` */
+	struct buffer start_payload;
+	struct module module;
+	struct sessions sessions;
+	struct objects objects;
+	struct pool pool;
+	struct login login;
+	struct policy policy;
+	struct running running;
+	int wake;                        /* eventfd: the control thread recomputes its deadline */
+};
+
+uint64_t clock_us(void);             /* CLOCK_MONOTONIC; for latencies */
+
+/* startup.c: START on pair 0 to STARTED. False: the reason has been told; the process ends. */
+bool worker_startup(struct worker *worker) MUST_USE;
+
+/* thread.c: serves pair `index` until end of file; starts the threads of all pairs but the first. */
+bool threads_start(struct worker *worker) MUST_USE;
+void thread_serve(struct worker *worker, int channel);
+
+/* control.c: commands of the gateway and deadlines; never returns. */
+void control_serve(struct worker *worker) __attribute__((noreturn));
+/* Waits for running requests, finalizes the module, ends the process. Any thread. */
+void worker_stop(struct worker *worker) __attribute__((noreturn));
+
+/* dispatch.c: runs the request's route and fills its reply. */
+void dispatch(struct request *request);
+
+/* sandbox.c: before the module is loaded; after. False: `ret_why` is a static sentence. */
+bool sandbox_begin(const char **ret_why) MUST_USE;
+bool sandbox_enter(const char *profile, const char **ret_why) MUST_USE;
+
+/* policy.c */
+void policy_init(struct policy *policy);
+bool policy_replace(struct policy *policy, const void *packed, size_t len) MUST_USE;
+/* False: no key is marked, so none need be looked at. */
+bool policy_has_labels(const struct worker *worker);
+
+/* invoke.c: the functions that are no row of calls.def; and calls outside a request. */
+CK_RV invoke_initialize(const struct module *module, const char *init_args);
+CK_RV invoke_finalize(const struct module *module);
+CK_RV invoke_uncounted(const struct worker *worker, enum call_id id, const union wire_value v[]) MUST_USE;
+
+/* module.c. `ret_detail` of 256 bytes gets a sentence on failure. */
+CK_RV module_load(struct worker *worker, char *ret_detail) MUST_USE;
+CK_RV module_initialise(struct worker *worker, char *ret_detail) MUST_USE;
+/* Finds the slot of a configured token: CKR_OK, CKR_TOKEN_NOT_PRESENT, CKR_SLOT_ID_INVALID (several match) or the module's error. */
+CK_RV module_find_slot(const struct worker *worker, const struct worker_slot *slot, CK_SLOT_ID *ret_slot) MUST_USE;
+/* For as long as module handles are held. Does nothing if the request has it already. */
+void module_share(struct request *request);
+void module_unshare(struct request *request);
+/*
+ * Under login.lock, without module_share, nobody logged in: C_Finalize, C_Initialize, the slot found again, sessions reopened,
+ * token objects to be found again when they are used. Unless `must`, it is left undone (CKR_OK) if it would cost the application
+ * something it can see: session objects or operations.
+ */
+CK_RV module_reinitialise(struct worker *worker, bool must) MUST_USE;
+
+/* token.c: questions to the gateway. */
+CK_RV token_acquire(int channel, enum token_purpose purpose, CK_USER_TYPE user, int wait_ms, uint64_t *ret_generation) MUST_USE;
+void token_release(int channel, CK_RV rv, enum login_state login);
+
+/* session.c */
+bool sessions_init(struct sessions *sessions, unsigned max) MUST_USE;
+/* The instance's session, locked; NULL if it has none of that handle. */
+struct session *session_acquire(struct worker *worker, const unsigned char *instance, CK_ULONG handle);
+void session_release(struct worker *worker, struct session *session);
+CK_RV session_open(struct request *request, const union wire_value v[]) MUST_USE;
+/* Closes an acquired session in the module and takes it off the table; still to be released. */
+CK_RV session_close(struct worker *worker, struct session *session);
+/* Closes all sessions of one instance. */
+void sessions_close_instance(struct worker *worker, const unsigned char *instance);
+/* Under module.lock exclusively: opens every session again in the new module. */
+void sessions_reopen(struct worker *worker);
+bool sessions_have_operation(struct worker *worker);
+unsigned sessions_count(struct worker *worker);
+unsigned sessions_read_only(struct worker *worker);
+/* Ends in the module what a logout has ended (X4). Any CKR of C_OpenSession. */
+CK_RV session_settle(struct worker *worker, struct session *session) MUST_USE;
+/* Gives the session a module session without any operation. */
+CK_RV session_cancel(struct worker *worker, struct session *session) MUST_USE;
+
+/* pool.c */
+CK_RV pool_open(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
+void pool_close_idle(struct worker *worker);
+void pool_forget(struct worker *worker);                 /* the module has been finalized */
+CK_RV anchor_open(struct worker *worker) MUST_USE;       /* CKR_OK if it is open already */
+void anchor_close(struct worker *worker);
+
+/* object.c. Handles: `virtual` is the client's, `module` the module's. */
+bool objects_init(struct objects *objects) MUST_USE;
+/* The virtual handle of a module's object; `made`: just now, so that it cannot be one that is known already. */
+CK_RV object_add(struct worker *worker, CK_OBJECT_HANDLE module, bool made, CK_OBJECT_HANDLE *ret_virtual) MUST_USE;
+/* It is a session object and ends with `session`. */
+void object_own(struct worker *worker, CK_OBJECT_HANDLE handle, struct session *session);
+/* The module's handle, or CK_INVALID_HANDLE so that the module itself judges an unknown one. */
+CK_OBJECT_HANDLE object_module(struct request *request, CK_OBJECT_HANDLE handle);
+void object_remove(struct worker *worker, CK_OBJECT_HANDLE handle);
+void objects_remove_of_session(struct worker *worker, const struct session *session);
+/* Around a logout: before it the worker learns which objects are private; afterwards their handles are gone (X3). */
+void objects_classify(struct worker *worker, CK_SESSION_HANDLE session);
+void objects_remove_private(struct worker *worker);
+void objects_remove_all(struct worker *worker);
+size_t objects_session_count(struct worker *worker);
+/* Reads what an event and the rules need; NULL if the module will not tell. The caller releases it. */
+struct object_info *object_describe(struct worker *worker, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE handle);
+struct object_info *object_info_keep(struct object_info *info);   /* NULL allowed, in both */
+void object_info_release(struct object_info *info);
+void object_changed(struct worker *worker, CK_OBJECT_HANDLE handle);    /* its attributes were set */
+
+/* object.c, for refind.c; under objects.lock. */
+struct object *object_find(const struct objects *objects, CK_OBJECT_HANDLE handle);
+bool object_bind(struct objects *objects, struct object *object, CK_OBJECT_HANDLE module);
+
+/* refind.c: token objects over a re-initialisation (X3). Before: exclusive module.lock, `session` can read. */
+void objects_identify(struct worker *worker, CK_SESSION_HANDLE session);
+/* Afterwards: session objects are gone, token objects wait for refind. Exclusive module.lock. */
+void objects_unbind(struct worker *worker);
+/* Finds the object of a virtual handle again: exactly one match, or CK_INVALID_HANDLE. */
+CK_OBJECT_HANDLE object_refind(struct request *request, CK_OBJECT_HANDLE handle);
+/* If `module`, just found, is an object that waits to be found again, it gets its old handle back. */
+void object_recognise(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module);
+void object_identity_free(struct object_identity *identity);
+
+/* login.c: on a client's session; `handle` is the client's. */
+CK_RV login_session(struct request *request, CK_ULONG handle, CK_USER_TYPE user, const union wire_value *pin) MUST_USE;
+CK_RV logout_session(struct request *request, CK_ULONG handle) MUST_USE;
+/*
+ * If neither a client session nor a kept login nor a running resource request is left: logs out and forgets the handles (C7).
+ * `request` is NULL outside of one. False: the event could not be kept.
+ */
+bool login_rest(struct worker *worker, struct request *request) MUST_USE;
+/* Milliseconds until the kept login ends; -1: none is kept. */
+int login_keep_left(struct worker *worker);
+/* C_SetPIN, C_InitPIN, C_InitToken: everything around the call itself. */
+CK_RV pin_change(struct request *request, const struct call *call) MUST_USE;
+CK_RV token_initialise(struct request *request, const struct call *call) MUST_USE;
+/* Before a native login with nobody logged in: re-initialises the module when its view of the token is old (X10). Under login.lock. */
+CK_RV module_freshen(struct worker *worker, uint64_t generation) MUST_USE;
+/* Ends the login in the module through `session` and all that hangs on it (X3, X4). Under login.lock and module.lock. */
+CK_RV logout_native(struct worker *worker, struct request *request, CK_SESSION_HANDLE session) MUST_USE;
+
+/* track.c: the operations of a session as the audit and X4 need them; the session is locked. */
+/* After the call. `key` is what is known of an Init's key, or NULL; `logouts` the count of completed logouts before the call. */
+void track_after(struct session *session, const struct call *call, CK_RV rv, struct object_info *key, unsigned logouts);
+void track_clear(struct session *session);
+/* True if an operation with an always-authenticate key has not got its PIN yet. */
+bool track_awaits(const struct session *session);
+void track_reauthenticated(struct session *session);
+/* True if the call only asked for a length, so that nothing was used and nothing ended. */
+bool call_asks_length(const struct call *call, CK_RV rv);
+/* SHA-256 over all input of the operation that this call completes; false if it has none that is recorded. Once. */
+bool track_input_sha256(struct session *session, const struct call *call, unsigned char ret_hash[32]);
+
+/* call_run.c: one call: permission, handles, module, event. False: the event could not be kept, so the answer must be withheld. */
+bool call_run(struct request *request, struct call *call, CK_RV *ret_rv) MUST_USE;
+
+/* inventory.c: the route `inventory`. */
+void inventory_run(struct request *request);
+
+#endif

@@ -1,0 +1,245 @@
+#include "server/worker/internal.h"
+
+#include <time.h>
+#include <unistd.h>
+
+uint64_t clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+enum login_state login_state(const struct worker *worker)
+{
+	return (enum login_state)atomic_load(&worker->login.state);
+}
+
+/* What PKCS#11 says to a login while somebody is logged in (B13: the module is not asked). */
+static CK_RV login_taken(struct worker *worker, CK_USER_TYPE user)
+{
+	enum login_state wanted = user == CKU_SO ? LOGIN_SO : LOGIN_USER;
+
+	if (user == CKU_SO && sessions_read_only(worker) > 0)
+		return CKR_SESSION_READ_ONLY_EXISTS;
+	return login_state(worker) == wanted ? CKR_USER_ALREADY_LOGGED_IN : CKR_USER_ANOTHER_ALREADY_LOGGED_IN;
+}
+
+static CK_RV login_invoke(struct request *request, CK_SESSION_HANDLE session, CK_USER_TYPE user, const union wire_value *pin)
+{
+	const union wire_value v[] = {{.number = session}, {.number = user}, *pin};
+
+	return invoke(request, CALL_Login, v);
+}
+
+CK_RV logout_native(struct worker *worker, struct request *request, CK_SESSION_HANDLE session)
+{
+	const union wire_value v[] = {{.number = session}};
+
+	objects_classify(worker, session);
+	CK_RV rv = request ? invoke(request, CALL_Logout, v) : invoke_uncounted(worker, CALL_Logout, v);
+	if (rv != CKR_OK && rv != CKR_USER_NOT_LOGGED_IN)
+		return rv;
+	objects_remove_private(worker);
+	atomic_store(&worker->login.state, LOGIN_NONE);
+	/* After the module's own logout: what began before this has ended, what begins later finds nobody logged in. */
+	atomic_fetch_add(&worker->login.logouts, 1);
+	atomic_store(&worker->login.keep_until_ms, 0);
+	anchor_close(worker);
+	return rv;
+}
+
+/*
+ * C_Login itself. The module's "already logged in" is never taken for success (X1): it would not have looked at the
+ * PIN, and nobody should be logged in here.
+ */
+static CK_RV login_native(struct request *request, CK_SESSION_HANDLE session, CK_USER_TYPE user, const union wire_value *pin)
+{
+	struct worker *worker = request->worker;
+	CK_RV rv = login_invoke(request, session, user, pin);
+
+	if (rv == CKR_OK)
+		atomic_store(&worker->login.state, user == CKU_SO ? LOGIN_SO : LOGIN_USER);
+	else if (rv == CKR_USER_ALREADY_LOGGED_IN || rv == CKR_USER_ANOTHER_ALREADY_LOGGED_IN)
+		(void)!logout_native(worker, request, session);
+	if (rv != CKR_OK)
+		anchor_close(worker);
+	return rv == CKR_USER_ALREADY_LOGGED_IN ? CKR_FUNCTION_FAILED : rv;
+}
+
+/* On the client's session, or on the anchor for handle 0. Under login.lock and the token's lock. */
+static CK_RV login_on(struct request *request, CK_ULONG handle, CK_USER_TYPE user, const union wire_value *pin)
+{
+	struct worker *worker = request->worker;
+	CK_RV rv = CKR_OK;
+
+	module_share(request);
+	CK_RV anchored = anchor_open(worker);
+	if (handle == 0) {
+		rv = anchored == CKR_OK ? login_native(request, worker->pool.anchor, user, pin) : anchored;
+	} else {
+		struct session *session = session_acquire(worker, request->message->instance, handle);
+		rv = login_native(request, session ? session->module : CK_INVALID_HANDLE, user, pin);
+		if (session)
+			session_release(worker, session);
+	}
+	module_unshare(request);
+	return rv;
+}
+
+/* The whole login; the request does not hold the module. */
+static CK_RV login_run(struct request *request, CK_ULONG handle, CK_USER_TYPE user, const union wire_value *pin)
+{
+	struct worker *worker = request->worker;
+	uint64_t generation;
+
+	if (login_state(worker) != LOGIN_NONE || (user == CKU_SO && sessions_read_only(worker) > 0))
+		return login_taken(worker, user);
+	CK_RV rv = token_acquire(request->channel, TOKEN_FOR_LOGIN, user, (int)worker->start.token_wait_ms, &generation);
+	if (rv != CKR_OK)
+		return rv;
+	rv = module_freshen(worker, generation);
+	if (rv == CKR_OK)
+		rv = login_on(request, handle, user, pin);
+	token_release(request->channel, rv, login_state(worker));
+	return rv;
+}
+
+/* True if the instance has a session of that handle. */
+static bool session_exists(struct request *request, CK_ULONG handle)
+{
+	struct session *session = session_acquire(request->worker, request->message->instance, handle);
+
+	if (!session)
+		return false;
+	session_release(request->worker, session);
+	return true;
+}
+
+/* A token that locks its PIN ends the login of all sessions, whether the module says so or not (A16, A17). */
+static void lock_out(struct request *request, CK_SESSION_HANDLE session, CK_RV rv)
+{
+	if (rv == CKR_PIN_LOCKED && login_state(request->worker) != LOGIN_NONE)
+		(void)!logout_native(request->worker, request, session);
+}
+
+/* Under login.lock and module.lock: forwards the PIN only if the session's operation awaits it (A23). */
+static CK_RV context_login(struct request *request, CK_ULONG handle, const union wire_value *pin)
+{
+	struct worker *worker = request->worker;
+	struct session *session = session_acquire(worker, request->message->instance, handle);
+
+	if (!session)
+		return login_invoke(request, CK_INVALID_HANDLE, CKU_CONTEXT_SPECIFIC, pin);
+	CK_RV rv = session_settle(worker, session);
+	if (rv == CKR_OK && !track_awaits(session))
+		rv = CKR_OPERATION_NOT_INITIALIZED;
+	else if (rv == CKR_OK)
+		rv = login_invoke(request, session->module, CKU_CONTEXT_SPECIFIC, pin);
+	if (rv == CKR_OK)
+		track_reauthenticated(session);
+	lock_out(request, session->module, rv);
+	session_release(worker, session);
+	return rv;
+}
+
+static bool context_awaited(struct request *request, CK_ULONG handle)
+{
+	struct session *session = session_acquire(request->worker, request->message->instance, handle);
+	bool awaited = session && track_awaits(session);
+
+	if (session)
+		session_release(request->worker, session);
+	return awaited;
+}
+
+static CK_RV context_run(struct request *request, CK_ULONG handle, const union wire_value *pin)
+{
+	struct worker *worker = request->worker;
+	uint64_t generation;
+	bool awaited = context_awaited(request, handle);
+	CK_RV rv = CKR_OK;
+
+	module_unshare(request);
+	pthread_mutex_lock(&worker->login.lock);
+	if (awaited)
+		rv = token_acquire(request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, (int)worker->start.token_wait_ms, &generation);
+	if (rv == CKR_OK) {
+		module_share(request);
+		rv = context_login(request, handle, pin);
+		module_unshare(request);
+		if (awaited)
+			token_release(request->channel, rv, login_state(worker));
+	}
+	pthread_mutex_unlock(&worker->login.lock);
+	module_share(request);
+	return rv;
+}
+
+CK_RV login_session(struct request *request, CK_ULONG handle, CK_USER_TYPE user, const union wire_value *pin)
+{
+	struct worker *worker = request->worker;
+	bool protected_path = !pin->bytes.data;
+
+	/* Calls that never reach a PIN are the module's to answer; it has its own order of checks. */
+	if ((user != CKU_USER && user != CKU_SO && user != CKU_CONTEXT_SPECIFIC) || !session_exists(request, handle) ||
+		(protected_path && !worker->module.protected_path)) {
+		struct session *session = session_acquire(worker, request->message->instance, handle);
+		CK_RV rv = login_invoke(request, session ? session->module : CK_INVALID_HANDLE, user, pin);
+		if (session)
+			session_release(worker, session);
+		return rv;
+	}
+	if (user == CKU_CONTEXT_SPECIFIC)
+		return context_run(request, handle, pin);
+	module_unshare(request);
+	pthread_mutex_lock(&worker->login.lock);
+	CK_RV rv = login_run(request, handle, user, pin);
+	pthread_mutex_unlock(&worker->login.lock);
+	module_share(request);
+	return rv;
+}
+
+static const char *user_name(CK_USER_TYPE user, char scratch[24])
+{
+	return name_text(NAMES_USER, user, scratch);
+}
+
+CK_RV login_user(struct request *request, CK_USER_TYPE user, const unsigned char *pin, size_t pin_len)
+{
+	struct worker *worker = request->worker;
+	const union wire_value value = {.bytes = {(CK_BYTE *)(uintptr_t)pin, pin_len}};
+	uint64_t began = clock_us();
+	bool held = request->holds_module;
+	char scratch[24];
+
+	module_unshare(request);
+	pthread_mutex_lock(&worker->login.lock);
+	CK_RV rv = login_run(request, 0, user, &value);
+	pthread_mutex_unlock(&worker->login.lock);
+	if (held)
+		module_share(request);
+	const struct event event = {
+		.kind = AUDIT_LOGIN, .function = "C_Login", .rv = rv, .user = user_name(user, scratch),
+		.latency_us = clock_us() - began,
+	};
+	return event_add(request, &event) ? rv : CKR_HOST_MEMORY;
+}
+
+CK_RV login_context(struct request *request, CK_SESSION_HANDLE session, const unsigned char *pin, size_t pin_len)
+{
+	struct worker *worker = request->worker;
+	const union wire_value value = {.bytes = {(CK_BYTE *)(uintptr_t)pin, pin_len}};
+	uint64_t generation;
+
+	pthread_mutex_lock(&worker->login.lock);
+	CK_RV rv = token_acquire(request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, (int)worker->start.token_wait_ms, &generation);
+	if (rv == CKR_OK) {
+		rv = login_invoke(request, session, CKU_CONTEXT_SPECIFIC, &value);
+		lock_out(request, session, rv);
+		token_release(request->channel, rv, login_state(worker));
+	}
+	pthread_mutex_unlock(&worker->login.lock);
+	return rv;
+}

@@ -1,0 +1,127 @@
+#include "server/worker/internal.h"
+
+#include <unistd.h>
+
+/* Under login.lock, without the module held: asks for the token, then ends the login through `handle`, or the anchor for 0. */
+static CK_RV logout_run(struct request *request, CK_ULONG handle)
+{
+	struct worker *worker = request->worker;
+	uint64_t generation;
+	struct session *session = NULL;
+
+	/* A logout goes on without the token: it takes nothing from anybody. */
+	bool granted = login_state(worker) != LOGIN_NONE &&
+		token_acquire(request->channel, TOKEN_FOR_LOGOUT, CKU_USER, (int)worker->start.token_wait_ms, &generation) == CKR_OK;
+	module_share(request);
+	CK_SESSION_HANDLE native = worker->pool.anchor;
+	if (handle != 0) {
+		session = session_acquire(worker, request->message->instance, handle);
+		native = session ? session->module : CK_INVALID_HANDLE;
+	}
+	CK_RV rv = logout_native(worker, request, native);
+	if (session)
+		session_release(worker, session);
+	module_unshare(request);
+	if (granted)
+		token_release(request->channel, rv, login_state(worker));
+	return rv;
+}
+
+CK_RV logout_session(struct request *request, CK_ULONG handle)
+{
+	struct worker *worker = request->worker;
+
+	module_unshare(request);
+	pthread_mutex_lock(&worker->login.lock);
+	CK_RV rv = logout_run(request, handle);
+	pthread_mutex_unlock(&worker->login.lock);
+	module_share(request);
+	return rv;
+}
+
+CK_RV login_out(struct request *request)
+{
+	struct worker *worker = request->worker;
+	uint64_t began = clock_us();
+	bool held = request->holds_module;
+
+	module_unshare(request);
+	pthread_mutex_lock(&worker->login.lock);
+	CK_RV rv = login_state(worker) == LOGIN_NONE ? CKR_USER_NOT_LOGGED_IN : logout_run(request, 0);
+	pthread_mutex_unlock(&worker->login.lock);
+	if (held)
+		module_share(request);
+	const struct event event = {
+		.kind = AUDIT_LOGIN, .function = "C_Logout", .rv = rv, .latency_us = clock_us() - began,
+	};
+	return event_add(request, &event) ? rv : CKR_HOST_MEMORY;
+}
+
+void login_keep(struct worker *worker, uint64_t idle_ms, uint64_t max_ms)
+{
+	uint64_t now = (uint64_t)clock_ms(), one = 1;
+
+	atomic_store(&worker->login.keep_idle_ms, idle_ms);
+	atomic_store(&worker->login.used_ms, now);
+	atomic_store(&worker->login.keep_until_ms, now + max_ms);
+	/* Wakes the control thread, which knows no deadline yet. */
+	(void)!write(worker->wake, &one, sizeof one);
+}
+
+int login_keep_left(struct worker *worker)
+{
+	uint64_t until = atomic_load(&worker->login.keep_until_ms), now = (uint64_t)clock_ms();
+	uint64_t idle = atomic_load(&worker->login.used_ms) + atomic_load(&worker->login.keep_idle_ms);
+
+	if (until == 0)
+		return -1;
+	uint64_t end = idle < until ? idle : until;
+	return end <= now ? 0 : end - now > INT32_MAX ? INT32_MAX : (int)(end - now);
+}
+
+static bool at_rest(struct worker *worker)
+{
+	return sessions_count(worker) == 0 && login_keep_left(worker) <= 0 && atomic_load(&worker->login.resources) == 0;
+}
+
+/* Under login.lock. */
+static bool rest(struct worker *worker, struct request *request)
+{
+	struct event event = {
+		.kind = AUDIT_LOGIN, .function = "C_Logout", .reason = "nobody uses the application any more",
+	};
+
+	if (login_state(worker) == LOGIN_NONE) {
+		pthread_rwlock_rdlock(&worker->module.lock);
+		objects_remove_all(worker);
+		pthread_rwlock_unlock(&worker->module.lock);
+		return true;
+	}
+	if (request) {
+		event.rv = logout_run(request, 0);
+	} else {
+		pthread_rwlock_rdlock(&worker->module.lock);
+		event.rv = logout_native(worker, NULL, worker->pool.anchor);
+		pthread_rwlock_unlock(&worker->module.lock);
+	}
+	objects_remove_all(worker);
+	return !request || event_add(request, &event);
+}
+
+bool login_rest(struct worker *worker, struct request *request)
+{
+	bool kept = true;
+
+	if (!at_rest(worker))
+		return true;
+	bool held = request && request->holds_module;
+	if (held)
+		module_unshare(request);
+	pthread_mutex_lock(&worker->login.lock);
+	if (at_rest(worker))
+		kept = rest(worker, request);
+	pthread_mutex_unlock(&worker->login.lock);
+	if (held)
+		module_share(request);
+	return kept;
+}

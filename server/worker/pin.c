@@ -1,0 +1,114 @@
+#include "server/worker/internal.h"
+
+/*
+ * Calls that change a PIN of the token. Each raises the token's generation (X10), so that every worker that still knows the old PIN
+ * starts its module anew before it logs in again.
+ */
+
+/* The call on the client's session, or on none so that the module tells what is wrong with the handle. */
+static CK_RV on_session(struct request *request, const struct call *call)
+{
+	union wire_value v[CALL_ARGUMENTS_MAX];
+	struct worker *worker = request->worker;
+	struct session *session = session_acquire(worker, request->message->instance, call->values[0].number);
+
+	for (int i = 0; i < CALL_ARGUMENTS_MAX; i++)
+		v[i] = call->values[i];
+	v[0].number = session ? session->module : CK_INVALID_HANDLE;
+	CK_RV rv = invoke(request, call->row->id, v);
+	if (rv == CKR_PIN_LOCKED && session && login_state(worker) != LOGIN_NONE)
+		(void)!logout_native(worker, request, session->module);
+	if (session)
+		session_release(worker, session);
+	return rv;
+}
+
+/* Under login.lock, without the module held. */
+static CK_RV change_run(struct request *request, const struct call *call)
+{
+	struct worker *worker = request->worker;
+	uint64_t generation;
+	CK_RV rv = token_acquire(request->channel, TOKEN_FOR_PIN_CHANGE, CKU_USER, (int)worker->start.token_wait_ms, &generation);
+
+	if (rv != CKR_OK)
+		return rv;
+	if (login_state(worker) == LOGIN_NONE)
+		rv = module_freshen(worker, generation);
+	if (rv == CKR_OK) {
+		module_share(request);
+		rv = on_session(request, call);
+		module_unshare(request);
+	}
+	/* The gateway raises the generation by one; this worker's module made the change and knows it. */
+	if (rv == CKR_OK && worker->module.generation == generation)
+		worker->module.generation = generation + 1;
+	token_release(request->channel, rv, login_state(worker));
+	return rv;
+}
+
+CK_RV pin_change(struct request *request, const struct call *call)
+{
+	struct worker *worker = request->worker;
+
+	module_unshare(request);
+	pthread_mutex_lock(&worker->login.lock);
+	CK_RV rv = change_run(request, call);
+	pthread_mutex_unlock(&worker->login.lock);
+	module_share(request);
+	return rv;
+}
+
+/* C_InitToken itself: sessions that no client sees must not stand in its way (X5). */
+static CK_RV initialise_native(struct request *request, const struct call *call)
+{
+	struct worker *worker = request->worker;
+	const union wire_value v[] = {{.number = worker->module.slot}, call->values[1], call->values[2]};
+
+	if (!worker->module.slot_found)
+		return CKR_TOKEN_NOT_PRESENT;
+	if (sessions_count(worker) == 0 && login_keep_left(worker) > 0)
+		return CKR_SESSION_EXISTS;
+	if (sessions_count(worker) == 0) {
+		pool_close_idle(worker);
+		anchor_close(worker);
+	}
+	return invoke(request, CALL_InitToken, v);
+}
+
+/* Under login.lock, without the module held. */
+static CK_RV initialise_run(struct request *request, const struct call *call)
+{
+	struct worker *worker = request->worker;
+	uint64_t generation;
+	CK_RV rv = token_acquire(request->channel, TOKEN_FOR_INIT_TOKEN, CKU_SO, (int)worker->start.token_wait_ms, &generation);
+
+	if (rv != CKR_OK)
+		return rv;
+	if (login_state(worker) == LOGIN_NONE && sessions_count(worker) == 0)
+		rv = module_freshen(worker, generation);
+	if (rv == CKR_OK) {
+		module_share(request);
+		rv = initialise_native(request, call);
+		module_unshare(request);
+	}
+	if (rv == CKR_OK) {
+		objects_remove_all(worker);
+		/* A new label may not be the configured one: then the slot has no token from now on, and that is no error of this call. */
+		(void)!module_reinitialise(worker, true);
+		worker->module.generation = generation + 1;
+	}
+	token_release(request->channel, rv, login_state(worker));
+	return rv;
+}
+
+CK_RV token_initialise(struct request *request, const struct call *call)
+{
+	struct worker *worker = request->worker;
+
+	module_unshare(request);
+	pthread_mutex_lock(&worker->login.lock);
+	CK_RV rv = initialise_run(request, call);
+	pthread_mutex_unlock(&worker->login.lock);
+	module_share(request);
+	return rv;
+}

@@ -1,0 +1,118 @@
+#include "server/worker/internal.h"
+
+/*
+ * Module sessions that no client sees: those lent to the resource routes, and the anchor that keeps the application logged in
+ * while client sessions come and go (X5).
+ */
+
+static CK_RV open_native(struct worker *worker, CK_FLAGS flags, CK_SESSION_HANDLE *ret_session)
+{
+	const union wire_value v[] = {
+		{.number = worker->module.slot}, {.number = flags}, {.notify = {NULL, NULL}}, {.number_out = ret_session},
+	};
+
+	if (!worker->module.slot_found)
+		return CKR_TOKEN_NOT_PRESENT;
+	return invoke_uncounted(worker, CALL_OpenSession, v);
+}
+
+static void close_native(struct worker *worker, CK_SESSION_HANDLE session)
+{
+	const union wire_value v[] = {{.number = session}};
+
+	(void)!invoke_uncounted(worker, CALL_CloseSession, v);
+}
+
+CK_RV pool_open(struct worker *worker, CK_SESSION_HANDLE *ret_session)
+{
+	CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
+	CK_RV rv = open_native(worker, CKF_SERIAL_SESSION | CKF_RW_SESSION, &session);
+
+	if (rv == CKR_TOKEN_WRITE_PROTECTED)
+		rv = open_native(worker, CKF_SERIAL_SESSION, &session);
+	if (rv == CKR_OK)
+		*ret_session = session;
+	return rv;
+}
+
+void pool_close_idle(struct worker *worker)
+{
+	CK_SESSION_HANDLE idle[POOL_MAX];
+	unsigned count;
+
+	pthread_mutex_lock(&worker->pool.lock);
+	count = worker->pool.count;
+	for (unsigned i = 0; i < count; i++)
+		idle[i] = worker->pool.idle[i];
+	worker->pool.count = 0;
+	pthread_mutex_unlock(&worker->pool.lock);
+	for (unsigned i = 0; i < count; i++)
+		close_native(worker, idle[i]);
+}
+
+void pool_forget(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->pool.lock);
+	worker->pool.count = 0;
+	worker->pool.anchor = CK_INVALID_HANDLE;
+	pthread_mutex_unlock(&worker->pool.lock);
+}
+
+CK_RV anchor_open(struct worker *worker)
+{
+	CK_SESSION_HANDLE session;
+
+	if (worker->pool.anchor != CK_INVALID_HANDLE)
+		return CKR_OK;
+	CK_RV rv = pool_open(worker, &session);
+	if (rv == CKR_OK) {
+		pthread_mutex_lock(&worker->pool.lock);
+		worker->pool.anchor = session;
+		pthread_mutex_unlock(&worker->pool.lock);
+	}
+	return rv;
+}
+
+void anchor_close(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->pool.lock);
+	CK_SESSION_HANDLE session = worker->pool.anchor;
+	worker->pool.anchor = CK_INVALID_HANDLE;
+	pthread_mutex_unlock(&worker->pool.lock);
+	if (session != CK_INVALID_HANDLE)
+		close_native(worker, session);
+}
+
+CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session)
+{
+	struct worker *worker = request->worker;
+	struct pool *pool = &worker->pool;
+	CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
+
+	pthread_mutex_lock(&pool->lock);
+	if (pool->count > 0)
+		session = pool->idle[--pool->count];
+	pthread_mutex_unlock(&pool->lock);
+	if (session == CK_INVALID_HANDLE) {
+		CK_RV rv = pool_open(worker, &session);
+		if (rv != CKR_OK)
+			return rv;
+	}
+	*ret_session = session;
+	return CKR_OK;
+}
+
+void session_give_back(struct request *request, CK_SESSION_HANDLE session, bool clean)
+{
+	struct pool *pool = &request->worker->pool;
+	bool kept = false;
+
+	pthread_mutex_lock(&pool->lock);
+	if (clean && pool->count < POOL_MAX) {
+		pool->idle[pool->count++] = session;
+		kept = true;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	if (!kept)
+		close_native(request->worker, session);
+}

@@ -1,0 +1,203 @@
+#include "server/worker/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * A re-initialised module numbers its objects anew, while the application's handles stay. So each token object is remembered by what
+ * tells it from others, and found again when its handle is used next. An object that is not found exactly once is lost.
+ */
+
+static const CK_ATTRIBUTE_TYPE identifying[] = {
+	CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_LABEL, CKA_ID, CKA_UNIQUE_ID, CKA_KEY_TYPE, CKA_LOCAL,
+	CKA_SIGN, CKA_VERIFY, CKA_ENCRYPT, CKA_DECRYPT, CKA_WRAP, CKA_UNWRAP, CKA_DERIVE,
+	CKA_MODULUS, CKA_EC_PARAMS, CKA_EC_POINT, CKA_VALUE_LEN,
+	CKA_SUBJECT, CKA_ISSUER, CKA_SERIAL_NUMBER, CKA_APPLICATION, CKA_OBJECT_ID,
+};
+
+enum { IDENTIFYING = sizeof identifying / sizeof identifying[0], IDENTITY_MAX = 64 << 10 };
+
+struct object_identity {
+	CK_ATTRIBUTE attributes[IDENTIFYING];
+	CK_ULONG count;
+	unsigned char values[];
+};
+
+void object_identity_free(struct object_identity *identity)
+{
+	free(identity);
+}
+
+static bool answered(CK_RV rv)
+{
+	return rv == CKR_OK || rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE;
+}
+
+/* Keeps the attributes that the object has, in order. Returns the bytes of their values. */
+static size_t attributes_compact(CK_ATTRIBUTE *attributes, CK_ULONG *count)
+{
+	size_t total = 0;
+	CK_ULONG kept = 0;
+
+	for (CK_ULONG i = 0; i < *count; i++) {
+		if (attributes[i].ulValueLen == CK_UNAVAILABLE_INFORMATION || attributes[i].ulValueLen > IDENTITY_MAX)
+			continue;
+		attributes[kept] = attributes[i];
+		total += attributes[kept++].ulValueLen;
+	}
+	*count = kept;
+	return total;
+}
+
+static struct object_identity *identity_read(struct worker *worker, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module)
+{
+	CK_ATTRIBUTE attributes[IDENTIFYING];
+	CK_ULONG count = IDENTIFYING;
+	union wire_value v[] = {{.number = session}, {.number = module}, {.attributes = {attributes, count}}};
+
+	for (size_t i = 0; i < IDENTIFYING; i++)
+		attributes[i] = (CK_ATTRIBUTE){identifying[i], NULL, 0};
+	if (!answered(invoke_uncounted(worker, CALL_GetAttributeValue, v)))
+		return NULL;
+	size_t total = attributes_compact(attributes, &count);
+	struct object_identity *identity = calloc(1, sizeof *identity + total);
+	if (!identity)
+		return NULL;
+	size_t offset = 0;
+	for (CK_ULONG i = 0; i < count; i++) {
+		identity->attributes[i] = attributes[i];
+		identity->attributes[i].pValue = identity->values + offset;
+		offset += attributes[i].ulValueLen;
+	}
+	identity->count = count;
+	v[2].attributes.items = identity->attributes;
+	v[2].attributes.count = count;
+	if (invoke_uncounted(worker, CALL_GetAttributeValue, v) == CKR_OK)
+		return identity;
+	free(identity);
+	return NULL;
+}
+
+void objects_identify(struct worker *worker, CK_SESSION_HANDLE session)
+{
+	struct objects *objects = &worker->objects;
+
+	/* module.lock is held exclusively: nobody else uses the table. */
+	for (size_t i = 0; i < objects->buckets; i++) {
+		for (struct object *object = objects->by_handle[i]; object; object = object->next_handle) {
+			if (object->owner || object->module == CK_INVALID_HANDLE)
+				continue;
+			object_identity_free(object->identity);
+			object->identity = identity_read(worker, session, object->module);
+		}
+	}
+}
+
+/* Searches for at most two objects; more than one is as good as none. */
+static CK_RV find_two(struct request *request, CK_SESSION_HANDLE session, struct object_identity *identity,
+	CK_OBJECT_HANDLE found[2], CK_ULONG *ret_count)
+{
+	const union wire_value start[] = {{.number = session}, {.attributes = {identity->attributes, identity->count}}};
+	const union wire_value next[] = {{.number = session}, {.found = {found, 2, ret_count}}};
+	const union wire_value end[] = {{.number = session}};
+	CK_RV rv = invoke(request, CALL_FindObjectsInit, start);
+
+	if (rv != CKR_OK)
+		return rv;
+	rv = invoke(request, CALL_FindObjects, next);
+	CK_RV ended = invoke(request, CALL_FindObjectsFinal, end);
+	return rv != CKR_OK ? rv : ended;
+}
+
+/* The identity of an unbound object, taken from it; NULL if it has none or is bound by now (`ret_module`). */
+static struct object_identity *identity_take(struct objects *objects, CK_OBJECT_HANDLE handle, CK_OBJECT_HANDLE *ret_module)
+{
+	struct object_identity *identity = NULL;
+
+	pthread_mutex_lock(&objects->lock);
+	struct object *object = object_find(objects, handle);
+	if (object) {
+		*ret_module = object->module;
+		identity = object->module == CK_INVALID_HANDLE ? object->identity : NULL;
+		if (identity)
+			object->identity = NULL;
+	}
+	pthread_mutex_unlock(&objects->lock);
+	return identity;
+}
+
+/* Binds the object to what was found, or keeps its identity for another try if the search itself failed. */
+static CK_OBJECT_HANDLE settle(struct objects *objects, CK_OBJECT_HANDLE handle, struct object_identity *identity, CK_RV rv,
+	CK_OBJECT_HANDLE found)
+{
+	bool bound = false;
+
+	pthread_mutex_lock(&objects->lock);
+	struct object *object = object_find(objects, handle);
+	if (object && rv == CKR_OK && found != CK_INVALID_HANDLE)
+		bound = object_bind(objects, object, found);
+	if (object && rv != CKR_OK) {
+		object->identity = identity;
+		identity = NULL;
+	}
+	pthread_mutex_unlock(&objects->lock);
+	object_identity_free(identity);
+	return bound ? found : CK_INVALID_HANDLE;
+}
+
+CK_OBJECT_HANDLE object_refind(struct request *request, CK_OBJECT_HANDLE handle)
+{
+	struct objects *objects = &request->worker->objects;
+	CK_OBJECT_HANDLE found[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE}, module = CK_INVALID_HANDLE;
+	CK_SESSION_HANDLE session;
+	CK_ULONG count = 0;
+
+	pthread_mutex_lock(&objects->refind);
+	struct object_identity *identity = identity_take(objects, handle, &module);
+	if (identity) {
+		CK_RV rv = session_lend(request, &session);
+		if (rv == CKR_OK) {
+			rv = find_two(request, session, identity, found, &count);
+			session_give_back(request, session, rv == CKR_OK);
+		}
+		module = settle(objects, handle, identity, rv, count == 1 ? found[0] : CK_INVALID_HANDLE);
+	}
+	pthread_mutex_unlock(&objects->refind);
+	return module;
+}
+
+static bool identity_equal(const struct object_identity *a, const struct object_identity *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (CK_ULONG i = 0; i < a->count; i++) {
+		const CK_ATTRIBUTE *x = &a->attributes[i], *y = &b->attributes[i];
+		if (x->type != y->type || x->ulValueLen != y->ulValueLen || memcmp(x->pValue, y->pValue, x->ulValueLen) != 0)
+			return false;
+	}
+	return true;
+}
+
+void object_recognise(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module)
+{
+	struct objects *objects = &request->worker->objects;
+	CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+
+	pthread_mutex_lock(&objects->lock);
+	bool wanted = objects->unbound > 0;
+	pthread_mutex_unlock(&objects->lock);
+	struct object_identity *identity = wanted ? identity_read(request->worker, session, module) : NULL;
+	if (!identity)
+		return;
+	pthread_mutex_lock(&objects->lock);
+	for (size_t i = 0; i < objects->buckets && handle == CK_INVALID_HANDLE; i++) {
+		for (const struct object *object = objects->by_handle[i]; object; object = object->next_handle) {
+			if (object->identity && object->module == CK_INVALID_HANDLE && identity_equal(object->identity, identity))
+				handle = object->handle;
+		}
+	}
+	pthread_mutex_unlock(&objects->lock);
+	object_identity_free(identity);
+	if (handle != CK_INVALID_HANDLE)
+		(void)object_refind(request, handle);
+}

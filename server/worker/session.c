@@ -1,0 +1,276 @@
+#include "server/worker/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Sessions of clients. A handle is a place in the table (low bits, from 1) and a serial number, so that a handle of a
+ * closed session does not name the next one in its place.
+ */
+
+enum { PLACE_BITS = 12, PLACE_MASK = (1 << PLACE_BITS) - 1, SERIAL_MASK = (1 << (32 - PLACE_BITS)) - 1 };
+
+bool sessions_init(struct sessions *sessions, unsigned max)
+{
+	memset(sessions, 0, sizeof *sessions);
+	sessions->max = max > 0 && max < PLACE_MASK ? max : PLACE_MASK;
+	sessions->slots = calloc(sessions->max, sizeof(struct session *));
+	pthread_mutex_init(&sessions->lock, NULL);
+	return sessions->slots != NULL;
+}
+
+static void close_native(struct worker *worker, CK_SESSION_HANDLE module)
+{
+	const union wire_value v[] = {{.number = module}};
+
+	(void)!invoke_uncounted(worker, CALL_CloseSession, v);
+}
+
+static CK_RV open_native(struct worker *worker, CK_FLAGS flags, CK_SESSION_HANDLE *ret_module)
+{
+	const union wire_value v[] = {
+		{.number = worker->module.slot}, {.number = flags}, {.notify = {NULL, NULL}}, {.number_out = ret_module},
+	};
+
+	return invoke_uncounted(worker, CALL_OpenSession, v);
+}
+
+static void session_free(struct session *session)
+{
+	track_clear(session);
+	pthread_mutex_destroy(&session->lock);
+	free(session);
+}
+
+/* Under sessions->lock. */
+static struct session *session_find(const struct sessions *sessions, const unsigned char *instance, CK_ULONG handle)
+{
+	CK_ULONG place = handle & PLACE_MASK;
+
+	if (place == 0 || place > sessions->max)
+		return NULL;
+	struct session *session = sessions->slots[place - 1];
+	if (!session || session->handle != handle || memcmp(session->instance, instance, INSTANCE_ID_LEN) != 0)
+		return NULL;
+	return session;
+}
+
+static void session_unref(struct worker *worker, struct session *session)
+{
+	pthread_mutex_lock(&worker->sessions.lock);
+	bool last = --session->refs == 0;
+	pthread_mutex_unlock(&worker->sessions.lock);
+	if (last)
+		session_free(session);
+}
+
+struct session *session_acquire(struct worker *worker, const unsigned char *instance, CK_ULONG handle)
+{
+	struct sessions *sessions = &worker->sessions;
+
+	pthread_mutex_lock(&sessions->lock);
+	struct session *session = session_find(sessions, instance, handle);
+	if (session)
+		session->refs++;
+	pthread_mutex_unlock(&sessions->lock);
+	if (!session)
+		return NULL;
+	pthread_mutex_lock(&session->lock);
+	if (session->closed) {
+		session_release(worker, session);
+		return NULL;
+	}
+	return session;
+}
+
+void session_release(struct worker *worker, struct session *session)
+{
+	pthread_mutex_unlock(&session->lock);
+	session_unref(worker, session);
+}
+
+/* Puts a new session into the table; NULL if the table or the memory is full. */
+static struct session *session_new(struct sessions *sessions, const unsigned char *instance, CK_FLAGS flags,
+	CK_SESSION_HANDLE module)
+{
+	struct session *session = calloc(1, sizeof *session);
+	unsigned place = 0;
+
+	if (!session)
+		return NULL;
+	pthread_mutex_init(&session->lock, NULL);
+	session->module = module;
+	session->flags = flags;
+	session->refs = 1;
+	memcpy(session->instance, instance, INSTANCE_ID_LEN);
+	pthread_mutex_lock(&sessions->lock);
+	while (place < sessions->max && sessions->slots[place])
+		place++;
+	if (place < sessions->max) {
+		sessions->serial = (sessions->serial + 1) & SERIAL_MASK;
+		session->handle = (CK_ULONG)sessions->serial << PLACE_BITS | (place + 1);
+		sessions->slots[place] = session;
+		sessions->count++;
+		sessions->read_only += !(flags & CKF_RW_SESSION);
+	}
+	pthread_mutex_unlock(&sessions->lock);
+	if (place < sessions->max)
+		return session;
+	session_free(session);
+	return NULL;
+}
+
+/* A token with few sessions: what the worker keeps for itself goes first (X5). */
+static CK_RV open_giving_way(struct request *request, const union wire_value v[])
+{
+	CK_RV rv = invoke(request, CALL_OpenSession, v);
+
+	if (rv != CKR_SESSION_COUNT)
+		return rv;
+	pool_close_idle(request->worker);
+	if (sessions_count(request->worker) > 0)
+		anchor_close(request->worker);
+	return invoke(request, CALL_OpenSession, v);
+}
+
+CK_RV session_open(struct request *request, const union wire_value v[])
+{
+	struct worker *worker = request->worker;
+	CK_SESSION_HANDLE module = CK_INVALID_HANDLE;
+
+	if (!worker->module.slot_found)
+		return CKR_TOKEN_NOT_PRESENT;
+	if (sessions_count(worker) >= worker->sessions.max)
+		return CKR_SESSION_COUNT;
+	const union wire_value native[] = {
+		{.number = worker->module.slot}, v[1], {.notify = {NULL, NULL}}, {.number_out = v[3].number_out ? &module : NULL},
+	};
+	CK_RV rv = open_giving_way(request, native);
+	if (rv != CKR_OK)
+		return rv;
+	struct session *session = session_new(&worker->sessions, request->message->instance, v[1].number, module);
+	if (!session) {
+		close_native(worker, module);
+		return CKR_SESSION_COUNT;
+	}
+	*v[3].number_out = session->handle;
+	return CKR_OK;
+}
+
+static void session_unlist(struct sessions *sessions, struct session *session)
+{
+	pthread_mutex_lock(&sessions->lock);
+	sessions->slots[(session->handle & PLACE_MASK) - 1] = NULL;
+	sessions->count--;
+	sessions->read_only -= !(session->flags & CKF_RW_SESSION);
+	session->refs--;   /* the acquirer's remains */
+	pthread_mutex_unlock(&sessions->lock);
+}
+
+CK_RV session_close(struct worker *worker, struct session *session)
+{
+	const union wire_value v[] = {{.number = session->module}};
+	CK_RV rv = CKR_OK;
+
+	for (unsigned i = 0; i < session->parked_count; i++)
+		close_native(worker, session->parked[i]);
+	session->parked_count = 0;
+	if (session->module != CK_INVALID_HANDLE)
+		rv = invoke_uncounted(worker, CALL_CloseSession, v);
+	session->closed = true;
+	track_clear(session);
+	objects_remove_of_session(worker, session);
+	session_unlist(&worker->sessions, session);
+	return rv;
+}
+
+void sessions_close_instance(struct worker *worker, const unsigned char *instance)
+{
+	for (unsigned place = 0; place < worker->sessions.max; place++) {
+		pthread_mutex_lock(&worker->sessions.lock);
+		const struct session *listed = worker->sessions.slots[place];
+		CK_ULONG handle = listed ? listed->handle : 0;
+		pthread_mutex_unlock(&worker->sessions.lock);
+		struct session *session = handle != 0 ? session_acquire(worker, instance, handle) : NULL;
+		if (!session)
+			continue;
+		(void)!session_close(worker, session);
+		session_release(worker, session);
+	}
+}
+
+void sessions_reopen(struct worker *worker)
+{
+	/* Nobody else holds a session now: module.lock is held exclusively. */
+	for (unsigned place = 0; place < worker->sessions.max; place++) {
+		struct session *session = worker->sessions.slots[place];
+		if (!session)
+			continue;
+		track_clear(session);
+		session->parked_count = 0;
+		session->objects = 0;
+		session->module = CK_INVALID_HANDLE;
+		if (worker->module.slot_found && open_native(worker, session->flags, &session->module) != CKR_OK)
+			session->module = CK_INVALID_HANDLE;
+	}
+}
+
+bool sessions_have_operation(struct worker *worker)
+{
+	bool found = false;
+
+	for (unsigned place = 0; place < worker->sessions.max && !found; place++) {
+		const struct session *session = worker->sessions.slots[place];
+		for (int i = 0; session && i < OPERATION_COUNT && !found; i++)
+			found = session->operations[i].begun;
+	}
+	return found;
+}
+
+unsigned sessions_count(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->sessions.lock);
+	unsigned count = worker->sessions.count;
+	pthread_mutex_unlock(&worker->sessions.lock);
+	return count;
+}
+
+unsigned sessions_read_only(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->sessions.lock);
+	unsigned count = worker->sessions.read_only;
+	pthread_mutex_unlock(&worker->sessions.lock);
+	return count;
+}
+
+/*
+ * PKCS#11 2.40 has no call that ends an operation without a result, so the session goes on in another module session. The old one
+ * stays open while session objects hang on it.
+ */
+CK_RV session_cancel(struct worker *worker, struct session *session)
+{
+	CK_SESSION_HANDLE fresh;
+	CK_RV rv = open_native(worker, session->flags, &fresh);
+
+	if (rv != CKR_OK)
+		return rv;
+	if (session->objects > 0 && session->parked_count < SESSION_PARKED_MAX)
+		session->parked[session->parked_count++] = session->module;
+	else
+		close_native(worker, session->module);
+	session->module = fresh;
+	track_clear(session);
+	return CKR_OK;
+}
+
+CK_RV session_settle(struct worker *worker, struct session *session)
+{
+	unsigned logouts = atomic_load(&worker->login.logouts);
+
+	for (int i = 0; i < OPERATION_COUNT; i++) {
+		const struct session_operation *operation = &session->operations[i];
+		if (operation->begun && operation->private && operation->logouts != logouts)
+			return session_cancel(worker, session);
+	}
+	return CKR_OK;
+}

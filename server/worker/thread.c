@@ -1,0 +1,151 @@
+#include "server/worker/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * A worker's thread: one pair, one request at a time.
+ */
+
+enum { REQUEST_ARENA = LIMIT_BODY_ARENA + FRAME_PAYLOAD_MAX };
+
+/* False: the process is stopping and takes no more. */
+static bool running_enter(struct running *running)
+{
+	pthread_mutex_lock(&running->lock);
+	bool open = !running->stopping;
+	running->requests += open;
+	pthread_mutex_unlock(&running->lock);
+	return open;
+}
+
+static void running_leave(struct running *running)
+{
+	pthread_mutex_lock(&running->lock);
+	if (--running->requests == 0)
+		pthread_cond_broadcast(&running->idle);
+	pthread_mutex_unlock(&running->lock);
+}
+
+static void response_fill(struct worker *worker, const struct reply *reply, struct worker_response *ret_response)
+{
+	*ret_response = (struct worker_response){
+		.status = reply->status,
+		.content_type = reply->content_type && reply->body.len > 0 ? reply->content_type : "",
+		.headers = {reply->headers, reply->headers_count},
+		.audit = {reply->events, reply->events_count},
+		.calls = {reply->calls, reply->calls_count},
+		.sessions = sessions_count(worker),
+		.login = (uint32_t)login_state(worker),
+		.operation_opened = reply->operation_opened ? reply->operation_opened : "",
+		.operation_closed = reply->operation_closed ? reply->operation_closed : "",
+		.body = {reply->body.data, reply->body.len},
+	};
+}
+
+/* An answer that could not be built is replaced, not cut. */
+static void reply_check(struct request *request)
+{
+	if (request->reply.body.failed)
+		reply_problem(request, 500, "answer-too-large", "The answer does not fit; ask for less.", NULL, CKR_OK, NULL);
+}
+
+static enum status respond(struct worker *worker, int channel, const struct reply *reply, struct buffer *payload)
+{
+	struct worker_response response;
+
+	response_fill(worker, reply, &response);
+	buffer_reset(payload);
+	worker_response_pack(payload, &response);
+	if (payload->failed)
+		return STATUS_TOO_LARGE;
+	return frame_send(channel, FRAME_RESPONSE, payload->data, payload->len);
+}
+
+/* One request from its frame to its answer; everything of it is wiped. */
+static enum status serve_request(struct worker *worker, int channel, struct arena *arena, struct buffer *payload,
+	struct request *request)
+{
+	struct worker_request message;
+
+	if (worker_request_unpack(payload->data, payload->len, arena, &message) != STATUS_OK)
+		return STATUS_MALFORMED;
+	request->worker = worker;
+	request->message = &message;
+	request->arena = arena;
+	request->channel = channel;
+	dispatch(request);
+	reply_check(request);
+	return respond(worker, channel, &request->reply, payload);
+}
+
+static void request_reset(struct request *request)
+{
+	struct buffer body = request->reply.body;
+
+	buffer_reset(&body);
+	request->reply.status = 0;
+	request->reply.content_type = NULL;
+	request->reply.headers_count = request->reply.events_count = request->reply.calls_count = 0;
+	request->reply.operation_opened = request->reply.operation_closed = NULL;
+	request->reply.body = body;
+}
+
+void thread_serve(struct worker *worker, int channel)
+{
+	struct buffer payload;
+	struct arena arena;
+	enum frame_type type;
+	struct request *request = calloc(1, sizeof *request);
+
+	if (!request)
+		worker_stop(worker);
+	buffer_init(&payload, FRAME_PAYLOAD_MAX);
+	arena_init(&arena, REQUEST_ARENA);
+	buffer_init(&request->reply.body, FRAME_PAYLOAD_MAX / 2);
+	while (frame_receive(channel, -1, &type, &payload) == STATUS_OK && type == FRAME_REQUEST && running_enter(&worker->running)) {
+		enum status status = serve_request(worker, channel, &arena, &payload, request);
+		arena_reset(&arena);
+		buffer_reset(&payload);
+		request_reset(request);
+		running_leave(&worker->running);
+		if (status != STATUS_OK)
+			break;
+	}
+	worker_stop(worker);
+}
+
+struct thread_start {
+	struct worker *worker;
+	int channel;
+};
+
+static void *thread_main(void *argument)
+{
+	struct thread_start start = *(struct thread_start *)argument;
+
+	free(argument);
+	thread_serve(start.worker, start.channel);
+	return NULL;
+}
+
+bool threads_start(struct worker *worker)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	bool good = pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, WORKER_STACK) == 0 &&
+		pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0;
+
+	for (unsigned i = 0; good && i < worker->start.threads; i++) {
+		struct thread_start *start = malloc(sizeof *start);
+		good = start != NULL;
+		if (!good)
+			break;
+		*start = (struct thread_start){worker, WORKER_PAIR_FD + (int)i};
+		good = pthread_create(&thread, &attributes, thread_main, start) == 0;
+		if (!good)
+			free(start);
+	}
+	pthread_attr_destroy(&attributes);
+	return good;
+}

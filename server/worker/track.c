@@ -1,0 +1,124 @@
+#include "server/worker/internal.h"
+
+#include <string.h>
+
+/*
+ * What the calls that passed say about the operations of a session. The module decides what is active; this record
+ * tells an operation's key, mechanism and input to the audit, and which operations a logout has ended (X4).
+ */
+
+static void operation_reset(struct session_operation *operation)
+{
+	object_info_release(operation->key);
+	EVP_MD_CTX_free(operation->input);
+	memset(operation, 0, sizeof *operation);
+}
+
+void track_clear(struct session *session)
+{
+	for (int i = 0; i < OPERATION_COUNT; i++)
+		operation_reset(&session->operations[i]);
+}
+
+bool track_awaits(const struct session *session)
+{
+	for (int i = 0; i < OPERATION_COUNT; i++) {
+		if (session->operations[i].begun && session->operations[i].awaiting)
+			return true;
+	}
+	return false;
+}
+
+void track_reauthenticated(struct session *session)
+{
+	for (int i = 0; i < OPERATION_COUNT; i++) {
+		struct session_operation *operation = &session->operations[i];
+		operation->reauthenticated = operation->reauthenticated || operation->awaiting;
+		operation->awaiting = false;
+	}
+}
+
+/* PKCS#11 2.40, section 5.2: a question for the length, or a buffer too small, leaves the operation as it was. */
+bool call_asks_length(const struct call *call, CK_RV rv)
+{
+	if (rv == CKR_BUFFER_TOO_SMALL)
+		return true;
+	for (size_t i = 0; i < call->row->argument_count; i++) {
+		if (call->row->arguments[i].kind == WIRE_BUFFER)
+			return rv == CKR_OK && !call->values[i].buffer.data;
+	}
+	return false;
+}
+
+/* What goes in to be signed, verified or decrypted. The hash of a plaintext to encrypt is nobody's business. */
+static bool input_counts(enum operation operation)
+{
+	return operation != OPERATION_NONE && operation != OPERATION_FIND && operation != OPERATION_ENCRYPT &&
+		operation != OPERATION_DIGEST;
+}
+
+static void input_add(struct session_operation *operation, const union wire_value *part)
+{
+	if (!operation->input) {
+		operation->input = EVP_MD_CTX_new();
+		if (operation->input && EVP_DigestInit_ex(operation->input, EVP_sha256(), NULL) != 1) {
+			EVP_MD_CTX_free(operation->input);
+			operation->input = NULL;
+		}
+	}
+	if (operation->input && part->bytes.data)
+		EVP_DigestUpdate(operation->input, part->bytes.data, part->bytes.len);
+}
+
+static void begin(struct session_operation *operation, const struct call *call, struct object_info *key, unsigned logouts)
+{
+	bool has_key = call->row->argument_count > 2;
+
+	operation_reset(operation);
+	operation->begun = true;
+	operation->logouts = logouts;
+	operation->key = object_info_keep(key);
+	operation->private = has_key && (!key || key->private);
+	operation->awaiting = key && key->class == CKO_PRIVATE_KEY && key->always_authenticate &&
+		call->row->operation != OPERATION_VERIFY && call->row->operation != OPERATION_ENCRYPT;
+	if (call->row->arguments[1].kind == WIRE_MECHANISM && call->values[1].mechanism) {
+		operation->has_mechanism = true;
+		operation->mechanism = call->values[1].mechanism->mechanism;
+	}
+}
+
+void track_after(struct session *session, const struct call *call, CK_RV rv, struct object_info *key, unsigned logouts)
+{
+	const struct call_row *row = call->row;
+	struct session_operation *operation = &session->operations[row->operation];
+
+	if (row->operation == OPERATION_NONE || call_asks_length(call, rv))
+		return;
+	if (row->step == STEP_INIT && rv == CKR_OK)
+		begin(operation, call, key, logouts);
+	if (row->step == STEP_UPDATE && rv == CKR_OK && input_counts(row->operation) && row->arguments[1].kind == WIRE_BYTES)
+		input_add(operation, &call->values[1]);
+	bool ends = row->step == STEP_SINGLE || row->step == STEP_FINAL;
+	if ((ends && rv == CKR_OK) || rv == CKR_OPERATION_NOT_INITIALIZED) {
+		operation->begun = false;
+		operation->awaiting = false;
+	}
+}
+
+bool track_input_sha256(struct session *session, const struct call *call, unsigned char ret_hash[32])
+{
+	const struct call_row *row = call->row;
+	struct session_operation *operation = &session->operations[row->operation];
+
+	if (row->operation == OPERATION_NONE ? row->id != CALL_UnwrapKey : !input_counts(row->operation))
+		return false;
+	const union wire_value *data = &call->values[row->id == CALL_UnwrapKey ? 3 : 1];
+	if (row->step == STEP_SINGLE || row->id == CALL_UnwrapKey)
+		return data->bytes.data && EVP_Digest(data->bytes.data, data->bytes.len, ret_hash, NULL, EVP_sha256(), NULL) == 1;
+	if (row->step != STEP_FINAL || !operation->input)
+		return false;
+	bool good = EVP_DigestFinal_ex(operation->input, ret_hash, NULL) == 1;
+	EVP_MD_CTX_free(operation->input);
+	operation->input = NULL;
+	return good;
+}
