@@ -1,0 +1,195 @@
+/*
+ * One request, from the identity to the answer. What no rule allows is refused.
+ */
+#include "server/http/internal.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "api/call.h"
+
+enum { REQUEST_ARENA = 512 << 10 };   /* bytes for texts and headers of one request */
+
+const char *request_text(struct request *request, struct gate_text text)
+{
+	return text.data == NULL ? "" : arena_copy(request->arena, text.data, text.len);
+}
+
+static void refuse(struct request *request, enum problem problem, const char *reason)
+{
+	answer_problem(request, problem, NULL);
+	record_refusal(request, reason);
+}
+
+/* Who it is, under the configuration in force now. */
+static bool identify(struct request *request)
+{
+	struct connection *connection = request->connection;
+	if (connection->peer.generation != request->generation->number)
+		peer_identify(request->generation, connection->session, connection->verified == request->generation->number,
+			&connection->peer);
+	const struct peer *peer = &connection->peer;
+	if (peer->refusal == NULL && peer->expires != (time_t)-1 && peer->expires < time(NULL))
+		connection->peer.refusal = "the client certificate has expired";
+	if (peer->refusal != NULL) {
+		request->answer.close = true;
+		answer_problem(request, PROBLEM_CERTIFICATE_REFUSED, peer->refusal);
+		record_refusal(request, peer->refusal);
+		return false;
+	}
+	if (peer->identity == NULL) {
+		refuse(request, peer->ambiguous ? PROBLEM_IDENTITY_AMBIGUOUS : PROBLEM_IDENTITY_UNKNOWN,
+			peer->ambiguous ? "certificate matches several identities" : "certificate matches no identity");
+		return false;
+	}
+	return true;
+}
+
+static bool find_route(struct request *request)
+{
+	char method[GATE_METHOD_MAX + 1] = "";
+	const struct gate_head *head = request->head;
+	memcpy(method, head->method.data, head->method.len);
+	route_match(request->arena, method, head->path.data, head->path.len, &request->match);
+	switch (request->match.outcome) {
+	case ROUTE_MATCHED:
+		return true;
+	case ROUTE_METHOD_NOT_ALLOWED:
+		answer_problem(request, PROBLEM_METHOD_NOT_ALLOWED, NULL);
+		answer_header(request, "Allow", request->match.allow);
+		return false;
+	case ROUTE_MALFORMED:
+		answer_problem(request, PROBLEM_MALFORMED_PATH, request->match.problem);
+		return false;
+	case ROUTE_NO_MEMORY:
+		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
+		return false;
+	default:
+		answer_problem(request, PROBLEM_NOT_FOUND, NULL);
+		return false;
+	}
+}
+
+static bool content_type_is_json(struct gate_text type)
+{
+	static const char json[] = "application/json";
+	size_t len = sizeof json - 1;
+	if (type.len < len || strncasecmp(type.data, json, len) != 0)
+		return false;
+	return type.len == len || type.data[len] == ';' || type.data[len] == ' ';
+}
+
+static bool read_body(struct request *request)
+{
+	enum status status = input_body(request->connection, request->generation->config->limits.body_max, &request->body);
+	switch (status) {
+	case STATUS_OK:
+		connection_phase(request->connection, PHASE_WORKING);
+		return true;
+	case STATUS_TOO_LARGE:
+		answer_problem(request, PROBLEM_BODY_TOO_LARGE, NULL);
+		break;
+	case STATUS_NO_MEMORY:
+		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
+		break;
+	default:
+		request->abandoned = true;
+	}
+	request->answer.close = true;
+	return false;
+}
+
+/* The slot of an operation is that of the application which began it. */
+static bool find_operation(struct request *request, const char **ret_slot)
+{
+	struct application_key key;
+	enum status status = registry_operation(request->connection->listener->registry,
+		request->match.parameters[PARAMETER_OPERATION], request->peer->identity, request->arena, &key);
+	if (status != STATUS_OK) {
+		answer_problem(request, status == STATUS_NO_MEMORY ? PROBLEM_OUT_OF_MEMORY : PROBLEM_OPERATION_NOT_FOUND, NULL);
+		return false;
+	}
+	request->application = key;
+	*ret_slot = key.slot;
+	return true;
+}
+
+/*
+ * Whether the identity may do this on the path's slot. A slot on which it may do nothing does not exist for it: the same
+ * branch, answer and record as for a name that is not configured.
+ */
+static bool permitted(struct request *request)
+{
+	const struct route_row *row = request->match.row;
+	const struct config *config = request->generation->config;
+	const char *name = request->match.parameters[PARAMETER_SLOT];
+	if (request->match.parameters[PARAMETER_OPERATION] != NULL && !find_operation(request, &name))
+		return false;
+	if (name == NULL)
+		return true;
+	const struct config_slot *slot = config_slot(config, name);
+	unsigned permissions = slot == NULL ? 0 : config_permissions(config, request->peer->identity, name);
+	if (permissions == 0) {
+		request->application.slot = NULL;
+		refuse(request, PROBLEM_SLOT_NOT_FOUND, "no such slot for this identity");
+		return false;
+	}
+	request->slot = slot->name;
+	request->application.slot = slot->name;
+	request->permissions = permissions;
+	if ((row->permissions & ~permissions) != 0) {
+		refuse(request, PROBLEM_PERMISSION_DENIED, "no rule allows it");
+		return false;
+	}
+	return true;
+}
+
+static void serve(struct request *request)
+{
+	if (!read_body(request) || !identify(request) || !find_route(request) || !scope_read(request) || !permitted(request))
+		return;
+	if (request->body.len > 0 && !content_type_is_json(request->head->fields[GATE_CONTENT_TYPE])) {
+		answer_problem(request, PROBLEM_CONTENT_TYPE, NULL);
+		return;
+	}
+	scope_lease(request);
+	switch (request->match.row->server) {
+	case SERVER_GATEWAY:
+		own_answer(request);
+		return;
+	case SERVER_INVENTORY:
+		forward_inventory(request);
+		return;
+	case SERVER_WORKER:
+		forward_worker(request);
+		return;
+	}
+}
+
+enum MHD_Result dispatch(struct connection *connection)
+{
+	struct listener *listener = connection->listener;
+	struct request request = {
+		.connection = connection,
+		.generation = listener_generation(listener),
+		.arena = &connection->arena,
+		.head = &connection->head,
+		.peer = &connection->peer,
+	};
+	connection->arena.limit = REQUEST_ARENA;
+	trace_id(connection->head.fields[GATE_TRACEPARENT], request.trace);
+	request.answer.close = connection->head.close;
+	if (connection->verdict == GATE_REFUSED) {
+		request.answer.close = true;
+		answer_problem(&request, problem_of_status(connection->head.status), connection->head.problem);
+	} else if (atomic_load_explicit(&listener->stopping, memory_order_relaxed)) {
+		request.answer.close = true;
+		answer_problem(&request, PROBLEM_STOPPING, NULL);
+	} else {
+		serve(&request);
+	}
+	request.answer.close = request.answer.close || atomic_load_explicit(&listener->stopping, memory_order_relaxed);
+	enum MHD_Result result = request.abandoned ? MHD_NO : respond(&request);
+	generation_release(request.generation);
+	return result;
+}

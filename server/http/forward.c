@@ -1,0 +1,200 @@
+/*
+ * The routes that others answer: the inventory, and the application's worker.
+ */
+#include "server/http/internal.h"
+
+#include <string.h>
+
+#include "api/call.h"
+#include "server/common/log.h"
+
+/* The value of member `name` of a query that is all "name=number" joined by '&'. */
+static bool query_number(struct gate_text query, const char *name, uint64_t *ret_number)
+{
+	size_t name_len = strlen(name);
+	const char *at = query.data, *end = query.data + query.len;
+	while (at != NULL && at < end) {
+		const char *stop = memchr(at, '&', (size_t)(end - at));
+		if (stop == NULL)
+			stop = end;
+		if ((size_t)(stop - at) > name_len && memcmp(at, name, name_len) == 0 && at[name_len] == '=')
+			return decimal_parse(at + name_len + 1, (size_t)(stop - at) - name_len - 1, ret_number);
+		at = stop + 1;
+	}
+	return true;
+}
+
+static bool slot_visible(void *context, const char *slot)
+{
+	const struct request *request = context;
+	return config_permissions(request->generation->config, request->peer->identity, slot) != 0;
+}
+
+static void inventory_problem(struct request *request, enum status status)
+{
+	switch (status) {
+	case STATUS_NOT_FOUND:
+		answer_problem(request, PROBLEM_SLOT_NOT_FOUND, NULL);
+		return;
+	case STATUS_UNAVAILABLE:
+		answer_return(request, CKR_TOKEN_NOT_PRESENT);
+		return;
+	case STATUS_TIMEOUT:
+		answer_return(request, CKR_DEVICE_ERROR);
+		return;
+	case STATUS_NO_MEMORY:
+		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
+		return;
+	default:
+		answer_problem(request, PROBLEM_WORKER_FAILED, NULL);
+	}
+}
+
+void forward_inventory(struct request *request)
+{
+	static const struct { enum route_id route; enum inventory_form form; } forms[] = {
+		{ROUTE_inventory, INVENTORY_CALLS}, {ROUTE_slots, INVENTORY_SLOTS}, {ROUTE_slot, INVENTORY_SLOT},
+		{ROUTE_mechanisms, INVENTORY_MECHANISMS},
+	};
+	enum inventory_form form = INVENTORY_CALLS;
+	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+		if (forms[i].route == request->match.row->id)
+			form = forms[i].form;
+	uint64_t after = 0, wait_ms = 0;
+	if (!query_number(request->head->query, "after", &after) || !query_number(request->head->query, "wait_ms", &wait_ms)) {
+		answer_problem(request, PROBLEM_MALFORMED_QUERY, "after and wait_ms are decimal numbers");
+		return;
+	}
+	struct buffer *payload = &request->connection->payload;
+	enum status status = registry_inventory(request->connection->listener->registry, form, request->slot, slot_visible, request,
+		after, wait_ms < WAIT_MAX_MS ? (unsigned)wait_ms : WAIT_MAX_MS, payload);
+	if (status == STATUS_OK && payload->failed)
+		status = STATUS_NO_MEMORY;
+	if (status != STATUS_OK) {
+		inventory_problem(request, status);
+		return;
+	}
+	request->answer.status = request->match.row->success;
+	request->answer.content_type = "application/json";
+	request->answer.body = (struct bytes){payload->data, payload->len};
+}
+
+/* Splits "Name: value" in the arena. */
+static bool header_from_worker(struct request *request, const struct bytes *line)
+{
+	char *copy = arena_copy(request->arena, line->data, line->len);
+	if (copy == NULL)
+		return false;
+	char *colon = strstr(copy, ": ");
+	if (colon == NULL || strpbrk(copy, "\r\n") != NULL)
+		return false;
+	*colon = '\0';
+	answer_header(request, copy, colon + 2);
+	return true;
+}
+
+static void answer_from_worker(struct request *request, const struct worker_response *response)
+{
+	struct answer *answer = &request->answer;
+	if (response->status < 200 || response->status > 599) {
+		answer_problem(request, PROBLEM_WORKER_FAILED, NULL);
+		return;
+	}
+	answer->status = response->status;
+	answer->content_type = *response->content_type != '\0' ? response->content_type : NULL;
+	answer->body = response->body;
+	for (size_t i = 0; i < response->headers.count; i++)
+		if (!header_from_worker(request, &response->headers.items[i])) {
+			answer_problem(request, PROBLEM_WORKER_FAILED, NULL);
+			return;
+		}
+}
+
+static void worker_problem(struct request *request, enum status status, uint64_t rv)
+{
+	switch (status) {
+	case STATUS_NOT_FOUND:
+		answer_problem(request, PROBLEM_SLOT_NOT_FOUND, NULL);
+		return;
+	case STATUS_UNAVAILABLE:
+		answer_return(request, (CK_RV)rv);
+		return;
+	case STATUS_BUSY:
+		answer_problem(request, PROBLEM_BUSY, NULL);
+		return;
+	case STATUS_TIMEOUT:
+		answer_problem(request, PROBLEM_OUTCOME_UNKNOWN, NULL);
+		return;
+	case STATUS_CLOSED:
+		answer_problem(request, PROBLEM_WORKER_ENDED, NULL);
+		return;
+	case STATUS_TOO_LARGE:
+		answer_problem(request, PROBLEM_BODY_TOO_LARGE, NULL);
+		return;
+	case STATUS_NO_MEMORY:
+		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
+		return;
+	default:
+		answer_problem(request, PROBLEM_WORKER_FAILED, NULL);
+	}
+}
+
+static bool fill(struct request *request, struct worker_request *message)
+{
+	const struct route_match *match = &request->match;
+	const char *key = match->parameters[PARAMETER_KEY], *operation = match->parameters[PARAMETER_OPERATION];
+	*message = (struct worker_request){
+		.route = match->row->id,
+		.permissions = request->permissions,
+		.identity = request->peer->identity,
+		.deadline_ms = scope_deadline_ms(request),
+		.trace = request->trace,
+		.key = key != NULL ? key : "",
+		.operation = operation != NULL ? operation : "",
+		.query = request_text(request, request->head->query),
+		.accept = request_text(request, request->head->fields[GATE_ACCEPT]),
+		.content_type = request_text(request, request->head->fields[GATE_CONTENT_TYPE]),
+		.body = request->body,
+	};
+	memcpy(message->instance, request->instance, sizeof message->instance);
+	return message->query != NULL && message->accept != NULL && message->content_type != NULL;
+}
+
+/*
+ * Without an audit log no key is used and nobody logs in, but what is open can be closed: calls keep their reading functions,
+ * and the resource routes that only read, and logout.
+ */
+static bool audit_allows(struct request *request)
+{
+	const unsigned read = 1u << PERMISSION_READ;
+	if (record_possible(request))
+		return true;
+	const struct route_row *row = request->match.row;
+	if (row->id == ROUTE_calls)
+		request->permissions &= read;
+	return row->permissions == read || row->id == ROUTE_logout;
+}
+
+void forward_worker(struct request *request)
+{
+	struct worker_request message;
+	struct worker_response response;
+	uint64_t rv = CKR_GENERAL_ERROR;
+	if (!audit_allows(request)) {
+		answer_problem(request, PROBLEM_AUDIT_UNAVAILABLE, NULL);
+		return;
+	}
+	if (!fill(request, &message)) {
+		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
+		return;
+	}
+	enum status status = registry_request(request->connection->listener->registry, &request->application, &message,
+		request->arena, &request->connection->payload, &response, &rv);
+	if (status != STATUS_OK) {
+		worker_problem(request, status, rv);
+		return;
+	}
+	/* The record is written before the answer exists: an answer without a record cannot leave. */
+	if (record_events(request, &response.audit) || request->match.row->id == ROUTE_logout)
+		answer_from_worker(request, &response);
+}

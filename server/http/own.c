@@ -1,0 +1,79 @@
+/*
+ * The routes that the gateway answers itself.
+ */
+#include "server/http/internal.h"
+
+#include <string.h>
+
+#include "api/json.h"
+#include "server/http/openapi.h"
+
+enum { DETAIL_MAX = 256 };
+
+static void answer_payload(struct request *request, unsigned status, const char *content_type)
+{
+	struct buffer *payload = &request->connection->payload;
+	if (payload->failed) {
+		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
+		return;
+	}
+	request->answer.status = status;
+	request->answer.content_type = content_type;
+	request->answer.body = (struct bytes){payload->data, payload->len};
+}
+
+static void answer_health(struct request *request, bool ok, const char *detail)
+{
+	struct json_writer w;
+	json_writer_init(&w, &request->connection->payload);
+	json_begin_object(&w);
+	json_name(&w, "status");
+	json_write_string(&w, ok ? "ok" : "unavailable");
+	if (!ok) {
+		json_name(&w, "detail");
+		json_write_string(&w, detail);
+	}
+	json_end_object(&w);
+	if (!ok)
+		answer_header(request, "Retry-After", RETRY_AFTER_TEXT);
+	answer_payload(request, ok ? 200 : 503, "application/json");
+}
+
+static void answer_ready(struct request *request)
+{
+	struct listener *listener = request->connection->listener;
+	char detail[DETAIL_MAX] = "";
+	bool modules = registry_ready(listener->registry, detail, sizeof detail);
+	bool audit = audit_healthy(listener->audit);
+	answer_health(request, modules && audit, modules ? "the audit log cannot be written" : detail);
+}
+
+static void answer_metrics(struct request *request)
+{
+	struct listener *listener = request->connection->listener;
+	counters_write(listener, &request->connection->payload);
+	registry_metrics(listener->registry, &request->connection->payload);
+	answer_payload(request, 200, "text/plain; version=0.0.4; charset=utf-8");
+}
+
+void own_answer(struct request *request)
+{
+	switch (request->match.row->id) {
+	case ROUTE_health:
+		answer_health(request, true, "");
+		return;
+	case ROUTE_ready:
+		answer_ready(request);
+		return;
+	case ROUTE_metrics:
+		answer_metrics(request);
+		return;
+	case ROUTE_openapi:
+		request->answer.status = 200;
+		request->answer.content_type = "application/json";
+		request->answer.body = (struct bytes){openapi_json, openapi_json_len};
+		return;
+	default:
+		answer_problem(request, PROBLEM_NOT_FOUND, NULL);
+	}
+}

@@ -1,0 +1,187 @@
+/*
+ * Answers: problems, header fields, and the way to libmicrohttpd.
+ */
+#include "server/http/internal.h"
+
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "api/json.h"
+#include "api/names.h"
+
+enum { PAYLOAD_KEEP = 16 << 10 };   /* bytes of memory that a connection keeps for its next answer */
+
+struct problem_row {
+	unsigned status;
+	const char *type;
+	bool retryable;
+	const char *title;
+};
+
+enum { RETRY = true, FINAL = false };
+
+static const struct problem_row problem_rows[PROBLEM_COUNT] = {
+#define PROBLEM(constant, status, type, retryable, title) {status, type, retryable, title},
+#include "server/http/problems.def"
+#undef PROBLEM
+};
+
+void answer_header(struct request *request, const char *name, const char *value)
+{
+	struct answer *answer = &request->answer;
+	if (answer->headers_count == ANSWER_HEADERS_MAX)
+		return;
+	answer->headers[answer->headers_count].name = name;
+	answer->headers[answer->headers_count++].value = value;
+}
+
+static void problem_begin(struct json_writer *w, const struct problem_row *row)
+{
+	char type[128];
+	snprintf(type, sizeof type, "/docs/errors/%s", row->type);
+	json_begin_object(w);
+	json_name(w, "type");
+	json_write_string(w, type);
+	json_name(w, "title");
+	json_write_string(w, row->title);
+	json_name(w, "status");
+	json_write_uint(w, row->status);
+}
+
+static void problem_end(struct request *request, struct json_writer *w, const struct problem_row *row)
+{
+	json_name(w, "retryable");
+	json_write_bool(w, row->retryable);
+	json_name(w, "trace_id");
+	json_write_string(w, request->trace);
+	json_end_object(w);
+
+	struct answer *answer = &request->answer;
+	void *body = w->out->failed ? NULL : arena_copy(request->arena, w->out->data, w->out->len);
+	bool close = answer->close;
+	*answer = (struct answer){.status = row->status, .close = close};
+	if (body != NULL) {
+		answer->content_type = "application/problem+json";
+		answer->body = (struct bytes){body, w->out->len};
+	}
+	if (row->retryable && (row->status == 429 || row->status == 503))
+		answer_header(request, "Retry-After", RETRY_AFTER_TEXT);
+}
+
+void answer_problem(struct request *request, enum problem problem, const char *detail)
+{
+	const struct problem_row *row = &problem_rows[problem];
+	struct buffer body BUFFER_AUTO;
+	struct json_writer w;
+	buffer_init(&body, PROBLEM_MAX);
+	json_writer_init(&w, &body);
+	problem_begin(&w, row);
+	if (detail != NULL) {
+		json_name(&w, "detail");
+		json_write_string(&w, detail);
+	}
+	problem_end(request, &w, row);
+}
+
+void answer_return(struct request *request, CK_RV rv)
+{
+	const struct return_row *of = return_row(rv);
+	const struct problem_row row = {(unsigned)of->status, of->problem, of->retryable, of->title};
+	struct buffer body BUFFER_AUTO;
+	struct json_writer w;
+	char scratch[24];
+	buffer_init(&body, PROBLEM_MAX);
+	json_writer_init(&w, &body);
+	problem_begin(&w, &row);
+	json_name(&w, "ckr");
+	json_write_string(&w, name_text(NAMES_RETURN, rv, scratch));
+	json_name(&w, "ckr_code");
+	json_write_uint(&w, rv);
+	problem_end(request, &w, &row);
+}
+
+enum problem problem_of_status(unsigned status)
+{
+	for (int i = 0; i < PROBLEM_COUNT; i++)
+		if (problem_rows[i].status == status)
+			return (enum problem)i;
+	return PROBLEM_MALFORMED_REQUEST;
+}
+
+static bool headers_add(struct MHD_Response *response, const struct answer *answer)
+{
+	bool ok = MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES
+		&& MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") == MHD_YES;
+	if (answer->content_type != NULL)
+		ok = ok && MHD_add_response_header(response, "Content-Type", answer->content_type) == MHD_YES;
+	for (unsigned i = 0; i < answer->headers_count; i++)
+		ok = ok && MHD_add_response_header(response, answer->headers[i].name, answer->headers[i].value) == MHD_YES;
+	if (answer->close)
+		ok = ok && MHD_add_response_header(response, "Connection", "close") == MHD_YES;
+	return ok;
+}
+
+static void count(const struct request *request)
+{
+	unsigned route = request->match.row != NULL ? request->match.row->id : ROUTE_COUNT;
+	unsigned class = request->answer.status / 100;
+	atomic_fetch_add_explicit(&request->connection->listener->counters.answers[route][class < STATUS_CLASSES ? class : 0], 1,
+		memory_order_relaxed);
+}
+
+enum MHD_Result respond(struct request *request)
+{
+	struct connection *connection = request->connection;
+	const struct answer *answer = &request->answer;
+	struct MHD_Response *response = MHD_create_response_from_buffer(answer->body.len, (void *)(uintptr_t)answer->body.data,
+		MHD_RESPMEM_PERSISTENT);
+	if (response == NULL)
+		return MHD_NO;
+	enum MHD_Result result = MHD_NO;
+	if (headers_add(response, answer)) {
+		count(request);
+		connection_phase(connection, PHASE_WRITING);
+		/* The closing of TLS would overtake what is held back. */
+		connection->corked = !answer->close && answer->body.len <= CORK_MAX;
+		if (connection->corked)
+			gnutls_record_cork(connection->session);
+		result = MHD_queue_response(connection->mhd, answer->status, response);
+	}
+	MHD_destroy_response(response);
+	return result;
+}
+
+/* Sends what was held back; false when it cannot be sent. */
+static bool uncork(struct connection *connection)
+{
+	for (;;) {
+		int result = gnutls_record_uncork(connection->session, 0);
+		if (result >= 0)
+			return true;
+		struct pollfd wait = {.fd = connection->fd, .events = POLLOUT};
+		if (gnutls_error_is_fatal(result) || poll(&wait, 1, limits_left_ms(connection)) <= 0)
+			return false;
+	}
+}
+
+void respond_done(struct connection *connection, bool complete)
+{
+	if (connection->corked && complete) {
+		static const int one = 1;
+		if (uncork(connection))
+			(void)setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		else
+			shutdown(connection->fd, SHUT_RDWR);
+	}
+	connection->corked = false;
+	arena_reset(&connection->arena);
+	if (connection->payload.capacity > PAYLOAD_KEEP)
+		buffer_done(&connection->payload);
+	else
+		buffer_reset(&connection->payload);
+	input_next(connection);
+	connection_phase(connection, PHASE_IDLE);
+}

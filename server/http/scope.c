@@ -1,0 +1,198 @@
+/*
+ * What a request says about itself: its application, its client instance, its trace and its deadline.
+ */
+#include "server/http/internal.h"
+
+#include <string.h>
+
+#include <gnutls/crypto.h>
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+static bool hex_parse(const char *text, size_t len, unsigned char *out, size_t out_len)
+{
+	if (len != 2 * out_len)
+		return false;
+	for (size_t i = 0; i < out_len; i++) {
+		int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+		if (high < 0 || low < 0)
+			return false;
+		out[i] = (unsigned char)(high << 4 | low);
+	}
+	return true;
+}
+
+bool decimal_parse(const char *text, size_t len, uint64_t *ret_number)
+{
+	enum { DIGITS_MAX = 10 };
+	uint64_t number = 0;
+	if (len == 0 || len > DIGITS_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		number = number * 10 + (uint64_t)(text[i] - '0');
+	}
+	*ret_number = number;
+	return number <= UINT32_MAX;
+}
+
+static void big_endian_32(unsigned char out[4], uint64_t number)
+{
+	for (int i = 0; i < 4; i++)
+		out[i] = (unsigned char)(number >> (24 - 8 * i));
+}
+
+bool application_id_parse(const char *text, size_t len, unsigned char ret_id[APPLICATION_ID_LEN])
+{
+	unsigned char id[APPLICATION_ID_LEN] = {0};
+	if (!hex_parse(text, len, id, sizeof id)) {
+		const char *dash = memchr(text, '-', len);
+		uint64_t major, minor;
+		if (dash == NULL || !decimal_parse(text, (size_t)(dash - text), &major)
+			|| !decimal_parse(dash + 1, len - (size_t)(dash + 1 - text), &minor))
+			return false;
+		memset(id, 0, sizeof id);
+		big_endian_32(id, major);
+		big_endian_32(id + 4, minor);
+	}
+	memcpy(ret_id, id, sizeof id);
+	return true;
+}
+
+void application_id_default(const char *identity, unsigned char ret_id[APPLICATION_ID_LEN])
+{
+	static const char purpose[] = "p11gate application ID of identity";   /* its NUL separates it from the name */
+	gnutls_hash_hd_t hash;
+	unsigned char digest[32] = {0};
+	if (gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) == 0) {
+		gnutls_hash(hash, purpose, sizeof purpose);
+		gnutls_hash(hash, identity, strlen(identity));
+		gnutls_hash_deinit(hash, digest);
+	}
+	memcpy(ret_id, digest, APPLICATION_ID_LEN);
+}
+
+static bool lower_hex(const char *text, size_t len)
+{
+	bool any = false;
+	for (size_t i = 0; i < len; i++) {
+		if (hex_digit(text[i]) < 0 || (text[i] >= 'A' && text[i] <= 'F'))
+			return false;
+		any = any || text[i] != '0';
+	}
+	return any;
+}
+
+void trace_id(struct gate_text traceparent, char ret_trace[TRACE_LEN + 1])
+{
+	/* version "00" - trace id - parent id - flags */
+	enum { TRACEPARENT_LEN = 2 + 1 + TRACE_LEN + 1 + 16 + 1 + 2 };
+	if (traceparent.len == TRACEPARENT_LEN && memcmp(traceparent.data, "00-", 3) == 0 && lower_hex(traceparent.data + 3, TRACE_LEN)
+		&& traceparent.data[3 + TRACE_LEN] == '-') {
+		memcpy(ret_trace, traceparent.data + 3, TRACE_LEN);
+	} else {
+		static const char digits[] = "0123456789abcdef";
+		unsigned char random[TRACE_LEN / 2] = {0};
+		(void)!gnutls_rnd(GNUTLS_RND_NONCE, random, sizeof random);
+		for (size_t i = 0; i < TRACE_LEN; i++)
+			ret_trace[i] = digits[i % 2 == 0 ? random[i / 2] >> 4 : random[i / 2] & 15];
+	}
+	ret_trace[TRACE_LEN] = '\0';
+}
+
+static bool refuse(struct request *request, enum problem problem, const char *detail)
+{
+	answer_problem(request, problem, detail);
+	return false;
+}
+
+static bool application_read(struct request *request)
+{
+	struct gate_text field = request->head->fields[GATE_APPLICATION_ID];
+	unsigned char *id = request->application.id;
+	memcpy(id, request->peer->default_application, APPLICATION_ID_LEN);
+	if (field.data != NULL && !application_id_parse(field.data, field.len, id))
+		return refuse(request, PROBLEM_MALFORMED_APPLICATION, "X-Application-Id");
+	const char *segment = request->match.parameters[PARAMETER_APPLICATION];
+	if (segment == NULL || strcmp(segment, "current") == 0)
+		return true;
+	if (!application_id_parse(segment, strlen(segment), id))
+		return refuse(request, PROBLEM_MALFORMED_APPLICATION, "the application in the path");
+	return true;
+}
+
+static bool all_zero(const unsigned char *bytes, size_t len)
+{
+	unsigned char any = 0;
+	for (size_t i = 0; i < len; i++)
+		any |= bytes[i];
+	return any == 0;
+}
+
+bool scope_read(struct request *request)
+{
+	request->application.domain = request->peer->identity;
+	struct gate_text instance = request->head->fields[GATE_CLIENT_INSTANCE];
+	if (instance.data != NULL && (!hex_parse(instance.data, instance.len, request->instance, INSTANCE_ID_LEN)
+		|| all_zero(request->instance, INSTANCE_ID_LEN)))
+		return refuse(request, PROBLEM_MALFORMED_HEADER, "X-Client-Instance is 32 hexadecimal digits, not all zero");
+	struct gate_text deadline = request->head->fields[GATE_DEADLINE];
+	if (deadline.data != NULL && !decimal_parse(deadline.data, deadline.len, &request->deadline_ms))
+		return refuse(request, PROBLEM_MALFORMED_HEADER, "X-Deadline-Ms is a number of milliseconds");
+	return application_read(request);
+}
+
+uint64_t scope_deadline_ms(const struct request *request)
+{
+	const struct config *config = request->generation->config;
+	uint64_t wait_s = config->limits.token_wait_s, most_s = config->limits.sign_s;
+	switch (request->match.row->id) {
+	case ROUTE_calls:          /* the calls are in the body, which is not read here */
+	case ROUTE_key_generate:
+		most_s = config->limits.keygen_s + wait_s;
+		break;
+	case ROUTE_login:
+	case ROUTE_logout:
+		most_s += wait_s;
+		break;
+	default:
+		break;
+	}
+	uint64_t asked = request->deadline_ms;
+	return asked > 0 && asked < most_s * 1000 ? asked : most_s * 1000;
+}
+
+void scope_lease(struct request *request)
+{
+	struct connection *connection = request->connection;
+	if (all_zero(request->instance, INSTANCE_ID_LEN))
+		return;
+	if (connection->leased && memcmp(connection->instance, request->instance, INSTANCE_ID_LEN) == 0
+		&& strcmp(connection->lease_domain, request->peer->identity) == 0)
+		return;
+	scope_lease_end(connection);
+	size_t len = strlen(request->peer->identity);
+	if (len > LIMIT_LABEL)
+		return;
+	memcpy(connection->lease_domain, request->peer->identity, len + 1);
+	memcpy(connection->instance, request->instance, INSTANCE_ID_LEN);
+	atomic_store(&connection->leased, true);
+	registry_instance_opened(connection->listener->registry, connection->lease_domain, connection->instance);
+}
+
+void scope_lease_end(struct connection *connection)
+{
+	if (!atomic_exchange(&connection->leased, false))
+		return;
+	registry_instance_closed(connection->listener->registry, connection->lease_domain, connection->instance);
+}
