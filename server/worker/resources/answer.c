@@ -1,0 +1,96 @@
+#include "server/worker/resources/answer.h"
+
+#include "api/limits.h"
+#include "api/names.h"
+
+void answer_begin(struct request *request, unsigned status, const char *content_type, struct json_writer *ret_writer)
+{
+	request->reply.status = status;
+	request->reply.content_type = content_type;
+	buffer_reset(&request->reply.body);
+	json_writer_init(ret_writer, &request->reply.body);
+}
+
+void answer_end(struct request *request)
+{
+	if (!request->reply.body.failed)
+		return;
+	reply_return(request, CKR_HOST_MEMORY, "The answer is larger than an answer may be; ask for less at once.");
+}
+
+void answer_bytes(struct request *request, const char *content_type, const void *data, size_t len)
+{
+	struct json_writer unused;
+	answer_begin(request, 200, content_type, &unused);
+	buffer_append(&request->reply.body, data, len);
+	answer_end(request);
+}
+
+void answer_nothing(struct request *request)
+{
+	request->reply.status = 204;
+	request->reply.content_type = NULL;
+	buffer_reset(&request->reply.body);
+}
+
+void answer_problem_open(struct request *request, struct json_writer *ret_writer)
+{
+	struct buffer *body = &request->reply.body;
+	json_writer_init(ret_writer, body);
+	if (body->len > 0 && body->data[body->len - 1] == '}')
+		body->len--;
+	ret_writer->comma = true;
+}
+
+void answer_problem_close(struct request *request, struct json_writer *writer)
+{
+	json_end_object(writer);
+	answer_end(request);
+}
+
+void answer_problem_value(struct request *request, struct json_writer *writer, CK_RV rv, const char *detail)
+{
+	/* The reply helpers write the problem, so that it looks the same wherever it stands; the real reply is put back after. */
+	struct reply *reply = &request->reply;
+	struct buffer body = reply->body;
+	unsigned status = reply->status;
+	const char *content_type = reply->content_type;
+	size_t headers_count = reply->headers_count;
+	buffer_init(&reply->body, LIMIT_BODY);
+	reply_return(request, rv, detail);
+	struct buffer problem = reply->body;
+	reply->body = body;
+	reply->status = status;
+	reply->content_type = content_type;
+	reply->headers_count = headers_count;
+	json_write_raw(writer, (const char *)problem.data, problem.len);
+	buffer_done(&problem);
+}
+
+bool answer_refuse(struct request *request, CK_RV rv, const char *pointer, const char *detail)
+{
+	const struct return_row *row = return_row(rv);
+	reply_problem(request, (unsigned)row->status, row->problem, row->title, detail, rv, pointer);
+	return false;
+}
+
+void answer_withhold(struct request *request)
+{
+	reply_problem(request, 503, "audit-unavailable", "What was done cannot be recorded, so its result is withheld.",
+		"The audit record needs more memory than there is; try again later.", CKR_OK, NULL);
+}
+
+bool answer_event(struct request *request, const struct event *event)
+{
+	if (event_add(request, event))
+		return true;
+	answer_withhold(request);
+	return false;
+}
+
+void answer_time(time_t time, char ret_text[32])
+{
+	struct tm utc;
+	gmtime_r(&time, &utc);
+	strftime(ret_text, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}

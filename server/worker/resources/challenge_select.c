@@ -1,0 +1,130 @@
+#include "server/worker/resources/answer.h"
+#include "server/worker/resources/challenge.h"
+
+static unsigned wanted_mask(const struct challenge_choice *choice)
+{
+	unsigned mask = 0;
+	for (size_t i = 0; i < methods_count; i++)
+		if (choice->method != NULL ? &methods[i] == choice->method : methods[i].deterministic || choice->allow_nondeterministic)
+			mask |= 1u << i;
+	return mask;
+}
+
+static bool refuse_nondeterministic(struct request *request)
+{
+	reply_problem(request, 422, "non-deterministic-response", "The same challenge would get another response each time.",
+		"Use a key for hmac-sha256, rsa-pkcs1 or eddsa, or send allow_nondeterministic:true.", CKR_MECHANISM_INVALID, "/method");
+	return false;
+}
+
+/* The method for a key that can do those of `mask`; false: the reply says why there is none. */
+static bool choose_method(struct request *request, const struct challenge_choice *choice, unsigned mask, CK_RV why,
+	const struct method **ret_method)
+{
+	const struct method *method = method_best(mask & wanted_mask(choice));
+	if (method != NULL && (method->deterministic || choice->allow_nondeterministic)) {
+		*ret_method = method;
+		return true;
+	}
+	if (method != NULL || (mask != 0 && choice->method == NULL))
+		return refuse_nondeterministic(request);
+	return answer_refuse(request, mask != 0 ? CKR_KEY_TYPE_INCONSISTENT : why, mask != 0 ? "/method" : "/key",
+		"This key cannot answer a challenge this way; GET …/challenge-response/keys lists what can.");
+}
+
+static bool select_named(struct request *request, CK_SESSION_HANDLE session, const struct challenge_choice *choice,
+	struct key *ret_key, const struct method **ret_method)
+{
+	unsigned mask;
+	CK_RV why;
+	if (!key_find(request, session, &choice->query, ret_key))
+		return false;
+	if (ret_key->class == CKO_PUBLIC_KEY) {
+		key_refuse_missing(request, "Only the public half of this key is in the token.");
+		return false;
+	}
+	CK_RV rv = method_mask(request, session, ret_key, &mask, &why);
+	if (rv != CKR_OK) {
+		reply_return(request, rv, "The key could not be read.");
+		return false;
+	}
+	return choose_method(request, choice, mask, why, ret_method);
+}
+
+CK_RV challenge_candidates(struct request *request, CK_SESSION_HANDLE session, struct challenge_key **ret_keys, size_t *ret_count)
+{
+	const struct key_query everything = {.class = CK_UNAVAILABLE_INFORMATION};
+	struct key_list list;
+	size_t count = 0;
+	CK_RV why, rv = key_search(request, session, &everything, &list);
+	if (rv != CKR_OK)
+		return rv;
+	struct challenge_key *keys = arena_array(request->arena, list.count, sizeof *keys);
+	if (keys == NULL)
+		return CKR_HOST_MEMORY;
+	for (size_t i = 0; i < list.count; i++) {
+		keys[count].key = list.items[i];
+		rv = method_mask(request, session, &list.items[i], &keys[count].mask, &why);
+		if (rv != CKR_OK)
+			return rv;
+		count += keys[count].mask != 0;
+	}
+	*ret_keys = keys;
+	*ret_count = count;
+	return CKR_OK;
+}
+
+/* Keeps the keys whose best method within `wanted` is the best of all. */
+static const struct method *keep_best(const struct challenge_key *keys, size_t count, unsigned wanted, struct key_list *ret_best)
+{
+	const struct method *best = NULL;
+	ret_best->count = 0;
+	for (size_t i = 0; i < count; i++) {
+		const struct method *method = method_best(keys[i].mask & wanted);
+		if (method == NULL || (best != NULL && method > best))
+			continue;
+		if (method != best)
+			ret_best->count = 0;
+		best = method;
+		ret_best->items[ret_best->count++] = keys[i].key;
+	}
+	return best;
+}
+
+static bool select_automatically(struct request *request, CK_SESSION_HANDLE session, const struct challenge_choice *choice,
+	struct key *ret_key, const struct method **ret_method)
+{
+	struct challenge_key *keys;
+	struct key_list best = {0};
+	size_t count;
+	CK_RV rv = challenge_candidates(request, session, &keys, &count);
+	if (rv == CKR_OK && (best.items = arena_array(request->arena, count, sizeof *best.items)) == NULL)
+		rv = CKR_HOST_MEMORY;
+	if (rv != CKR_OK) {
+		reply_return(request, rv, "The keys could not be listed.");
+		return false;
+	}
+	const struct method *method = keep_best(keys, count, wanted_mask(choice), &best);
+	if (method != NULL && !method->deterministic && !choice->allow_nondeterministic)
+		return refuse_nondeterministic(request);
+	if (method == NULL && count > 0 && choice->method == NULL && login_state(request->worker) == LOGIN_USER)
+		return refuse_nondeterministic(request);
+	if (method == NULL) {
+		key_refuse_missing(request, "No key of this token can answer a challenge this way.");
+		return false;
+	}
+	if (best.count > 1) {
+		key_refuse_ambiguous(request, &best);
+		return false;
+	}
+	*ret_key = best.items[0];
+	*ret_method = method;
+	return true;
+}
+
+bool challenge_select(struct request *request, CK_SESSION_HANDLE session, const struct challenge_choice *choice,
+	struct key *ret_key, const struct method **ret_method)
+{
+	return choice->named ? select_named(request, session, choice, ret_key, ret_method) :
+		select_automatically(request, session, choice, ret_key, ret_method);
+}

@@ -1,0 +1,26 @@
+#include "server/worker/resources/curve.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static const struct curve curves[] = {
+#define CURVE(name, type, generate, openssl, bits, params) \
+	{name, type, generate, openssl, bits, {(const unsigned char *)(params), sizeof(params) - 1}},
+#include "server/worker/resources/curve.def"
+};
+
+const struct curve *curve_of_params(struct bytes params)
+{
+	for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++)
+		if (curves[i].params.len == params.len && params.len > 0 && memcmp(curves[i].params.data, params.data, params.len) == 0)
+			return &curves[i];
+	return NULL;
+}
+
+const struct curve *curve_by_name(const char *name)
+{
+	for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++)
+		if (strcmp(curves[i].name, name) == 0)
+			return &curves[i];
+	return NULL;
+}

@@ -1,0 +1,75 @@
+#include <string.h>
+
+#include "api/route.h"
+#include "server/worker/operation.h"
+#include "server/worker/resources/answer.h"
+#include "server/worker/resources/body.h"
+#include "server/worker/resources/resource.h"
+#include "server/worker/resources/sign.h"
+
+/* True for OPERATION_TAKEN; else the reply says what is the matter with the operation. */
+static bool is_taken(struct request *request, enum operation_state state)
+{
+	switch (state) {
+	case OPERATION_TAKEN:
+		return true;
+	case OPERATION_UNKNOWN:
+		reply_problem(request, 404, "operation-not-found", "There is no such operation.", "Send the request itself again.", CKR_OK, NULL);
+		break;
+	case OPERATION_BUSY:
+		reply_problem(request, 409, "operation-busy", "Another request is completing this operation.",
+			"Wait for its answer.", CKR_OPERATION_ACTIVE, NULL);
+		break;
+	case OPERATION_EXPIRED:
+		reply_problem(request, 410, "operation-expired", "The PIN came too late.", "Send the request itself again.", CKR_OK, NULL);
+		break;
+	case OPERATION_FINISHED:
+		reply_problem(request, 410, "operation-finished", "The operation is over.", "Send the request itself again.", CKR_OK, NULL);
+		break;
+	}
+	return false;
+}
+
+/* A PIN that the token refused without locking it leaves the operation waiting for the right one (A25). */
+static bool waits_on(const struct held_pin *held)
+{
+	return held->rv != CKR_OK && held->rv != CKR_PIN_LOCKED && held->rv != CKR_USER_NOT_LOGGED_IN;
+}
+
+static void serve_held(struct request *request, const struct worker_request *message, struct held_pin *held)
+{
+	const struct worker_request *own = request->message;
+	request->message = message;
+	if (message->route == ROUTE_challenge)
+		challenge_serve(request, held);
+	else
+		sign_serve(request, held);
+	request->message = own;
+}
+
+void resource_operation_reauthenticate(struct request *request)
+{
+	BODY_AUTO json_t *body = NULL;
+	struct worker_request message;
+	struct held_pin held = {.rv = CKR_OK};
+	if (!body_read(request, SCHEMA_ReauthenticateRequest, &body))
+		return;
+	if (!is_taken(request, operation_take(request, &message, &held.object)))
+		return;
+	held.pin = body_text(body, "pin");
+	serve_held(request, &message, &held);
+	if (waits_on(&held))
+		operation_put_back(request);
+	else
+		operation_end(request);
+}
+
+void resource_operation_cancel(struct request *request)
+{
+	struct worker_request message;
+	CK_OBJECT_HANDLE object;
+	if (!is_taken(request, operation_take(request, &message, &object)))
+		return;
+	operation_end(request);
+	answer_nothing(request);
+}

@@ -1,0 +1,184 @@
+#include "server/worker/resources/use.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "server/worker/operation.h"
+#include "server/worker/resources/answer.h"
+#include "server/worker/resources/escape.h"
+
+/* False: the reply is complete. */
+static bool log_in(struct use *use)
+{
+	struct request *request = use->request;
+	use->pin_rv = login_user(request, CKU_USER, (const unsigned char *)use->pin, strlen(use->pin));
+	use->logged_in = use->pin_rv == CKR_OK;
+	if (!use->logged_in)
+		reply_return(request, use->pin_rv, "The PIN of this request did not log in.");
+	return use->logged_in;
+}
+
+bool use_begin(struct use *use)
+{
+	struct request *request = use->request;
+	use->session = CK_INVALID_HANDLE;
+	use->clean = true;
+	if (use->pin != NULL && use->held == CK_INVALID_HANDLE && login_state(request->worker) != LOGIN_USER) {
+		if (!request->message->anonymous) {
+			request->reply.status = 0;
+			return false;
+		}
+		if (!log_in(use))
+			return false;
+	}
+	CK_RV rv = session_lend(request, &use->session);
+	if (rv == CKR_OK)
+		return true;
+	reply_return(request, rv, "No session with the token could be opened.");
+	use->session = CK_INVALID_HANDLE;
+	use_end(use);
+	return false;
+}
+
+static bool refuse_by_policy(struct use *use, const struct key *key)
+{
+	const struct event event = {
+		.kind = AUDIT_REFUSAL, .rv = CKR_KEY_FUNCTION_NOT_PERMITTED,
+		.key_label = (const char *)key->label.data, .key_id = key->id.data, .key_id_len = key->id.len,
+		.reason = "challenge_response_only",
+	};
+	if (answer_event(use->request, &event))
+		reply_return(use->request, CKR_KEY_FUNCTION_NOT_PERMITTED, "The policy lets this key answer challenges and do nothing else.");
+	return false;
+}
+
+/* A quoted-string of RFC 9110, section 5.6.4. */
+static void append_quoted(char *out, size_t size, const char *text)
+{
+	size_t n = 0;
+	for (; *text != '\0' && n + 3 < size; text++) {
+		if (*text == '"' || *text == '\\')
+			out[n++] = '\\';
+		out[n++] = (unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text;
+	}
+	out[n] = '\0';
+}
+
+static void write_operation(struct use *use, const char *id, time_t expires, const unsigned char sha256[SHA256_LEN])
+{
+	struct request *request = use->request;
+	struct json_writer w;
+	char href[80], reauthenticate[100], expires_at[32];
+	snprintf(href, sizeof href, "/v1/operations/%s", id);
+	snprintf(reauthenticate, sizeof reauthenticate, "%s/reauthenticate", href);
+	answer_time(expires, expires_at);
+	answer_problem_open(request, &w);
+	json_name(&w, "operation");
+	json_begin_object(&w);
+	json_name(&w, "id");
+	json_write_string(&w, id);
+	json_name(&w, "href");
+	json_write_string(&w, href);
+	json_name(&w, "expires_at");
+	json_write_string(&w, expires_at);
+	json_name(&w, "data_sha256");
+	json_write_string(&w, hex_encode(request->arena, sha256, SHA256_LEN));
+	json_end_object(&w);
+	json_name(&w, "reauthenticate");
+	json_begin_object(&w);
+	json_name(&w, "href");
+	json_write_string(&w, reauthenticate);
+	json_name(&w, "methods");
+	json_begin_array(&w);
+	json_write_string(&w, "pin");
+	json_end_array(&w);
+	json_end_object(&w);
+	answer_problem_close(request, &w);
+}
+
+/* A24: the request waits for its PIN. */
+static bool ask(struct use *use, const struct key *key, const unsigned char sha256[SHA256_LEN])
+{
+	struct request *request = use->request;
+	char id[OPERATION_ID_TEXT], realm[80], challenge[200];
+	time_t expires;
+	switch (operation_open(request, key->object, id, &expires)) {
+	case OPERATION_TOO_MANY:
+		reply_header(request, "Retry-After", "5");
+		reply_problem(request, 429, "too-many-operations", "Too many operations of this application wait for their PIN.",
+			"Give their PINs, cancel them, or wait until they expire.", CKR_OK, NULL);
+		return false;
+	case OPERATION_NO_MEMORY:
+		reply_return(request, CKR_HOST_MEMORY, "The operation could not be kept.");
+		return false;
+	case OPERATION_OPENED:
+		break;
+	}
+	append_quoted(realm, sizeof realm, worker_token_label(request->worker));
+	snprintf(challenge, sizeof challenge, "PKCS11-PIN realm=\"%s\", operation=\"%s\"", realm, id);
+	reply_header(request, "WWW-Authenticate", challenge);
+	reply_problem(request, 401, "reauthentication-required", "This key asks for its PIN at every use.",
+		"Send the PIN to the address in reauthenticate; it authorises exactly the data of this request.",
+		CKR_USER_NOT_LOGGED_IN, NULL);
+	write_operation(use, id, expires, sha256);
+	return false;
+}
+
+bool use_authorise(struct use *use, const struct key *key, const unsigned char sha256[SHA256_LEN])
+{
+	struct request *request = use->request;
+	if (!use->answers_challenge && policy_challenge_only(request->worker, (const char *)key->label.data))
+		return refuse_by_policy(use, key);
+	if (use->held != CK_INVALID_HANDLE && use->held != key->object) {
+		reply_problem(request, 410, "operation-finished", "The operation is over.",
+			"The application logged out or its key was replaced since it was asked for; send the request again.", CKR_OK, NULL);
+		return false;
+	}
+	use->context = key->always_authenticate;
+	return !use->context || use->pin != NULL || ask(use, key, sha256);
+}
+
+CK_RV use_renew(struct use *use)
+{
+	if (use->clean)
+		return CKR_OK;
+	session_give_back(use->request, use->session, false);
+	use->clean = true;
+	CK_RV rv = session_lend(use->request, &use->session);
+	if (rv != CKR_OK)
+		use->session = CK_INVALID_HANDLE;
+	return rv;
+}
+
+void use_end(struct use *use)
+{
+	struct request *request = use->request;
+	if (use->session != CK_INVALID_HANDLE)
+		session_give_back(request, use->session, use->clean);
+	use->session = CK_INVALID_HANDLE;
+	if (use->pin_rv == CKR_PIN_LOCKED)
+		operation_end_all();
+	if (!use->logged_in)
+		return;
+	use->logged_in = false;
+	if (login_out(request) == CKR_HOST_MEMORY)
+		answer_withhold(request);
+}
+
+enum pin_effect use_pin_effect(const struct use *use)
+{
+	if (use->pin == NULL)
+		return PIN_NONE;
+	if (use->context)
+		return PIN_CONTEXT;
+	return use->logged_in ? PIN_LOGIN : PIN_NOT_NEEDED;
+}
+
+void use_write_pin_effect(const struct use *use, struct json_writer *writer)
+{
+	enum pin_effect effect = use_pin_effect(use);
+	if (effect != PIN_CONTEXT && effect != PIN_NOT_NEEDED)
+		return;
+	json_name(writer, "reauthenticated");
+	json_write_bool(writer, effect == PIN_CONTEXT);
+}

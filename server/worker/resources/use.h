@@ -1,0 +1,59 @@
+/*
+ * One use of a key by a resource request, from the login to the session given back: what signing and
+ * challenge-response have in common (requirements A24–A28, D8, D9).
+ *
+ *   use_begin → key_find → use_authorise → signer_sign … → use_end
+ *
+ * A use whose steps fail has left its problem in the reply; use_end is called all the same once use_begin has succeeded.
+ */
+#ifndef P11GATE_WORKER_RESOURCES_USE_H
+#define P11GATE_WORKER_RESOURCES_USE_H
+
+#include "server/worker/resources/key.h"
+
+enum { SHA256_LEN = 32 };
+
+/* What a PIN in the request was good for. */
+enum pin_effect {
+	PIN_NONE,        /* there was none */
+	PIN_LOGIN,       /* it logged this anonymous worker in for this request */
+	PIN_CONTEXT,     /* it authorised this use of an always-authenticate key */
+	PIN_NOT_NEEDED,  /* neither sent nor kept */
+};
+
+struct use {
+	struct request *request;
+	const char *pin;                  /* NUL-terminated, not owned; or NULL */
+	CK_OBJECT_HANDLE held;            /* the key that a held operation was opened for; CK_INVALID_HANDLE: this is no held operation */
+	bool answers_challenge;           /* a key marked challenge_response_only may be used */
+	CK_SESSION_HANDLE session;
+	bool clean;                       /* no operation can be active in the session */
+	bool logged_in;                   /* by this request and for it alone */
+	bool context;                     /* the key asks for its PIN: give it between init and use */
+	CK_RV pin_rv;                     /* how the token took the PIN; CKR_OK while it has not been asked */
+};
+
+/*
+ * Logs an anonymous worker in, if there is a PIN and nobody is logged in, and borrows a session. False: the reply is complete
+ * (status 0 where the request is to run in an anonymous worker).
+ */
+bool use_begin(struct use *use) __attribute__((warn_unused_result));
+
+/*
+ * Decides whether the key may be used now. False: the reply is complete: policy refusal; or, for an always-authenticate key
+ * without a PIN, 401 reauthentication-required with an operation that holds this request. `sha256` is of the data to be used.
+ */
+bool use_authorise(struct use *use, const struct key *key, const unsigned char sha256[SHA256_LEN]) __attribute__((warn_unused_result));
+
+/* Exchanges a session in which an operation may be active for a clean one. */
+CK_RV use_renew(struct use *use) __attribute__((warn_unused_result));
+
+/* Gives the session back and logs an anonymous worker out. A locked PIN ends all operations that wait (A25). */
+void use_end(struct use *use);
+
+enum pin_effect use_pin_effect(const struct use *use);
+
+/* Writes "reauthenticated" where the answer has to say it: the PIN authorised this use, or was not needed. */
+void use_write_pin_effect(const struct use *use, struct json_writer *writer);
+
+#endif
