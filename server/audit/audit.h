@@ -35,10 +35,10 @@ enum status audit_open(const char *file, struct audit **ret_audit, char *ret_err
 void audit_close(struct audit *audit);
 
 /*
- * Writes one line per event, all or none, and gives the sequence number of the last. Blocks until the kernel has the
- * lines. No event: the number of the last record written so far. STATUS_IO when they could not be written,
- * STATUS_MALFORMED or STATUS_TOO_LARGE for an event that is not one JSON object on one line of at most AUDIT_EVENT_MAX
- * bytes: then nothing was written and the caller withholds the answer (fail closed).
+ * Writes one line per event, all or none, and gives the sequence number of the last; `subject` is NULL when the gateway
+ * itself did it. Blocks until the kernel has the lines. No event: the number of the last record written so far. STATUS_IO
+ * when they could not be written, STATUS_MALFORMED or STATUS_TOO_LARGE for an event that is not one JSON object on one
+ * line of at most AUDIT_EVENT_MAX bytes: then nothing was written and the caller withholds the answer (fail closed).
  */
 enum status audit_write(struct audit *audit, const struct audit_subject *subject, const struct bytes_list *events,
 	uint64_t *ret_last_seq) MUST_USE;
