@@ -16,6 +16,11 @@ enum login_state login_state(const struct worker *worker)
 	return (enum login_state)atomic_load(&worker->login.state);
 }
 
+unsigned login_epoch(const struct worker *worker)
+{
+	return atomic_load(&worker->login.logouts);
+}
+
 /* What PKCS#11 says to a login while somebody is logged in (B13: the module is not asked). */
 static CK_RV login_taken(struct worker *worker, CK_USER_TYPE user)
 {

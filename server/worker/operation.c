@@ -7,6 +7,7 @@
 
 #include "api/limits.h"
 #include "api/secret.h"
+#include "server/common/clock.h"
 
 enum { REMEMBERED_MAX = 256 };   /* ended operations whose ids still get 410 instead of 404 */
 
@@ -14,8 +15,9 @@ struct held {
 	struct held *next;
 	char id[OPERATION_ID_TEXT];
 	enum operation_state state;   /* TAKEN here means: waiting; BUSY, EXPIRED, FINISHED as they say */
-	uint64_t expires_ms;
+	int64_t expires_ms;
 	CK_OBJECT_HANDLE object;
+	unsigned login_epoch;
 	uint32_t route;
 	char *identity, *key, *query, *accept, *content_type;
 	struct buffer body;
@@ -23,13 +25,6 @@ struct held {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct held *operations;   /* newest first */
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* Forgets the request; what is left answers 410. */
 static void held_wipe(struct held *held)
@@ -55,14 +50,16 @@ static void held_finish(struct held *held, enum operation_state state)
 	held_wipe(held);
 }
 
-/* Ends what has expired, forgets the oldest of what has ended; returns how many are open. */
-static size_t sweep(void)
+/* Ends what has expired or died with its login (X4), forgets the oldest of what has ended; returns how many are open. */
+static size_t sweep(const struct worker *worker)
 {
 	size_t open = 0, ended = 0;
-	uint64_t now = now_ms();
+	int64_t now = clock_ms();
 	for (struct held **at = &operations, *held; (held = *at) != NULL;) {
 		if (held->state == OPERATION_TAKEN && now >= held->expires_ms)
 			held_finish(held, OPERATION_EXPIRED);
+		else if (held->state == OPERATION_TAKEN && held->login_epoch != login_epoch(worker))
+			held_finish(held, OPERATION_FINISHED);
 		if (held->state == OPERATION_TAKEN || held->state == OPERATION_BUSY)
 			open++;
 		else if (++ended > REMEMBERED_MAX) {
@@ -111,13 +108,14 @@ enum operation_opening operation_open(struct request *request, CK_OBJECT_HANDLE 
 	enum operation_opening result = OPERATION_NO_MEMORY;
 	pthread_mutex_lock(&lock);
 	struct held *held = NULL;
-	if (sweep() >= settings->operations_max)
+	if (sweep(request->worker) >= settings->operations_max)
 		result = OPERATION_TOO_MANY;
 	else
 		held = held_new(request->message, object);
 	const char *opened = held == NULL ? NULL : arena_copy(request->arena, held->id, OPERATION_ID_TEXT - 1);
 	if (opened != NULL) {
-		held->expires_ms = now_ms() + settings->operation_ttl_ms;
+		held->login_epoch = login_epoch(request->worker);
+		held->expires_ms = clock_ms() + settings->operation_ttl_ms;
 		held->next = operations;
 		operations = held;
 		memcpy(ret_id, held->id, OPERATION_ID_TEXT);
@@ -161,7 +159,7 @@ static bool copy_request(struct request *request, const struct held *held, struc
 enum operation_state operation_take(struct request *request, struct worker_request *ret_held, CK_OBJECT_HANDLE *ret_object)
 {
 	pthread_mutex_lock(&lock);
-	sweep();
+	sweep(request->worker);
 	struct held *held = find(request->message);
 	enum operation_state state = held == NULL ? OPERATION_UNKNOWN : held->state;
 	if (state == OPERATION_TAKEN) {
@@ -193,14 +191,5 @@ void operation_end(struct request *request)
 		held_finish(held, OPERATION_FINISHED);
 		request->reply.operation_closed = arena_copy(request->arena, held->id, OPERATION_ID_TEXT - 1);
 	}
-	pthread_mutex_unlock(&lock);
-}
-
-void operation_end_all(void)
-{
-	pthread_mutex_lock(&lock);
-	for (struct held *held = operations; held != NULL; held = held->next)
-		if (held->state == OPERATION_TAKEN)
-			held_finish(held, OPERATION_FINISHED);
 	pthread_mutex_unlock(&lock);
 }

@@ -1,6 +1,6 @@
 /*
  * Operations that wait for a PIN (requirements A24–A27): a request to use an always-authenticate key is held here, byte
- * for byte, until its PIN comes, its time is over or it is cancelled. Nothing is begun in the module meanwhile.
+ * for byte, until its PIN comes, its time is over, it is cancelled, or the application logs out (X4). Nothing is begun in the module meanwhile.
  *
  * One store per worker process, so per application; bounded by operations_max of worker_start. Thread-safe.
  */
@@ -41,8 +41,5 @@ void operation_put_back(struct request *request);
 
 /* Ends a taken operation; its bytes are wiped, its id is remembered as finished. The reply gets operation_closed. */
 void operation_end(struct request *request);
-
-/* Ends all operations that wait (the application logs out: X4). */
-void operation_end_all(void);
 
 #endif

@@ -87,6 +87,9 @@ void session_give_back(struct request *request, CK_SESSION_HANDLE session, bool 
 
 enum login_state login_state(const struct worker *worker);
 
+/* Rises with every completed logout: what was begun under another number died with its login (X4). Any thread. */
+unsigned login_epoch(const struct worker *worker);
+
 /*
  * Logs the application in: asks the gateway for the token (lock, conflicts), C_Login on the anchor session, and reports the outcome.
  * CKR_USER_ALREADY_LOGGED_IN without asking the module if that user is in already (B13). The PIN is used once and not kept.

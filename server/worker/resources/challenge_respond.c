@@ -56,11 +56,13 @@ bool challenge_is_stable(struct use *use, const struct key *key, const struct me
 	return stable;
 }
 
-/* What stands for a tested key: its handle, which a login or a restart renews, and its names. */
-static bool fingerprint(const struct key *key, const struct method *method, unsigned char ret_hash[SHA256_LEN])
+/* What stands for a tested key: its handle under this login, and its names. */
+static bool fingerprint(const struct worker *worker, const struct key *key, const struct method *method, unsigned char ret_hash[SHA256_LEN])
 {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	unsigned epoch = login_epoch(worker);
 	bool done = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1
+		&& EVP_DigestUpdate(md, &epoch, sizeof epoch) == 1
 		&& EVP_DigestUpdate(md, &key->object, sizeof key->object) == 1
 		&& EVP_DigestUpdate(md, &method, sizeof method) == 1
 		&& EVP_DigestUpdate(md, &key->label.len, sizeof key->label.len) == 1
@@ -93,7 +95,7 @@ bool challenge_self_test(struct use *use, const struct key *key, const struct me
 	unsigned char hash[SHA256_LEN];
 	if (!method->signature || !method->deterministic || key->always_authenticate)
 		return true;
-	bool known = fingerprint(key, method, hash);
+	bool known = fingerprint(use->request->worker, key, method, hash);
 	if (known && is_tested(hash))
 		return true;
 	if (!challenge_is_stable(use, key, method))

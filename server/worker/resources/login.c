@@ -1,7 +1,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "server/worker/operation.h"
 #include "server/worker/resources/answer.h"
 #include "server/worker/resources/body.h"
 #include "server/worker/resources/resource.h"
@@ -43,8 +42,6 @@ void resource_login(struct request *request)
 void resource_logout(struct request *request)
 {
 	CK_RV rv = login_out(request);
-	if (rv == CKR_OK)
-		operation_end_all();
 	if (rv == CKR_OK)
 		answer_nothing(request);
 	else

@@ -156,8 +156,6 @@ void use_end(struct use *use)
 	if (use->session != CK_INVALID_HANDLE)
 		session_give_back(request, use->session, use->clean);
 	use->session = CK_INVALID_HANDLE;
-	if (use->pin_rv == CKR_PIN_LOCKED)
-		operation_end_all();
 	if (!use->logged_in)
 		return;
 	use->logged_in = false;

@@ -48,7 +48,7 @@ bool use_authorise(struct use *use, const struct key *key, const unsigned char s
 /* Exchanges a session in which an operation may be active for a clean one. */
 CK_RV use_renew(struct use *use) __attribute__((warn_unused_result));
 
-/* Gives the session back and logs an anonymous worker out. A locked PIN ends all operations that wait (A25). */
+/* Gives the session back and logs an anonymous worker out. */
 void use_end(struct use *use);
 
 enum pin_effect use_pin_effect(const struct use *use);
