@@ -1,0 +1,191 @@
+#include "server/app/internal.h"
+
+#include <limits.h>
+#include <string.h>
+
+static int left_ms(int64_t deadline_ms)
+{
+	int64_t left = deadline_ms - clock_ms();
+	return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+/* One conversation on one pair. */
+struct exchange {
+	struct worker_process *process;
+	unsigned pair;
+	int64_t deadline_ms;    /* of the worker's own work */
+	int64_t patience_ms;    /* waiting for the token moves the deadline, by so much at most */
+	struct arena *arena;
+	struct buffer *payload;
+};
+
+static struct exchange exchange_of(struct worker_process *process, unsigned pair, int64_t deadline_ms, struct arena *arena,
+	struct buffer *payload)
+{
+	int64_t wait_ms = (int64_t)process->settings->limits.token_wait_s * 1000;
+	return (struct exchange){process, pair, deadline_ms, 2 * wait_ms, arena, payload};
+}
+
+static enum status answer_acquire(struct exchange *exchange)
+{
+	struct token_acquire question;
+	struct token_grant grant;
+	enum status status =
+		token_acquire_unpack(exchange->payload->data, exchange->payload->len, exchange->arena, &question);
+	if (status != STATUS_OK)
+		return status;
+	int64_t begun = clock_ms();
+	int64_t wait_ms = (int64_t)exchange->process->settings->limits.token_wait_s * 1000;
+	token_acquire(exchange->process, exchange->pair, &question, begun + wait_ms, &grant);
+	/* A worker that had to wait for others is not a hung worker. */
+	int64_t waited = clock_ms() - begun;
+	waited = waited < exchange->patience_ms ? waited : exchange->patience_ms;
+	exchange->patience_ms -= waited;
+	exchange->deadline_ms += waited;
+
+	BUFFER_AUTO struct buffer out;
+	buffer_init(&out, FRAME_PAYLOAD_MAX);
+	token_grant_pack(&out, &grant);
+	if (out.failed)
+		return STATUS_NO_MEMORY;
+	return frame_send(exchange->process->os.pairs[exchange->pair], FRAME_TOKEN_GRANT, out.data, out.len);
+}
+
+static enum status take_release(struct exchange *exchange)
+{
+	struct token_release news;
+	enum status status = token_release_unpack(exchange->payload->data, exchange->payload->len, exchange->arena, &news);
+	if (status != STATUS_OK)
+		return status;
+	return token_release(exchange->process, exchange->pair, &news);
+}
+
+/* Answers questions until the worker sends a frame of type `awaited`, which is then in the payload. */
+static enum status await(struct exchange *exchange, enum frame_type awaited)
+{
+	int fd = exchange->process->os.pairs[exchange->pair];
+	for (;;) {
+		enum frame_type type;
+		enum status status = frame_receive(fd, left_ms(exchange->deadline_ms), &type, exchange->payload);
+		if (status == STATUS_OK && type == awaited)
+			return STATUS_OK;
+		if (status == STATUS_OK && type == FRAME_TOKEN_ACQUIRE)
+			status = answer_acquire(exchange);
+		else if (status == STATUS_OK && type == FRAME_TOKEN_RELEASE)
+			status = take_release(exchange);
+		else if (status == STATUS_OK)
+			status = STATUS_MALFORMED;
+		if (status != STATUS_OK)
+			return status;
+	}
+}
+
+static enum status send_request(struct exchange *exchange, const struct worker_request *request)
+{
+	struct worker_request copy = *request;
+	BUFFER_AUTO struct buffer out;
+	copy.deadline_ms = (uint64_t)left_ms(exchange->deadline_ms);
+	buffer_init(&out, FRAME_PAYLOAD_MAX);
+	worker_request_pack(&out, &copy);
+	if (out.failed)
+		return STATUS_NO_MEMORY;
+	enum status status = frame_send(exchange->process->os.pairs[exchange->pair], FRAME_REQUEST, out.data, out.len);
+	/* STATUS_NO_MEMORY is to mean that nothing was sent. */
+	return status == STATUS_NO_MEMORY ? STATUS_IO : status;
+}
+
+enum status exchange_request(struct worker_process *process, unsigned pair, const struct worker_request *request,
+	int64_t deadline_ms, struct arena *arena, struct buffer *payload, struct worker_response *ret_response, bool *ret_sent)
+{
+	struct exchange exchange = exchange_of(process, pair, deadline_ms, arena, payload);
+	enum status status = send_request(&exchange, request);
+	/* Without its last datagram a request is none. */
+	*ret_sent = status == STATUS_OK;
+	if (status == STATUS_OK)
+		status = await(&exchange, FRAME_RESPONSE);
+	if (status == STATUS_OK)
+		status = worker_response_unpack(payload->data, payload->len, arena, ret_response);
+	if (status != STATUS_OK)
+		return status;
+	token_abandon(process, (int)pair);
+	process_state_news(process, ret_response->state_serial, ret_response->sessions, ret_response->login);
+	token_count_calls(process->token, &ret_response->calls);
+	return STATUS_OK;
+}
+
+/* The slots the worker is for, packed: its own, or all of its module. */
+static enum status pack_slots(const struct worker_process *process, struct arena *arena, struct bytes_list *ret_slots)
+{
+	const struct settings *settings = process->settings;
+	struct bytes *items = arena_array(arena, settings->slots_count, sizeof *items);
+	size_t count = 0;
+	if (items == NULL)
+		return STATUS_NO_MEMORY;
+	for (unsigned i = 0; i < settings->slots_count; i++) {
+		const struct slot_settings *slot = &settings->slots[i];
+		if (process->slot == NULL ? slot->module != process->module : slot != process->slot)
+			continue;
+		struct worker_slot message = {slot->name, slot->match_label, slot->match_serial, slot->match_reader,
+			slot->class_name};
+		BUFFER_AUTO struct buffer packed;
+		buffer_init(&packed, FRAME_PAYLOAD_MAX);
+		worker_slot_pack(&packed, &message);
+		if (packed.failed)
+			return STATUS_NO_MEMORY;
+		items[count].len = packed.len;
+		items[count].data = arena_copy(arena, packed.data, packed.len);
+		if (items[count++].data == NULL)
+			return STATUS_NO_MEMORY;
+	}
+	*ret_slots = (struct bytes_list){items, count};
+	return STATUS_OK;
+}
+
+static enum status send_start(struct exchange *exchange, const char *application_hash)
+{
+	struct worker_process *process = exchange->process;
+	const struct module_settings *module = process->module;
+	const struct settings *settings = process->settings;
+	struct worker_start start = {
+		.role = process->slot == NULL ? ROLE_INVENTORY : ROLE_APPLICATION,
+		.module_name = module->name,
+		.module_path = module->path,
+		.module_init_args = module->init_args,
+		.module_sha256 = {module->sha256, module->sha256_len},
+		.sandbox = module->sandbox,
+		.verify_login_fresh = module->verify_login_fresh,
+		.threads = process->threads,
+		.token_generation = token_generation(process->token),
+		.sessions_max = settings->limits.sessions_max,
+		.operations_max = settings->limits.operations_max,
+		.operation_ttl_ms = settings->limits.operation_ttl_s * 1000,
+		.token_wait_ms = settings->limits.token_wait_s * 1000,
+		.rest_idle_ms = (uint64_t)settings->limits.rest_idle_ttl_s * 1000,
+		.rest_max_ms = (uint64_t)settings->limits.rest_max_ttl_s * 1000,
+		.application = application_hash,
+		.policy = settings->policy,
+	};
+	enum status status = pack_slots(process, exchange->arena, &start.slots);
+	if (status != STATUS_OK)
+		return status;
+	BUFFER_AUTO struct buffer out;
+	buffer_init(&out, FRAME_PAYLOAD_MAX);
+	worker_start_pack(&out, &start);
+	if (out.failed)
+		return STATUS_NO_MEMORY;
+	return frame_send(process->os.pairs[0], FRAME_START, out.data, out.len);
+}
+
+enum status exchange_start(struct worker_process *process, const char *application_hash, int64_t deadline_ms,
+	struct arena *arena, struct buffer *payload, struct worker_started *ret_started)
+{
+	struct exchange exchange = exchange_of(process, 0, deadline_ms, arena, payload);
+	enum status status = send_start(&exchange, application_hash);
+	if (status == STATUS_OK)
+		status = await(&exchange, FRAME_STARTED);
+	if (status == STATUS_OK)
+		status = worker_started_unpack(payload->data, payload->len, arena, ret_started);
+	if (status == STATUS_OK)
+		token_abandon(process, 0);
+	return status;
+}

@@ -1,0 +1,429 @@
+/*
+ * What the files of this folder share.
+ *
+ *   settings      what workers need of a configuration, kept alive by those that use it
+ *   fifo          places that are given away in order of arrival, with a bounded queue and wait
+ *   token_lock    one user at a time of what a module keeps on disk, across gateways
+ *   token         per slot: who is logged in as what, the generation, counters
+ *   spawn         making a worker process and its sockets
+ *   process       one worker process: its pairs, its end
+ *   exchange      what travels on a pair: a request, the questions in between, the answer
+ *   keeper        the thread that reaps, ends idle workers, and ends leases
+ *   application   the table of live applications
+ *   inventory     what slots and tokens there are; inventory_document writes it
+ *   lease, operation, metrics
+ *
+ * Locks are taken in this order, and none is held while a worker is waited for:
+ *   leases.mutex → registry.mutex → application.mutex → token.mutex → worker_process.mutex
+ * The mutexes of a fifo, of the inventory and of the operations are held with no other taken inside.
+ */
+#ifndef P11GATE_APP_INTERNAL_H
+#define P11GATE_APP_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "api/call.h"
+#include "api/limits.h"
+#include "server/app/registry.h"
+#include "server/common/clock.h"
+#include "server/common/frame.h"
+#include "server/common/message.h"
+
+enum {
+	WORKER_THREADS_MAX = 64,       /* pairs of a worker */
+	WORKER_FD_CONTROL = 3,         /* in the worker; its pairs follow */
+	START_EXTRA_MS = 20000,        /* a worker has this long to start, beyond the wait for the token */
+	SEND_TIMEOUT_MS = 2000,        /* a worker that does not take what is sent is hung */
+	END_GRACE_MS = 5000,           /* from the end's beginning to SIGKILL, outside a token write */
+	TOKEN_LOCK_KEY_LEN = 32,       /* hex digits */
+	TOKEN_HOLD_DEPTH = 4,          /* nested acquisitions by one thread of a worker */
+	INVENTORY_RETRY_MS = 1000,     /* after the first failure; doubles */
+	INVENTORY_RETRY_MAX_MS = 30000,
+	LEASES_PER_DOMAIN = 1024,
+	OPERATIONS_REMEMBERED = 65536, /* of all applications */
+	REASON_LEN = 256,
+};
+
+/* --- settings.c --- */
+
+struct module_settings {
+	const char *name, *path, *init_args, *sandbox;
+	unsigned char sha256[32];
+	size_t sha256_len;                        /* 32 or 0 */
+	bool rescan_reinit, verify_login_fresh;
+	char **environment;                       /* "NAME=value", NULL-terminated */
+	char lock_key[TOKEN_LOCK_KEY_LEN + 1];    /* hash of path, initialisation string and environment */
+};
+
+struct slot_settings {
+	const char *name, *match_label, *match_serial, *match_reader, *class_name;
+	const struct module_settings *module;
+};
+
+/* Constant once made. */
+struct settings {
+	_Atomic unsigned refs;
+	struct arena arena;                       /* owns all text */
+	const char *worker_program, *runtime_directory;
+	__typeof__(((struct config *)0)->limits) limits;
+	struct module_settings *modules;
+	unsigned modules_count;
+	struct slot_settings *slots;
+	unsigned slots_count;
+	struct bytes policy;                      /* packed worker_policy */
+};
+
+/* A copy of what workers need. STATUS_NO_MEMORY, STATUS_MALFORMED (a slot without its module). */
+enum status settings_new(const struct config *config, uint64_t generation, struct settings **ret_settings) MUST_USE;
+struct settings *settings_ref(struct settings *settings);
+void settings_unref(struct settings *settings);
+const struct slot_settings *settings_slot(const struct settings *settings, const char *name);
+const struct module_settings *settings_module(const struct settings *settings, const char *name);
+/* Whether a worker started for one serves the other just as well. */
+bool slot_settings_equal(const struct slot_settings *a, const struct slot_settings *b);
+bool module_settings_equal(const struct module_settings *a, const struct module_settings *b);
+
+/* --- fifo.c --- */
+
+struct fifo_waiter;
+
+struct fifo {
+	pthread_mutex_t mutex;
+	unsigned free;                 /* places nobody has */
+	unsigned waiting, waiting_max;
+	struct fifo_waiter *first, *last;
+	bool closed;
+};
+
+void fifo_init(struct fifo *fifo, unsigned places, unsigned waiting_max);
+void fifo_done(struct fifo *fifo);
+/* STATUS_OK: the caller has a place; STATUS_BUSY: the queue is full; STATUS_TIMEOUT; STATUS_CLOSED. */
+enum status fifo_enter(struct fifo *fifo, int64_t deadline_ms) MUST_USE;
+/* Gives the place back: to the one who waits longest. */
+void fifo_leave(struct fifo *fifo);
+/* Ends all waits, present and future, with STATUS_CLOSED. */
+void fifo_close(struct fifo *fifo);
+unsigned fifo_waiting(struct fifo *fifo);
+
+/* --- token_lock.c --- */
+
+struct token_lock {
+	struct token_lock *next;
+	char key[TOKEN_LOCK_KEY_LEN + 1];
+	struct fifo fifo;              /* order among this gateway's workers */
+	int fd;                        /* lock file shared with other gateways */
+};
+
+/* Opens directory/token-KEY.lock. STATUS_IO with errno, STATUS_NO_MEMORY. */
+enum status token_lock_new(const char *directory, const char *key, struct token_lock **ret_lock) MUST_USE;
+void token_lock_free(struct token_lock *lock);
+/* STATUS_OK, STATUS_TIMEOUT, STATUS_BUSY, STATUS_CLOSED, STATUS_IO. */
+enum status token_lock_enter(struct token_lock *lock, int64_t deadline_ms) MUST_USE;
+void token_lock_leave(struct token_lock *lock);
+
+/* --- token.c --- */
+
+struct worker_process;
+
+/* A configured slot's token; lives as long as the registry, whatever a reload does to the slot. */
+struct token {
+	struct token *next;
+	char *name;                             /* of the slot */
+	pthread_mutex_t mutex;                  /* guards the list and the generation */
+	struct worker_process *processes;       /* of applications, by token_next */
+	uint64_t generation;                    /* X10 */
+	_Atomic uint64_t calls[CALL_COUNT + 1]; /* executed by modules; the last one counts what has no row */
+};
+
+enum status token_new(const char *name, struct token **ret_token) MUST_USE;
+void token_free(struct token *token);
+void token_attach(struct token *token, struct worker_process *process);
+void token_detach(struct token *token, struct worker_process *process);
+uint64_t token_generation(struct token *token);
+
+/*
+ * Answers a worker's question: waits for the lock and checks X2. `pair` names the thread of the worker that asks.
+ * Always fills the grant; its rv says whether the worker now has the token.
+ */
+void token_acquire(struct worker_process *process, unsigned pair, const struct token_acquire *question, int64_t deadline_ms,
+	struct token_grant *ret_grant);
+/* The worker has finished with the token. STATUS_MALFORMED if it did not have it. */
+enum status token_release(struct worker_process *process, unsigned pair, const struct token_release *news) MUST_USE;
+/* Takes the token from a thread of the worker that forgot to release it, or from any (pair < 0) when the process is gone. */
+void token_abandon(struct worker_process *process, int pair);
+/* Counts the functions that a worker's module executed. */
+void token_count_calls(struct token *token, const struct bytes_list *names);
+
+/* --- spawn.c --- */
+
+/* What a new process needs to be a worker, and what it leaves in the gateway. */
+struct spawned {
+	pid_t pid;
+	int pidfd, control;
+	int pairs[WORKER_THREADS_MAX];
+};
+
+/* Starts `program` with `threads` pairs. STATUS_IO with errno. On failure nothing is left behind. */
+enum status spawn_worker(const char *program, char *const environment[], unsigned threads, struct spawned *ret_spawned)
+	MUST_USE;
+void spawned_close(struct spawned *spawned, unsigned threads);
+
+/* --- process.c --- */
+
+/* Why a worker ended: CAUSE(constant, label, whether it is news for the log). */
+#define END_CAUSES(CAUSE) \
+	CAUSE(DIED, "died", true) \
+	CAUSE(DEADLINE, "deadline", true) \
+	CAUSE(PROTOCOL, "protocol", true) \
+	CAUSE(START, "start", false) \
+	CAUSE(IDLE, "idle", false) \
+	CAUSE(ROOM, "room", false) \
+	CAUSE(ONE_REQUEST, "one_request", false) \
+	CAUSE(TOKEN_INITIALISED, "token_initialised", false) \
+	CAUSE(RELOAD, "reload", false) \
+	CAUSE(SHUTDOWN, "shutdown", false)
+
+enum end_cause {
+#define CAUSE(constant, label, news) END_##constant,
+	END_CAUSES(CAUSE)
+#undef CAUSE
+	END_COUNT
+};
+
+struct application;
+
+enum process_state { PROCESS_STARTING, PROCESS_LIVE, PROCESS_ENDING, PROCESS_DEAD };
+
+struct worker_process {
+	_Atomic unsigned refs;                   /* users, and one of the registry's list until it is reaped */
+	struct worker_process *next;             /* registry.processes */
+	struct worker_process *token_next;
+	struct registry *registry;
+	struct settings *settings;               /* those it was started with */
+	const struct slot_settings *slot;        /* NULL: inventory */
+	const struct module_settings *module;
+	struct application *application;         /* a reference; NULL: inventory or one request */
+	struct token *token;                     /* NULL: inventory */
+	struct token_lock *lock;
+	uint64_t serial;                         /* unlike the pid never used again */
+	unsigned threads;
+	struct spawned os;
+	struct fifo pool;                        /* as many places as pairs */
+
+	pthread_mutex_t mutex;                   /* guards all below */
+	enum process_state state;
+	enum end_cause cause;                    /* from ENDING on */
+	int64_t end_begun, last_used, login_since;
+	bool overdue_write;                      /* a request that may write to the token has passed its deadline */
+	bool killed;
+	unsigned char free_pairs[WORKER_THREADS_MAX];
+	unsigned free_count;
+	enum login_state login;
+	unsigned sessions;
+	uint64_t state_serial;
+	int holder;                              /* pair whose thread has the token, or -1 */
+	unsigned hold_depth;
+	uint32_t hold_purposes[TOKEN_HOLD_DEPTH];
+};
+
+/* What kind of worker to start. */
+struct process_kind {
+	struct settings *settings;
+	const struct slot_settings *slot;        /* NULL: inventory of `module` */
+	const struct module_settings *module;
+	struct application *application;         /* NULL: none, or an unused one for one request */
+	const char *application_hash;
+};
+
+/*
+ * Starts a worker and waits until it has its module and token. STATUS_OK; STATUS_UNAVAILABLE (*ret_rv and `ret_reason` say
+ * why); STATUS_BUSY (too many workers, or too many starting until the deadline).
+ */
+enum status process_start(struct registry *registry, const struct process_kind *kind, int64_t deadline_ms,
+	struct worker_process **ret_process, uint64_t *ret_rv, char ret_reason[REASON_LEN]) MUST_USE;
+struct worker_process *process_ref(struct worker_process *process);
+void process_unref(struct worker_process *process);
+bool process_is_live(struct worker_process *process);
+
+/*
+ * Runs one request: at most request->deadline_ms of waiting for a free thread of the worker, and then at most as long for
+ * the answer (a worker must not be ended because others kept a request waiting).
+ * STATUS_OK; STATUS_BUSY, STATUS_NO_MEMORY (nothing was sent); STATUS_TIMEOUT; STATUS_CLOSED, with *ret_sent telling whether
+ * the worker may have seen the request. After TIMEOUT and CLOSED the worker is ending.
+ */
+enum status process_request(struct worker_process *process, const struct worker_request *request, struct arena *arena,
+	struct buffer *payload, struct worker_response *ret_response, bool *ret_sent) MUST_USE;
+
+/* Begins the end: no new requests; those that run are finished; SIGKILL later if it comes to that (keeper). */
+void process_end(struct worker_process *process, enum end_cause cause);
+/* Shuts the pairs down: wakes every thread that waits for the worker, and the worker sees its end of file. */
+void process_disconnect(struct worker_process *process);
+/* The process is gone: its callers are woken, its token, its place in the lists and the list's reference given up. */
+void process_reaped(struct worker_process *process);
+/* Whether it could end now without anybody losing a session or a login. */
+bool process_is_spare(struct worker_process *process);
+/* Whether a sudden death could destroy the token: the module may be writing. */
+bool process_may_be_writing(struct worker_process *process);
+/* SIGKILL, once. */
+void process_kill(struct worker_process *process);
+/* Sends a command on the control pair; a worker that does not take it is ended. */
+void process_command(struct worker_process *process, enum frame_type type, const struct buffer *payload);
+/* Takes over what the worker says about itself, unless something newer is known. */
+void process_state_news(struct worker_process *process, uint64_t serial, uint32_t sessions, uint32_t login);
+
+/* --- exchange.c --- */
+
+/* The frames of one request on one pair. As process_request, and STATUS_MALFORMED when the worker broke the protocol. */
+enum status exchange_request(struct worker_process *process, unsigned pair, const struct worker_request *request,
+	int64_t deadline_ms, struct arena *arena, struct buffer *payload, struct worker_response *ret_response, bool *ret_sent)
+	MUST_USE;
+/* FRAME_START to FRAME_STARTED on pair 0. */
+enum status exchange_start(struct worker_process *process, const char *application_hash, int64_t deadline_ms,
+	struct arena *arena, struct buffer *payload, struct worker_started *ret_started) MUST_USE;
+
+/* --- application.c --- */
+
+struct application {
+	struct application *next;      /* in its bucket */
+	unsigned refs;                 /* guarded by registry.mutex */
+	char *domain, *slot;
+	unsigned char id[APPLICATION_ID_LEN];
+	pthread_mutex_t mutex;         /* guards all below */
+	pthread_cond_t changed;
+	struct worker_process *process;
+	bool starting;
+	unsigned waiting;              /* threads that wait for the start */
+	uint64_t starts;               /* finished starts; the last one's outcome follows */
+	enum status start_status;
+	uint64_t start_rv;
+};
+
+/* The application of that name, made if there is none. NULL: no memory. */
+struct application *application_ref(struct registry *registry, const struct application_key *key);
+void application_unref(struct registry *registry, struct application *application);
+/* Its live worker, started if needed; one start serves all that ask meanwhile. Errors as process_start. */
+enum status application_process(struct registry *registry, struct application *application, struct settings *settings,
+	const struct slot_settings *slot, int64_t deadline_ms, struct worker_process **ret_process, uint64_t *ret_rv) MUST_USE;
+/* The worker is ending: the next request starts another. */
+void application_forget(struct application *application, struct worker_process *process);
+
+/* --- keeper.c --- */
+
+enum status keeper_start(struct registry *registry) MUST_USE;
+void keeper_stop(struct registry *registry);
+/* Something is due earlier than the keeper knows. */
+void keeper_poke(struct registry *registry);
+/* Puts a new process into the keeper's care. STATUS_IO with errno. */
+enum status keeper_watch(struct registry *registry, struct worker_process *process) MUST_USE;
+
+/* --- inventory.c --- */
+
+struct inventory;
+
+enum status inventory_new(struct registry *registry, struct inventory **ret_inventory) MUST_USE;
+void inventory_free(struct inventory *inventory);
+/* Follows registry.settings: stops the threads of modules that are gone or changed, starts those of new ones. */
+enum status inventory_follow(struct inventory *inventory, struct settings *settings) MUST_USE;
+/* Looks at the module of a slot soon, after a re-initialisation. */
+void inventory_poke(struct inventory *inventory, const char *module);
+bool inventory_ready(struct inventory *inventory, char *ret_detail, size_t detail_size);
+enum status inventory_write(struct inventory *inventory, enum inventory_form form, const char *slot,
+	bool (*visible)(void *context, const char *slot), void *context, uint64_t after, unsigned wait_ms, struct buffer *out)
+	MUST_USE;
+
+/* --- inventory_document.c --- */
+
+/* The documents of one slot, JSON texts on the heap. */
+struct slot_documents {
+	char *name, *calls, *slot, *mechanisms;
+};
+
+void slot_documents_done(struct slot_documents *documents);
+/* What is shown of a slot whose module cannot be asked. STATUS_NO_MEMORY. */
+enum status slot_documents_unavailable(const struct slot_settings *slot, const char *reason, struct slot_documents *ret_documents)
+	MUST_USE;
+/* From a worker's answer. STATUS_MALFORMED if a text is not JSON. */
+enum status slot_documents_unpack(struct bytes packed, struct slot_documents *ret_documents) MUST_USE;
+bool slot_documents_equal(const struct slot_documents *a, const struct slot_documents *b);
+
+/* --- lease.c --- */
+
+struct leases;
+
+struct leases *leases_new(void);
+void leases_free(struct leases *leases, struct registry *registry);
+void lease_opened(struct leases *leases, const char *domain, const unsigned char *instance);
+void lease_closed(struct leases *leases, const char *domain, const unsigned char *instance);
+/* The instance sends a request to the application. STATUS_BUSY: the domain has too many instances; STATUS_NO_MEMORY. */
+enum status lease_use(struct leases *leases, struct registry *registry, const char *domain, const unsigned char *instance,
+	struct application *application) MUST_USE;
+/* Ends the leases without connections for `ttl_ms`; gives the time at which the next one may be due. */
+int64_t leases_expire(struct leases *leases, struct registry *registry, int64_t ttl_ms);
+
+/* --- operation.c --- */
+
+struct operations;
+
+struct operations *operations_new(void);
+void operations_free(struct operations *operations);
+/* `forget_at`: until then its worker is asked about it, finished or not, so that it can answer 410. */
+enum status operation_opened(struct operations *operations, const char *id, const struct application_key *key,
+	uint64_t process, int64_t forget_at) MUST_USE;
+enum status operation_find(struct operations *operations, const char *id, const char *identity, struct arena *arena,
+	struct application_key *ret_key) MUST_USE;
+/* Drops what is to be forgotten by now. */
+void operations_expire(struct operations *operations);
+/* The worker is gone, and its operations with it. */
+void operations_forget_process(struct operations *operations, uint64_t process);
+
+/* --- metrics.c --- */
+
+enum { OUTCOME_COUNT = STATUS_UNAVAILABLE + 1 };
+
+struct metrics {
+	_Atomic uint64_t requests[OUTCOME_COUNT];
+	_Atomic uint64_t workers_started, workers_ended[END_COUNT], workers_killed, token_waits_timed_out;
+};
+
+/* --- registry.c --- */
+
+enum { APPLICATION_BUCKETS = 1024 };
+
+struct registry {
+	pthread_mutex_t mutex;                   /* guards settings, applications, tokens, locks, processes, stopping */
+	pthread_cond_t reaped;
+	struct settings *settings;
+	uint64_t generation;                     /* of the configuration */
+	struct application *applications[APPLICATION_BUCKETS];
+	struct token *tokens;
+	struct token_lock *locks;
+	struct worker_process *processes;        /* alive or not yet reaped */
+	unsigned processes_count;
+	uint64_t process_serial;
+	bool stopping;
+	struct fifo starts;                      /* workers that start at one time */
+	struct inventory *inventory;
+	struct leases *leases;
+	struct operations *operations;
+	struct metrics metrics;
+	unsigned char hash_key[32];
+	int epoll, wake;                         /* keeper */
+	pthread_t keeper;
+	bool keeper_stops;                       /* guarded by mutex */
+};
+
+struct settings *registry_settings(struct registry *registry);
+/* The token of a slot and the lock of a module, made at first use. */
+enum status registry_token(struct registry *registry, const char *slot, struct token **ret_token) MUST_USE;
+enum status registry_lock(struct registry *registry, const struct settings *settings, const struct module_settings *module,
+	struct token_lock **ret_lock) MUST_USE;
+/* References to all processes that `wanted` accepts (all if NULL); the caller gives them and the array back. NULL: none, or no memory. */
+struct worker_process **registry_processes(struct registry *registry,
+	bool (*wanted)(const struct worker_process *process, const void *context), const void *context, size_t *ret_count);
+void processes_unref(struct worker_process **processes, size_t count);
+
+#endif

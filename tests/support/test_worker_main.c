@@ -1,0 +1,386 @@
+/*
+ * A worker without a module, for the tests of server/app: it does what it is told.
+ *
+ * A request's query is a list of commands separated by ';', carried out in order:
+ *   sleep=MS   hang   die   garbage   big=BYTES   again   calls=NAME   open=ID
+ *   sessions=N   login=0|1|2                     what it reports of itself from then on
+ *   acquire=PURPOSE[,USER]   release=RV[,LOGIN]   the token
+ *   question   descriptors   environment          shown in the answer
+ * The answer's body is "key=value" lines. An application's init_args are carried out in the same way at its start, and there
+ *   fail=RV   deaf (takes no commands on the control pair)   mute (no news on the control pair)
+ * are known too. An inventory worker takes the token's label from the file that is its module; no file: no module.
+ */
+#include <dirent.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/cryptoki.h"
+#include "api/route.h"
+#include "server/common/frame.h"
+#include "server/common/message.h"
+
+enum { CONTROL = 3, PAIRS = 4, ARENA = 16 << 20 };
+
+extern char **environ;
+
+static struct arena start_arena;
+static struct worker_start start;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t idle = PTHREAD_COND_INITIALIZER;
+static unsigned running, sessions, instances_ended, queries, reinits;
+static enum login_state login;
+static uint64_t serial, policy_generation;
+static bool deaf, mute;
+
+/* One request, or the start. */
+struct job {
+	int fd;
+	const struct worker_request *request;   /* NULL: the start */
+	struct arena *arena;
+	struct buffer body;
+	unsigned status;
+	uint64_t rv, generation;
+	struct bytes call;
+	const char *opened;
+	bool garbage;
+};
+
+static void line(struct job *job, const char *key, const char *value)
+{
+	buffer_text(&job->body, key);
+	buffer_byte(&job->body, '=');
+	buffer_text(&job->body, value);
+	buffer_byte(&job->body, '\n');
+}
+
+static void line_number(struct job *job, const char *key, uint64_t value)
+{
+	char text[32];
+	snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+	line(job, key, text);
+}
+
+static void must(bool done)
+{
+	if (!done)
+		_exit(3);
+}
+
+static void acquire(struct job *job, const char *value)
+{
+	char *end;
+	struct token_acquire question = {.purpose = (uint32_t)strtoul(value, &end, 10)};
+	question.user_type = *end == ',' ? strtoul(end + 1, NULL, 10) : 0;
+	BUFFER_AUTO struct buffer payload;
+	enum frame_type type;
+	struct token_grant grant;
+	buffer_init(&payload, FRAME_PAYLOAD_MAX);
+	token_acquire_pack(&payload, &question);
+	must(frame_send(job->fd, FRAME_TOKEN_ACQUIRE, payload.data, payload.len) == STATUS_OK);
+	must(frame_receive(job->fd, -1, &type, &payload) == STATUS_OK && type == FRAME_TOKEN_GRANT);
+	must(token_grant_unpack(payload.data, payload.len, job->arena, &grant) == STATUS_OK);
+	job->rv = grant.rv;
+	job->generation = grant.generation;
+}
+
+static void release(struct job *job, const char *value)
+{
+	char *end;
+	struct token_release news = {.rv = strtoull(value, &end, 0)};
+	if (job->rv != CKR_OK)
+		return;
+	pthread_mutex_lock(&mutex);
+	if (*end == ',') {
+		login = (enum login_state)strtoul(end + 1, NULL, 10);
+		serial++;
+	}
+	news.login = login;
+	pthread_mutex_unlock(&mutex);
+	BUFFER_AUTO struct buffer payload;
+	buffer_init(&payload, FRAME_PAYLOAD_MAX);
+	token_release_pack(&payload, &news);
+	must(frame_send(job->fd, FRAME_TOKEN_RELEASE, payload.data, payload.len) == STATUS_OK);
+}
+
+static void set(unsigned *variable, const char *value)
+{
+	pthread_mutex_lock(&mutex);
+	*variable = (unsigned)strtoul(value, NULL, 10);
+	serial++;
+	pthread_mutex_unlock(&mutex);
+}
+
+static void show_descriptors(struct job *job)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	struct dirent *entry;
+	unsigned count = 0, highest = 0;
+	while (directory != NULL && (entry = readdir(directory)) != NULL) {
+		unsigned fd = (unsigned)strtoul(entry->d_name, NULL, 10);
+		if (entry->d_name[0] == '.' || fd == (unsigned)dirfd(directory))
+			continue;
+		count++;
+		highest = fd > highest ? fd : highest;
+	}
+	closedir(directory);
+	line_number(job, "descriptors", count);
+	line_number(job, "highest", highest);
+}
+
+static void show_question(struct job *job)
+{
+	line_number(job, "anonymous", job->request->anonymous);
+	line(job, "identity", job->request->identity);
+	line(job, "application", start.application);
+	line_number(job, "role", start.role);
+	line_number(job, "slots", start.slots.count);
+	line_number(job, "start_generation", start.token_generation);
+	line_number(job, "body", job->request->body.len);
+}
+
+static void fill(struct job *job, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		buffer_byte(&job->body, 'x');
+}
+
+static void carry_out(struct job *job, const char *name, const char *value)
+{
+	if (strcmp(name, "sleep") == 0)
+		usleep((useconds_t)strtoul(value, NULL, 10) * 1000);
+	else if (strcmp(name, "hang") == 0)
+		for (;;)
+			pause();
+	else if (strcmp(name, "die") == 0)
+		_exit(1);
+	else if (strcmp(name, "garbage") == 0)
+		job->garbage = true;
+	else if (strcmp(name, "big") == 0)
+		fill(job, strtoul(value, NULL, 10));
+	else if (strcmp(name, "again") == 0)
+		job->status = job->request->anonymous ? 200 : 0;
+	else if (strcmp(name, "calls") == 0)
+		job->call = (struct bytes){(const unsigned char *)value, strlen(value)};
+	else if (strcmp(name, "open") == 0)
+		job->opened = value;
+	else if (strcmp(name, "sessions") == 0)
+		set(&sessions, value);
+	else if (strcmp(name, "login") == 0)
+		set((unsigned *)&login, value);
+	else if (strcmp(name, "acquire") == 0)
+		acquire(job, value);
+	else if (strcmp(name, "release") == 0)
+		release(job, value);
+	else if (strcmp(name, "question") == 0)
+		show_question(job);
+	else if (strcmp(name, "descriptors") == 0)
+		show_descriptors(job);
+	else if (strcmp(name, "environment") == 0)
+		for (char **entry = environ; *entry != NULL; entry++)
+			line(job, "environment", *entry);
+	else if (strcmp(name, "fail") == 0)
+		job->rv = strtoull(value, NULL, 0);
+	else if (strcmp(name, "deaf") == 0)
+		deaf = true;
+	else if (strcmp(name, "mute") == 0)
+		mute = true;
+}
+
+static void carry_out_all(struct job *job, const char *script)
+{
+	char *copy = arena_copy(job->arena, script, strlen(script)), *state = NULL;
+	for (char *command = strtok_r(copy, ";", &state); command != NULL; command = strtok_r(NULL, ";", &state)) {
+		char *value = strchr(command, '=');
+		if (value != NULL)
+			*value++ = '\0';
+		carry_out(job, command, value == NULL ? "" : value);
+	}
+}
+
+static void pack_slot(struct job *job, const struct worker_slot *slot, const char *label, struct bytes *ret_item)
+{
+	char calls[1024], detail[1024];
+	BUFFER_AUTO struct buffer packed;
+	snprintf(calls, sizeof calls, "{\"name\":\"%s\",\"label\":\"%s\"}", slot->name, label);
+	snprintf(detail, sizeof detail, "{\"name\":\"%s\",\"queries\":%u,\"reinits\":%u}", slot->name, queries, reinits);
+	struct inventory_slot message = {slot->name, calls, label[0] == '?' ? "{" : calls, detail};
+	buffer_init(&packed, FRAME_PAYLOAD_MAX);
+	inventory_slot_pack(&packed, &message);
+	ret_item->data = arena_copy(job->arena, packed.data, packed.len);
+	ret_item->len = packed.len;
+}
+
+static void answer_inventory(struct job *job)
+{
+	char label[64] = "";
+	FILE *file = fopen(start.module_path, "r");
+	struct bytes *items = arena_array(job->arena, start.slots.count, sizeof *items);
+	if (file == NULL) {
+		job->status = 503;
+		return;
+	}
+	if (fgets(label, sizeof label, file) == NULL)
+		label[0] = '\0';
+	fclose(file);
+	if (strcmp(label, "hang") == 0)
+		for (;;)
+			pause();
+	queries++;
+	reinits += strcmp(job->request->query, "reinit=1") == 0;
+	for (size_t i = 0; i < start.slots.count; i++) {
+		struct worker_slot slot;
+		must(worker_slot_unpack(start.slots.items[i].data, start.slots.items[i].len, job->arena, &slot) == STATUS_OK);
+		pack_slot(job, &slot, label, &items[i]);
+	}
+	struct inventory_answer answer = {{items, start.slots.count}};
+	inventory_answer_pack(&job->body, &answer);
+}
+
+static void respond(struct job *job)
+{
+	pthread_mutex_lock(&mutex);
+	struct worker_response response = {.status = job->status, .content_type = "text/plain", .calls = {&job->call, job->call.len > 0},
+		.sessions = sessions, .login = login, .state_serial = serial, .operation_opened = job->opened,
+		.body = {job->body.data, job->body.len}};
+	pthread_mutex_unlock(&mutex);
+	BUFFER_AUTO struct buffer payload;
+	buffer_init(&payload, FRAME_PAYLOAD_MAX);
+	worker_response_pack(&payload, &response);
+	must(!payload.failed);
+	enum frame_type type = job->garbage ? FRAME_START : FRAME_RESPONSE;
+	must(frame_send(job->fd, type, payload.data, payload.len) == STATUS_OK);
+}
+
+static void do_request(int fd, const struct worker_request *request, struct arena *arena)
+{
+	struct job job = {.fd = fd, .request = request, .arena = arena, .status = 200};
+	buffer_init(&job.body, FRAME_PAYLOAD_MAX);
+	if (start.role == ROLE_INVENTORY && request->route == ROUTE_inventory) {
+		answer_inventory(&job);
+	} else {
+		carry_out_all(&job, request->query);
+		line_number(&job, "pid", (uint64_t)getpid());
+		line_number(&job, "rv", job.rv);
+		line_number(&job, "generation", job.generation);
+		line_number(&job, "instances_ended", instances_ended);
+		line_number(&job, "policy", policy_generation);
+	}
+	respond(&job);
+	buffer_done(&job.body);
+}
+
+static void *serve(void *context)
+{
+	int fd = (int)(intptr_t)context;
+	for (;;) {
+		ARENA_AUTO struct arena arena;
+		BUFFER_AUTO struct buffer payload;
+		enum frame_type type;
+		struct worker_request request;
+		arena_init(&arena, ARENA);
+		buffer_init(&payload, FRAME_PAYLOAD_MAX);
+		if (frame_receive(fd, -1, &type, &payload) != STATUS_OK || type != FRAME_REQUEST)
+			_exit(0);
+		must(worker_request_unpack(payload.data, payload.len, &arena, &request) == STATUS_OK);
+		pthread_mutex_lock(&mutex);
+		running++;
+		pthread_mutex_unlock(&mutex);
+		do_request(fd, &request, &arena);
+		pthread_mutex_lock(&mutex);
+		running--;
+		pthread_cond_broadcast(&idle);
+		pthread_mutex_unlock(&mutex);
+	}
+}
+
+static void take_policy(const struct bytes *packed)
+{
+	ARENA_AUTO struct arena arena;
+	struct worker_policy policy;
+	arena_init(&arena, ARENA);
+	must(worker_policy_unpack(packed->data, packed->len, &arena, &policy) == STATUS_OK);
+	pthread_mutex_lock(&mutex);
+	policy_generation = policy.generation;
+	pthread_mutex_unlock(&mutex);
+}
+
+static void start_up(void)
+{
+	ARENA_AUTO struct arena arena;
+	BUFFER_AUTO struct buffer payload;
+	enum frame_type type;
+	buffer_init(&payload, FRAME_PAYLOAD_MAX);
+	arena_init(&arena, ARENA);
+	arena_init(&start_arena, ARENA);
+	must(frame_receive(PAIRS, -1, &type, &payload) == STATUS_OK && type == FRAME_START);
+	const unsigned char *kept = arena_copy(&start_arena, payload.data, payload.len);
+	must(worker_start_unpack(kept, payload.len, &start_arena, &start) == STATUS_OK);
+	take_policy(&start.policy);
+	struct job job = {.fd = PAIRS, .arena = &arena};
+	if (start.role == ROLE_APPLICATION)
+		carry_out_all(&job, start.module_init_args);
+	struct worker_started started = {job.rv, job.rv == CKR_OK ? "" : "told to fail"};
+	buffer_reset(&payload);
+	worker_started_pack(&payload, &started);
+	must(frame_send(PAIRS, FRAME_STARTED, payload.data, payload.len) == STATUS_OK);
+}
+
+static void tell_state(void)
+{
+	pthread_mutex_lock(&mutex);
+	struct worker_state state = {serial, sessions, login};
+	pthread_mutex_unlock(&mutex);
+	BUFFER_AUTO struct buffer payload;
+	buffer_init(&payload, FRAME_PAYLOAD_MAX);
+	worker_state_pack(&payload, &state);
+	if (!mute)
+		must(frame_send(CONTROL, FRAME_STATE, payload.data, payload.len) == STATUS_OK);
+}
+
+static void command(enum frame_type type, const struct buffer *payload)
+{
+	struct bytes bytes = {payload->data, payload->len};
+	switch (type) {
+	case FRAME_SHUTDOWN:
+		pthread_mutex_lock(&mutex);
+		while (running > 0)
+			pthread_cond_wait(&idle, &mutex);
+		_exit(0);
+	case FRAME_END_INSTANCE:
+		pthread_mutex_lock(&mutex);
+		instances_ended++;
+		serial++;
+		sessions = 0;
+		login = LOGIN_NONE;
+		pthread_mutex_unlock(&mutex);
+		tell_state();
+		break;
+	case FRAME_POLICY:
+		take_policy(&bytes);
+		break;
+	default:
+		_exit(4);
+	}
+}
+
+int main(void)
+{
+	BUFFER_AUTO struct buffer payload;
+	enum frame_type type;
+	start_up();
+	for (unsigned i = 0; i < start.threads; i++) {
+		pthread_t thread;
+		must(pthread_create(&thread, NULL, serve, (void *)(intptr_t)(PAIRS + i)) == 0);
+	}
+	while (deaf)
+		pause();
+	buffer_init(&payload, FRAME_PAYLOAD_MAX);
+	while (frame_receive(CONTROL, -1, &type, &payload) == STATUS_OK)
+		command(type, &payload);
+	return 0;
+}
