@@ -19,11 +19,11 @@ struct audit {
 	int fd;
 	char *file;
 	char boot[AUDIT_BOOT_ID];
-	pthread_mutex_t lock;           /* of everything below */
+	pthread_mutex_t lock; /* of everything below */
 	uint64_t last_seq;
-	off_t size;                     /* bytes up to the last complete line */
-	struct buffer lines;            /* of the batch being written */
-	char failed_at[AUDIT_TIME];     /* of the first failure since the log was healthy */
+	off_t size; /* bytes up to the last complete line */
+	struct buffer lines; /* of the batch being written */
+	char failed_at[AUDIT_TIME]; /* of the first failure since the log was healthy */
 	atomic_bool healthy;
 };
 
@@ -47,7 +47,8 @@ static enum status open_file(const char *file, int *ret_fd, char *ret_error, siz
 		return STATUS_IO;
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		snprintf(ret_error, error_size, "another process writes the audit log %s; give each gateway its own", file);
+		snprintf(ret_error, error_size, "another process writes the audit log %s; give each gateway its own",
+			file);
 		close(fd);
 		return STATUS_BUSY;
 	}
@@ -66,8 +67,8 @@ static enum status mend(struct audit *audit, const struct audit_tail *tail)
 	if (status != STATUS_OK)
 		return status;
 	snprintf(bytes, sizeof bytes, "%lld", (long long)(tail->size - tail->complete));
-	log_event(LOG_LEVEL_WARNING, "the last line of the audit log was incomplete and is kept apart", "file", audit->file,
-		"kept_in", torn_file, "bytes", bytes, NULL);
+	log_event(LOG_LEVEL_WARNING, "the last line of the audit log was incomplete and is kept apart", "file",
+		audit->file, "kept_in", torn_file, "bytes", bytes, NULL);
 	return STATUS_OK;
 }
 
@@ -78,8 +79,8 @@ static enum status resume(struct audit *audit, char *ret_error, size_t error_siz
 	enum status status = tail_read(audit->fd, &tail);
 
 	if (status == STATUS_MALFORMED)
-		snprintf(ret_error, error_size, "the last line of %s is no audit record; move the file away and start again",
-			audit->file);
+		snprintf(ret_error, error_size,
+			"the last line of %s is no audit record; move the file away and start again", audit->file);
 	if (status == STATUS_OK && tail.complete < tail.size)
 		status = mend(audit, &tail);
 	if (status == STATUS_IO)
@@ -158,8 +159,8 @@ static void failed(struct audit *audit, int error)
 	if (!atomic_exchange(&audit->healthy, false))
 		return;
 	record_time(audit->failed_at);
-	log_event(LOG_LEVEL_ERROR, "the audit log cannot be written; key uses are refused until it can", "file", audit->file,
-		"error", strerror(error), NULL);
+	log_event(LOG_LEVEL_ERROR, "the audit log cannot be written; key uses are refused until it can", "file",
+		audit->file, "error", strerror(error), NULL);
 }
 
 /* Writes the batch in audit->lines, whose last record has number `last_seq`; the lock is held. */
@@ -246,7 +247,8 @@ enum status audit_probe(struct audit *audit)
 		restored_event(audit, &event);
 		record_time(time);
 		buffer_reset(&audit->lines);
-		record_write(&audit->lines, audit->last_seq + 1, time, audit->boot, NULL, &(struct bytes){event.data, event.len});
+		record_write(&audit->lines, audit->last_seq + 1, time, audit->boot, NULL,
+			&(struct bytes){event.data, event.len});
 		status = commit(audit, audit->last_seq + 1);
 	}
 	pthread_mutex_unlock(&audit->lock);

@@ -21,7 +21,7 @@ struct audit;
 /* Who did it: the same for all records of a request. Text may be empty, not NULL. */
 struct audit_subject {
 	const char *trace, *identity, *certificate_sha256, *peer, *slot;
-	const char *application;      /* keyed hash of the application ID (C16) */
+	const char *application; /* keyed hash of the application ID (C16) */
 };
 
 /*

@@ -10,17 +10,17 @@
 #include "server/audit/audit.h"
 
 enum {
-	AUDIT_BOOT_ID = 37,             /* bytes of a boot id with its NUL */
-	AUDIT_TIME = 32,                /* bytes of an RFC 3339 time with its NUL */
-	AUDIT_LINE_MAX = 1 << 20,       /* bytes of a record that is read back */
-	AUDIT_BATCH_MAX = 64 << 20,     /* bytes of the lines of one batch */
+	AUDIT_BOOT_ID = 37, /* bytes of a boot id with its NUL */
+	AUDIT_TIME = 32, /* bytes of an RFC 3339 time with its NUL */
+	AUDIT_LINE_MAX = 1 << 20, /* bytes of a record that is read back */
+	AUDIT_BATCH_MAX = 64 << 20, /* bytes of the lines of one batch */
 };
 
 /* The end of the log as it is on disk. */
 struct audit_tail {
-	uint64_t last_seq;              /* 0: no record yet */
-	off_t complete;                 /* bytes up to and with the last line break */
-	off_t size;                     /* bytes in all: more than `complete` when the last line is torn */
+	uint64_t last_seq; /* 0: no record yet */
+	off_t complete; /* bytes up to and with the last line break */
+	off_t size; /* bytes in all: more than `complete` when the last line is torn */
 };
 
 /*

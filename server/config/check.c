@@ -30,8 +30,9 @@ static enum status check_module_names(struct loader *loader)
 		const struct config_module *first = config_module(config, config->modules[i].name);
 
 		if (first != &config->modules[i])
-			return fault(loader, key_path(loader, "modules[%u].name", i), "%s is the name of modules[%td] too; choose another",
-				first->name, first - config->modules);
+			return fault(loader, key_path(loader, "modules[%u].name", i),
+				"%s is the name of modules[%td] too; choose another", first->name,
+				first - config->modules);
 	}
 	return STATUS_OK;
 }
@@ -44,8 +45,8 @@ static enum status check_slot_name(struct loader *loader, unsigned index)
 
 	for (unsigned i = 0; i < index; i++) {
 		if (strcmp(slots[i].name, name) == 0)
-			return fault(loader, key_path(loader, "slots[%u].name", index), "%s is the name of slots[%u] too; choose another",
-				name, i);
+			return fault(loader, key_path(loader, "slots[%u].name", index),
+				"%s is the name of slots[%u] too; choose another", name, i);
 		if (slot_id_of(slots[i].name, strlen(slots[i].name)) == id)
 			return fault(loader, key_path(loader, "slots[%u].name", index),
 				"%s and %s give the same slot number %lu; rename one of them", name, slots[i].name, id);
@@ -63,10 +64,11 @@ static enum status check_slots(struct loader *loader)
 
 		slot->module_row = config_module(config, slot->module);
 		if (!slot->module_row)
-			return fault(loader, key_path(loader, "slots[%u].module", i), "no module is called %s; add it under modules",
-				slot->module);
+			return fault(loader, key_path(loader, "slots[%u].module", i),
+				"no module is called %s; add it under modules", slot->module);
 		if (!slot->token_label && !slot->token_serial && !slot->reader)
-			return fault(loader, key_path(loader, "slots[%u].token", i), "no token is named; give label, serial or reader");
+			return fault(loader, key_path(loader, "slots[%u].token", i),
+				"no token is named; give label, serial or reader");
 		status = check_slot_name(loader, i);
 	}
 	return status;
@@ -94,7 +96,8 @@ static enum status check_identities(struct loader *loader)
 					"%s is the name of identities[%u] too; choose another", rows[i].name, j);
 			if (same_match(&rows[i], &rows[j]))
 				return fault(loader, key_path(loader, "identities[%u].certificate", i),
-					"%s and %s would be the same certificate; keep one identity for it", rows[j].name, rows[i].name);
+					"%s and %s would be the same certificate; keep one identity for it",
+					rows[j].name, rows[i].name);
 		}
 	}
 	return STATUS_OK;
@@ -122,7 +125,8 @@ static enum status check_rule(struct loader *loader, unsigned index)
 	for (unsigned i = 0; i < rule->slots_count; i++) {
 		if (strcmp(rule->slots[i], "*") != 0 && !config_slot(config, rule->slots[i]))
 			return fault(loader, key_path(loader, "policy[%u].slots[%u]", index, i),
-				"no slot is called %s; add it under slots, or write \"*\" for every slot", rule->slots[i]);
+				"no slot is called %s; add it under slots, or write \"*\" for every slot",
+				rule->slots[i]);
 	}
 	return STATUS_OK;
 }
@@ -131,10 +135,12 @@ static enum status check_limits(struct loader *loader)
 {
 	const struct config *config = loader->config;
 
-	if (config->limits.connections_per_ip > config->limits.connections_max && document_has(loader, "limits.connections_per_ip"))
+	if (config->limits.connections_per_ip > config->limits.connections_max &&
+		document_has(loader, "limits.connections_per_ip"))
 		return fault(loader, "limits.connections_per_ip", "more than connections_max (%u); lower it",
 			config->limits.connections_max);
-	if (config->limits.rest_idle_ttl_s > config->limits.rest_max_ttl_s && document_has(loader, "limits.rest_idle_ttl_s"))
+	if (config->limits.rest_idle_ttl_s > config->limits.rest_max_ttl_s &&
+		document_has(loader, "limits.rest_idle_ttl_s"))
 		return fault(loader, "limits.rest_idle_ttl_s", "more than rest_max_ttl_s (%u); lower it",
 			config->limits.rest_max_ttl_s);
 	return STATUS_OK;
@@ -157,7 +163,8 @@ static enum status derive(struct loader *loader)
 	struct config *config = loader->config;
 
 	if (!config->audit_file)
-		config->audit_file = beside(loader, config->state_directory, strlen(config->state_directory), "audit.log");
+		config->audit_file = beside(
+			loader, config->state_directory, strlen(config->state_directory), "audit.log");
 	if (!config->worker_program) {
 		char self[4096];
 		ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -175,7 +182,12 @@ static enum status derive(struct loader *loader)
 enum status config_check(struct loader *loader)
 {
 	static enum status (*const checks[])(struct loader *) = {
-		check_address, check_limits, check_module_names, check_slots, check_identities, derive,
+		check_address,
+		check_limits,
+		check_module_names,
+		check_slots,
+		check_identities,
+		derive,
 	};
 	enum status status = STATUS_OK;
 

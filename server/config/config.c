@@ -22,7 +22,8 @@ static enum status read_failed(struct loader *loader, enum status status)
 {
 	const char *reason = status == STATUS_IO ? strerror(errno) : "too large";
 
-	return fault_at(loader, (yaml_mark_t){0}, "", "the file cannot be read: %s; check its path and permissions", reason);
+	return fault_at(
+		loader, (yaml_mark_t){0}, "", "the file cannot be read: %s; check its path and permissions", reason);
 }
 
 enum status loader_open(struct loader *loader)
@@ -49,7 +50,11 @@ void loader_done(struct loader *loader)
 static enum status load(struct loader *loader)
 {
 	static enum status (*const steps[])(struct loader *) = {
-		loader_open, config_read, config_check, config_check_tls, config_check_modules,
+		loader_open,
+		config_read,
+		config_check,
+		config_check_tls,
+		config_check_modules,
 	};
 	enum status status = STATUS_OK;
 
@@ -68,8 +73,11 @@ enum status config_load(const char *file, struct config **ret_config, char *ret_
 		return STATUS_NO_MEMORY;
 	arena_init(arena, LIMIT_MEMORY);
 	struct loader loader = {
-		.file = file, .arena = arena, .config = arena_alloc(arena, sizeof *loader.config),
-		.error = ret_error, .error_size = error_size,
+		.file = file,
+		.arena = arena,
+		.config = arena_alloc(arena, sizeof *loader.config),
+		.error = ret_error,
+		.error_size = error_size,
 	};
 	enum status status = STATUS_NO_MEMORY;
 	if (loader.config) {
@@ -132,7 +140,7 @@ unsigned config_permissions(const struct config *config, const char *identity, c
 		const struct config_rule *rule = &config->rules[i];
 
 		if (listed((const char *const *)rule->identities, rule->identities_count, identity, false) &&
-				listed((const char *const *)rule->slots, rule->slots_count, slot, true))
+			listed((const char *const *)rule->slots, rule->slots_count, slot, true))
 			mask |= rule->permissions;
 	}
 	return mask;

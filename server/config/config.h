@@ -17,56 +17,74 @@
 /* How an identity is recognised in a client certificate. */
 enum identity_match { MATCH_SHA256, MATCH_SUBJECT, MATCH_SAN_URI, MATCH_SAN_DNS, MATCH_SAN_EMAIL };
 
-struct config_environment { const char *name, *value; };
+struct config_environment {
+	const char *name, *value;
+};
 
 struct config_module {
 	const char *name, *path, *init_args, *sha256, *sandbox;
-	bool rescan_reinit;           /* requirement X15: re-initialise periodically to see new tokens */
-	bool verify_login_fresh;      /* requirement X10 */
+	bool rescan_reinit; /* requirement X15: re-initialise periodically to see new tokens */
+	bool verify_login_fresh; /* requirement X10 */
 	struct config_environment *environment;
 	unsigned environment_count;
 };
 
 struct config_slot {
 	const char *name, *module, *token_label, *token_serial, *reader;
-	const char *class_name;       /* "hsm" or "card" */
-	const struct config_module *module_row;   /* resolved */
+	const char *class_name; /* "hsm" or "card" */
+	const struct config_module *module_row; /* resolved */
 };
 
 struct config_identity {
 	const char *name;
 	enum identity_match match;
-	const char *value;            /* for MATCH_SHA256: 64 lower-case hex digits without colons */
+	const char *value; /* for MATCH_SHA256: 64 lower-case hex digits without colons */
 };
 
 /* One rule: these identities may do these classes of operation on these slots. Rules add up; what none allows is refused. */
 struct config_rule {
-	const char **identities; unsigned identities_count;
-	const char **slots; unsigned slots_count;   /* "*" is every slot */
-	unsigned permissions;                        /* mask of 1u << enum permission */
+	const char **identities;
+	unsigned identities_count;
+	const char **slots;
+	unsigned slots_count; /* "*" is every slot */
+	unsigned permissions; /* mask of 1u << enum permission */
 };
 
 struct config {
 	const char *file;
-	struct { const char *address; uint16_t port; } listen;
-	struct { const char *certificate, *key, *client_ca, *crl; bool allow_tls12; } tls;
-	const char *state_directory;      /* audit log and what must survive a restart */
-	const char *runtime_directory;    /* admin socket, token locks */
-	const char *worker_program;       /* path of p11gate-worker */
+	struct {
+		const char *address;
+		uint16_t port;
+	} listen;
+	struct {
+		const char *certificate, *key, *client_ca, *crl;
+		bool allow_tls12;
+	} tls;
+	const char *state_directory; /* audit log and what must survive a restart */
+	const char *runtime_directory; /* admin socket, token locks */
+	const char *worker_program; /* path of p11gate-worker */
 	const char *audit_file;
-	struct { const char *level; bool json; } log;
+	struct {
+		const char *level;
+		bool json;
+	} log;
 	struct {
 		unsigned worker_threads, worker_idle_s, workers_max, queue_max;
 		unsigned connections_max, connections_per_ip, request_s, handshake_s, idle_s;
 		unsigned sign_s, keygen_s, token_wait_s, lease_ttl_s, sessions_max;
 		unsigned operations_max, operation_ttl_s, rest_idle_ttl_s, rest_max_ttl_s, body_max, inventory_s;
 	} limits;
-	struct config_module *modules; unsigned modules_count;
-	struct config_slot *slots; unsigned slots_count;
-	struct config_identity *identities; unsigned identities_count;
-	struct config_rule *rules; unsigned rules_count;
-	const char **challenge_only_labels; unsigned challenge_only_labels_count;   /* requirement D9 */
-	void *loaded;                     /* what config_free gives back */
+	struct config_module *modules;
+	unsigned modules_count;
+	struct config_slot *slots;
+	unsigned slots_count;
+	struct config_identity *identities;
+	unsigned identities_count;
+	struct config_rule *rules;
+	unsigned rules_count;
+	const char **challenge_only_labels;
+	unsigned challenge_only_labels_count; /* requirement D9 */
+	void *loaded; /* what config_free gives back */
 };
 
 /*
@@ -84,8 +102,8 @@ void config_free(struct config *config);
  * The runtime directory that `file` names (absolute), also when the rest of the file has mistakes: for the tool, which may
  * not read what the gateway may. Errors as for config_load.
  */
-enum status config_runtime_directory(const char *file, char *ret_directory, size_t size, char *ret_error,
-	size_t error_size) MUST_USE;
+enum status config_runtime_directory(
+	const char *file, char *ret_directory, size_t size, char *ret_error, size_t error_size) MUST_USE;
 
 /* Appends a commented configuration with every key: defaults as they are, examples where there is no default. */
 void config_sample(struct buffer *out);

@@ -16,8 +16,8 @@ static enum status parser_fault(struct loader *loader, const yaml_parser_t *pars
 		return STATUS_NO_MEMORY;
 	/* Encoding errors carry a byte offset and no mark. */
 	if (parser->error == YAML_READER_ERROR)
-		return fault_at(loader, parser->mark, "", "%s (byte %zu of the file); write the file in UTF-8",
-			problem, parser->problem_offset);
+		return fault_at(loader, parser->mark, "", "%s (byte %zu of the file); write the file in UTF-8", problem,
+			parser->problem_offset);
 	return fault_at(loader, parser->problem_mark, "", "%s; the file must be YAML", problem);
 }
 
@@ -45,7 +45,8 @@ enum status document_parse(struct loader *loader, const unsigned char *text, siz
 		yaml_node_t *root = yaml_document_get_root_node(&second);
 
 		if (root)
-			status = fault_at(loader, root->start_mark, "", "a second document; keep one document in the file");
+			status = fault_at(
+				loader, root->start_mark, "", "a second document; keep one document in the file");
 		yaml_document_delete(&second);
 	}
 	yaml_parser_delete(&parser);
@@ -54,11 +55,12 @@ enum status document_parse(struct loader *loader, const unsigned char *text, siz
 
 static yaml_node_t *mapping_value(struct loader *loader, yaml_node_t *mapping, const char *name, size_t len)
 {
-	for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start; pair < mapping->data.mapping.pairs.top; pair++) {
+	for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start; pair < mapping->data.mapping.pairs.top;
+		pair++) {
 		yaml_node_t *key = yaml_document_get_node(&loader->document, pair->key);
 
 		if (key->type == YAML_SCALAR_NODE && key->data.scalar.length == len &&
-				memcmp(key->data.scalar.value, name, len) == 0)
+			memcmp(key->data.scalar.value, name, len) == 0)
 			return yaml_document_get_node(&loader->document, pair->value);
 	}
 	return NULL;
@@ -120,11 +122,12 @@ bool document_has(struct loader *loader, const char *path)
 	return walk(loader, path, &deepest) != NULL;
 }
 
-static enum status fault_write(struct loader *loader, yaml_mark_t mark, const char *path, const char *format, va_list arguments)
+static enum status fault_write(
+	struct loader *loader, yaml_mark_t mark, const char *path, const char *format, va_list arguments)
 {
 	size_t size = loader->error_size;
-	int used = snprintf(loader->error, size, "%s:%zu:%zu: %s%s", loader->file, mark.line + 1, mark.column + 1,
-		path, *path ? ": " : "");
+	int used = snprintf(loader->error, size, "%s:%zu:%zu: %s%s", loader->file, mark.line + 1, mark.column + 1, path,
+		*path ? ": " : "");
 
 	if (used >= 0 && (size_t)used < size)
 		vsnprintf(loader->error + used, size - (size_t)used, format, arguments);

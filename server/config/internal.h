@@ -14,20 +14,44 @@
 #include "server/config/config.h"
 
 enum {
-	LIMIT_FILE = 1 << 20,           /* bytes of the configuration and of a certificate file */
-	LIMIT_MEMORY = 16 << 20,        /* bytes of a loaded configuration */
-	LIMIT_VALUE = 4096,             /* bytes of a text whose row has no maximum */
-	LIMIT_KEY_PATH = 256,           /* bytes of "policy[3].identities[1]" */
+	LIMIT_FILE = 1 << 20, /* bytes of the configuration and of a certificate file */
+	LIMIT_MEMORY = 16 << 20, /* bytes of a loaded configuration */
+	LIMIT_VALUE = 4096, /* bytes of a text whose row has no maximum */
+	LIMIT_KEY_PATH = 256, /* bytes of "policy[3].identities[1]" */
 };
 
 enum section {
-	SECTION_root, SECTION_listen, SECTION_tls, SECTION_audit, SECTION_log, SECTION_limits, SECTION_module,
-	SECTION_environment, SECTION_slot, SECTION_token, SECTION_identity, SECTION_certificate, SECTION_rule,
+	SECTION_root,
+	SECTION_listen,
+	SECTION_tls,
+	SECTION_audit,
+	SECTION_log,
+	SECTION_limits,
+	SECTION_module,
+	SECTION_environment,
+	SECTION_slot,
+	SECTION_token,
+	SECTION_identity,
+	SECTION_certificate,
+	SECTION_rule,
 };
 
 enum key_kind {
-	KEY_TEXT, KEY_NAME, KEY_FILE, KEY_DIRECTORY, KEY_SHA256, KEY_NUMBER, KEY_PORT, KEY_FLAG, KEY_CHOICE, KEY_SWITCH,
-	KEY_MATCH, KEY_TEXTS, KEY_PERMISSIONS, KEY_MAPPING, KEY_LIST,
+	KEY_TEXT,
+	KEY_NAME,
+	KEY_FILE,
+	KEY_DIRECTORY,
+	KEY_SHA256,
+	KEY_NUMBER,
+	KEY_PORT,
+	KEY_FLAG,
+	KEY_CHOICE,
+	KEY_SWITCH,
+	KEY_MATCH,
+	KEY_TEXTS,
+	KEY_PERMISSIONS,
+	KEY_MAPPING,
+	KEY_LIST,
 };
 
 enum key_presence { KEY_REQUIRED, KEY_DEFAULT, KEY_OPTIONAL };
@@ -37,14 +61,14 @@ struct key {
 	enum section section;
 	const char *name;
 	enum key_kind kind;
-	size_t offset;                  /* of the member in the section's structure */
-	size_t count_offset;            /* KEY_LIST, KEY_TEXTS: of its count */
-	size_t item_size;               /* KEY_LIST: bytes of one item */
+	size_t offset; /* of the member in the section's structure */
+	size_t count_offset; /* KEY_LIST, KEY_TEXTS: of its count */
+	size_t item_size; /* KEY_LIST: bytes of one item */
 	enum key_presence presence;
-	const char *text;               /* the default, or an example */
+	const char *text; /* the default, or an example */
 	uint64_t minimum, maximum;
-	const char *words;              /* KEY_CHOICE, KEY_SWITCH: separated by spaces */
-	enum section items;             /* KEY_MAPPING, KEY_LIST */
+	const char *words; /* KEY_CHOICE, KEY_SWITCH: separated by spaces */
+	enum section items; /* KEY_MAPPING, KEY_LIST */
 	const char *description;
 };
 
@@ -59,12 +83,12 @@ const char *permission_word(unsigned permission);
 
 /* A load in progress. */
 struct loader {
-	const char *file;               /* as the caller named it, for messages */
-	const char *directory;          /* absolute; relative paths start here */
-	struct arena *arena;            /* owns everything in `config` */
+	const char *file; /* as the caller named it, for messages */
+	const char *directory; /* absolute; relative paths start here */
+	struct arena *arena; /* owns everything in `config` */
 	struct config *config;
 	yaml_document_t document;
-	char *error;                    /* where the first mistake is told */
+	char *error; /* where the first mistake is told */
 	size_t error_size;
 };
 

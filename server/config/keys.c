@@ -44,10 +44,17 @@
 #define DETAIL_MAPPING(detail) .words = "", .items = SECTION_##detail
 #define DETAIL_LIST DETAIL_MAPPING
 
-#define KEY(in, structure, label, KIND, member, PRESENCE, value, low, high, detail, about) { \
-	.section = SECTION_##in, .name = #label, .kind = KEY_##KIND, OFFSETS_##KIND(structure, member), \
-	.presence = KEY_##PRESENCE, .text = value, .minimum = low, .maximum = high, DETAIL_##KIND(detail), \
-	.description = about },
+#define KEY(in, structure, label, KIND, member, PRESENCE, value, low, high, detail, about) \
+	{.section = SECTION_##in, \
+		.name = #label, \
+		.kind = KEY_##KIND, \
+		OFFSETS_##KIND(structure, member), \
+		.presence = KEY_##PRESENCE, \
+		.text = value, \
+		.minimum = low, \
+		.maximum = high, \
+		DETAIL_##KIND(detail), \
+		.description = about},
 const struct key config_keys[] = {
 #include "server/config/keys.def"
 };
@@ -67,8 +74,11 @@ const struct key *key_find(enum section section, const char *name, size_t len)
 const char *permission_word(unsigned permission)
 {
 	static const char *const words[PERMISSION_COUNT] = {
-		[PERMISSION_READ] = "read", [PERMISSION_LOGIN] = "login", [PERMISSION_USE] = "use",
-		[PERMISSION_WRITE] = "write", [PERMISSION_ADMIN] = "admin",
+		[PERMISSION_READ] = "read",
+		[PERMISSION_LOGIN] = "login",
+		[PERMISSION_USE] = "use",
+		[PERMISSION_WRITE] = "write",
+		[PERMISSION_ADMIN] = "admin",
 	};
 
 	return permission < PERMISSION_COUNT ? words[permission] : NULL;

@@ -38,13 +38,16 @@ static enum status check_module(struct loader *loader, unsigned index)
 		/* A device that is not installed yet must not keep the others from working: its slots are unavailable. */
 		if (errno == ENOENT || errno == ENOTDIR)
 			return STATUS_OK;
-		return fault(loader, path, "%s cannot be read: %s; correct the path or its permissions", module->path, strerror(errno));
+		return fault(loader, path, "%s cannot be read: %s; correct the path or its permissions", module->path,
+			strerror(errno));
 	}
 	if (len < sizeof header || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_type != ET_DYN)
-		return fault(loader, path, "%s is no shared object; name the .so file of the PKCS#11 module", module->path);
+		return fault(
+			loader, path, "%s is no shared object; name the .so file of the PKCS#11 module", module->path);
 	if (header_read("/proc/self/exe", &own, &own_len) == STATUS_OK && own_len == sizeof own &&
-			(own.e_ident[EI_CLASS] != header.e_ident[EI_CLASS] || own.e_machine != header.e_machine))
-		return fault(loader, path, "%s is made for another kind of processor; name the one for this machine", module->path);
+		(own.e_ident[EI_CLASS] != header.e_ident[EI_CLASS] || own.e_machine != header.e_machine))
+		return fault(loader, path, "%s is made for another kind of processor; name the one for this machine",
+			module->path);
 	return STATUS_OK;
 }
 

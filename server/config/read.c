@@ -9,7 +9,8 @@
 
 #include "api/call.h"
 
-static enum status read_mapping(struct loader *loader, enum section section, yaml_node_t *node, const char *path, void *base);
+static enum status read_mapping(
+	struct loader *loader, enum section section, yaml_node_t *node, const char *path, void *base);
 
 /* The path of a key or an item within `path`; cut off at LIMIT_KEY_PATH, which no known key reaches. */
 static void path_join(char ret_path[LIMIT_KEY_PATH], const char *path, const char *format, ...)
@@ -45,7 +46,8 @@ static bool is_null(const yaml_node_t *node)
 	return false;
 }
 
-static enum status read_scalar(struct loader *loader, const struct key *key, yaml_node_t *node, const char *path, void *base)
+static enum status read_scalar(
+	struct loader *loader, const struct key *key, yaml_node_t *node, const char *path, void *base)
 {
 	bool plain_only = key->kind == KEY_NUMBER || key->kind == KEY_PORT || key->kind == KEY_FLAG;
 
@@ -53,26 +55,31 @@ static enum status read_scalar(struct loader *loader, const struct key *key, yam
 		return fault_at(loader, node->start_mark, path, "%s where one value belongs; for example %s: %s",
 			kind_of(node), key->name, key->text);
 	if (is_null(node))
-		return fault_at(loader, node->start_mark, path, "no value; give one, for example %s, or leave the key out", key->text);
+		return fault_at(loader, node->start_mark, path,
+			"no value; give one, for example %s, or leave the key out", key->text);
 	if (plain_only && node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
-		return fault_at(loader, node->start_mark, path, "text where a bare value belongs; write %s: %s without quotes",
-			key->name, key->text);
+		return fault_at(loader, node->start_mark, path,
+			"text where a bare value belongs; write %s: %s without quotes", key->name, key->text);
 	struct scalar value = {
-		(const char *)node->data.scalar.value, node->data.scalar.length, node->start_mark, path,
+		(const char *)node->data.scalar.value,
+		node->data.scalar.length,
+		node->start_mark,
+		path,
 	};
 	return value_store(loader, key, &value, base);
 }
 
 /* Checks that `node` is a list of an allowed length; null counts as an empty one. */
-static enum status list_length(struct loader *loader, const struct key *key, yaml_node_t *node, const char *path,
-	size_t *ret_count)
+static enum status list_length(
+	struct loader *loader, const struct key *key, yaml_node_t *node, const char *path, size_t *ret_count)
 {
 	size_t count = 0;
 
 	if (node->type == YAML_SEQUENCE_NODE)
 		count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
 	else if (!is_null(node))
-		return fault_at(loader, node->start_mark, path, "%s where a list belongs; start each item with \"- \"", kind_of(node));
+		return fault_at(loader, node->start_mark, path, "%s where a list belongs; start each item with \"- \"",
+			kind_of(node));
 	if (count < key->minimum || count > key->maximum)
 		return fault_at(loader, node->start_mark, path, "%zu items; give from %llu to %llu", count,
 			(unsigned long long)key->minimum, (unsigned long long)key->maximum);
@@ -85,10 +92,11 @@ static yaml_node_t *list_item(struct loader *loader, yaml_node_t *list, size_t i
 	return yaml_document_get_node(&loader->document, list->data.sequence.items.start[index]);
 }
 
-static enum status read_list(struct loader *loader, const struct key *key, yaml_node_t *node, const char *path, char *base)
+static enum status read_list(
+	struct loader *loader, const struct key *key, yaml_node_t *node, const char *path, char *base)
 {
 	char item_path[LIMIT_KEY_PATH];
-	size_t count;
+	size_t count = 0;
 	enum status status = list_length(loader, key, node, path, &count);
 
 	if (status != STATUS_OK)
@@ -99,9 +107,11 @@ static enum status read_list(struct loader *loader, const struct key *key, yaml_
 	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
 		path_join(item_path, path, "[%zu]", i);
 		if (key->kind == KEY_LIST)
-			status = read_mapping(loader, key->items, list_item(loader, node, i), item_path, items + i * key->item_size);
+			status = read_mapping(
+				loader, key->items, list_item(loader, node, i), item_path, items + i * key->item_size);
 		else
-			status = read_scalar(loader, &(struct key){.kind = KEY_TEXT, .name = key->name, .text = key->text, .minimum = 1},
+			status = read_scalar(loader,
+				&(struct key){.kind = KEY_TEXT, .name = key->name, .text = key->text, .minimum = 1},
 				list_item(loader, node, i), item_path, items + i * key->item_size);
 	}
 	memcpy(base + key->offset, &items, sizeof items);
@@ -120,11 +130,12 @@ static enum status read_permission(struct loader *loader, yaml_node_t *node, con
 	return fault_at(loader, node->start_mark, path, "no permission; write one of: read login use write admin");
 }
 
-static enum status read_permissions(struct loader *loader, const struct key *key, yaml_node_t *node, const char *path, char *base)
+static enum status read_permissions(
+	struct loader *loader, const struct key *key, yaml_node_t *node, const char *path, char *base)
 {
 	char item_path[LIMIT_KEY_PATH];
 	unsigned mask = 0;
-	size_t count;
+	size_t count = 0;
 	enum status status = list_length(loader, key, node, path, &count);
 
 	for (size_t i = 0; status == STATUS_OK && i < count; i++) {
@@ -136,23 +147,21 @@ static enum status read_permissions(struct loader *loader, const struct key *key
 	return status;
 }
 
-static enum status read_value(struct loader *loader, const struct key *key, yaml_node_t *node, const char *path, char *base)
+static enum status read_value(
+	struct loader *loader, const struct key *key, yaml_node_t *node, const char *path, char *base)
 {
 	switch (key->kind) {
-	case KEY_MAPPING:
-		return read_mapping(loader, key->items, node, path, base);
+	case KEY_MAPPING: return read_mapping(loader, key->items, node, path, base);
 	case KEY_LIST:
-	case KEY_TEXTS:
-		return read_list(loader, key, node, path, base);
-	case KEY_PERMISSIONS:
-		return read_permissions(loader, key, node, path, base);
-	default:
-		return read_scalar(loader, key, node, path, base + key->offset);
+	case KEY_TEXTS: return read_list(loader, key, node, path, base);
+	case KEY_PERMISSIONS: return read_permissions(loader, key, node, path, base);
+	default: return read_scalar(loader, key, node, path, base + key->offset);
 	}
 }
 
 /* A key that the file does not have. */
-static enum status read_absent(struct loader *loader, const struct key *key, yaml_mark_t mark, const char *path, char *base)
+static enum status read_absent(
+	struct loader *loader, const struct key *key, yaml_mark_t mark, const char *path, char *base)
 {
 	if (key->presence == KEY_REQUIRED)
 		return fault_at(loader, mark, path, "missing; add it%s%s%s%s", *key->text ? ", for example " : "",
@@ -167,46 +176,60 @@ static enum status read_absent(struct loader *loader, const struct key *key, yam
 	return STATUS_OK;
 }
 
-/* The row of a pair's key, which must be known and new in this mapping. */
-static enum status identify(struct loader *loader, enum section section, yaml_node_t *name, const char *path, bool *seen,
-	const struct key **ret_key)
+/* "listen, tls, …": the keys of a section. */
+static void known_keys(enum section section, char *ret_known, size_t size)
 {
-	if (name->type != YAML_SCALAR_NODE)
-		return fault_at(loader, name->start_mark, path, "%s where a key belongs; write \"key: value\"", kind_of(name));
-	const struct key *key = key_find(section, (const char *)name->data.scalar.value, name->data.scalar.length);
-	if (!key) {
-		char known[320] = "";
-
-		for (size_t i = 0, used = 0; i < config_keys_count && used < sizeof known; i++) {
-			if (config_keys[i].section == section)
-				used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", config_keys[i].name);
-		}
-		return fault_at(loader, name->start_mark, path, "unknown key; known here: %s", known);
+	*ret_known = '\0';
+	for (size_t i = 0, used = 0; i < config_keys_count && used < size; i++) {
+		if (config_keys[i].section == section)
+			used += (size_t)snprintf(
+				ret_known + used, size - used, "%s%s", used ? ", " : "", config_keys[i].name);
 	}
-	if (seen[key - config_keys])
-		return fault_at(loader, name->start_mark, path, "given twice; keep one of the two");
-	seen[key - config_keys] = true;
-	*ret_key = key;
-	return STATUS_OK;
 }
 
-static enum status read_pair(struct loader *loader, enum section section, const yaml_node_pair_t *pair, const char *path,
-	bool *seen, void *base)
+/* The row of a pair's key, which must be known and new in this mapping; else NULL and the fault in `ret_status`. */
+static const struct key *identify(struct loader *loader, enum section section, yaml_node_t *name, const char *path,
+	bool *seen, enum status *ret_status)
+{
+	char known[512];
+
+	if (name->type != YAML_SCALAR_NODE) {
+		*ret_status = fault_at(
+			loader, name->start_mark, path, "%s where a key belongs; write \"key: value\"", kind_of(name));
+		return NULL;
+	}
+	const struct key *key = key_find(section, (const char *)name->data.scalar.value, name->data.scalar.length);
+	if (!key) {
+		known_keys(section, known, sizeof known);
+		*ret_status = fault_at(loader, name->start_mark, path, "unknown key; known here: %s", known);
+		return NULL;
+	}
+	if (seen[key - config_keys]) {
+		*ret_status = fault_at(loader, name->start_mark, path, "given twice; keep one of the two");
+		return NULL;
+	}
+	seen[key - config_keys] = true;
+	return key;
+}
+
+static enum status read_pair(struct loader *loader, enum section section, const yaml_node_pair_t *pair,
+	const char *path, bool *seen, void *base)
 {
 	yaml_node_t *name = yaml_document_get_node(&loader->document, pair->key);
-	const struct key *key;
+	enum status status = STATUS_MALFORMED;
 	char child[LIMIT_KEY_PATH];
 
 	path_join(child, path, "%s%.100s", *path ? "." : "",
 		name->type == YAML_SCALAR_NODE ? (const char *)name->data.scalar.value : "?");
-	enum status status = identify(loader, section, name, child, seen, &key);
-	if (status != STATUS_OK)
+	const struct key *key = identify(loader, section, name, child, seen, &status);
+	if (!key)
 		return status;
 	return read_value(loader, key, yaml_document_get_node(&loader->document, pair->value), child, base);
 }
 
 /* Reads the mapping `node` into the structure at `base`; without a node everything gets its default. */
-static enum status read_mapping(struct loader *loader, enum section section, yaml_node_t *node, const char *path, void *base)
+static enum status read_mapping(
+	struct loader *loader, enum section section, yaml_node_t *node, const char *path, void *base)
 {
 	enum { SEEN_MAX = 128 };
 	bool seen[SEEN_MAX] = {false};
@@ -218,10 +241,11 @@ static enum status read_mapping(struct loader *loader, enum section section, yam
 		return STATUS_TOO_LARGE;
 	if (node && node->type == YAML_MAPPING_NODE) {
 		for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
-				pair < node->data.mapping.pairs.top && status == STATUS_OK; pair++)
+			pair < node->data.mapping.pairs.top && status == STATUS_OK; pair++)
 			status = read_pair(loader, section, pair, path, seen, base);
 	} else if (node && !is_null(node)) {
-		return fault_at(loader, mark, path, "%s where a mapping belongs; write \"key: value\" lines below it", kind_of(node));
+		return fault_at(loader, mark, path, "%s where a mapping belongs; write \"key: value\" lines below it",
+			kind_of(node));
 	}
 	for (size_t i = 0; i < config_keys_count && status == STATUS_OK; i++) {
 		const struct key *key = &config_keys[i];

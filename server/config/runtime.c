@@ -20,11 +20,13 @@ static enum status find(struct loader *loader)
 	return value_store(loader, key, &value, &loader->config->runtime_directory);
 }
 
-enum status config_runtime_directory(const char *file, char *ret_directory, size_t size, char *ret_error, size_t error_size)
+enum status config_runtime_directory(
+	const char *file, char *ret_directory, size_t size, char *ret_error, size_t error_size)
 {
 	ARENA_AUTO struct arena arena;
 	struct config config = {.file = file};
-	struct loader loader = {.file = file, .arena = &arena, .config = &config, .error = ret_error, .error_size = error_size};
+	struct loader loader = {
+		.file = file, .arena = &arena, .config = &config, .error = ret_error, .error_size = error_size};
 
 	snprintf(ret_error, error_size, "out of memory");
 	arena_init(&arena, LIMIT_MEMORY);

@@ -13,9 +13,9 @@ enum { COMMENT_WIDTH = 110, INDENT_MAX = 12 };
 /* Where a line starts. */
 struct margin {
 	unsigned indent;
-	bool off;               /* the line is not in force: '#' stands at `off_indent`, to be removed by whoever wants it */
+	bool off; /* the line is not in force: '#' stands at `off_indent`, to be removed by whoever wants it */
 	unsigned off_indent;
-	bool dash;              /* the first key of a list's item */
+	bool dash; /* the first key of a list's item */
 };
 
 static void blanks(struct buffer *out, unsigned count)
@@ -133,7 +133,10 @@ static void section(struct buffer *out, enum section which, struct margin margin
 
 void config_sample(struct buffer *out)
 {
-	comment(out, 0, "The configuration of p11gated: every key with its default, or with an example where there is none.");
-	comment(out, 0, "Keys behind a # without a blank are not in force. Relative paths start at this file's folder. p11gate check FILE finds mistakes.");
+	comment(out, 0,
+		"The configuration of p11gated: every key with its default, or with an example where there is none.");
+	comment(out, 0,
+		"Keys behind a # without a blank are not in force. Relative paths start at this file's folder. p11gate "
+		"check FILE finds mistakes.");
 	section(out, SECTION_root, (struct margin){0});
 }

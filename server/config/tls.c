@@ -15,9 +15,18 @@
 
 #include "api/secret.h"
 
-static void bio_done(BIO **bio) { BIO_free(*bio); }
-static void x509_done(X509 **certificate) { X509_free(*certificate); }
-static void pkey_done(EVP_PKEY **key) { EVP_PKEY_free(*key); }
+static void bio_done(BIO **bio)
+{
+	BIO_free(*bio);
+}
+static void x509_done(X509 **certificate)
+{
+	X509_free(*certificate);
+}
+static void pkey_done(EVP_PKEY **key)
+{
+	EVP_PKEY_free(*key);
+}
 
 /* A PEM file in memory. Key files are wiped when the BIO goes, like all of OpenSSL's secure memory BIOs. */
 static enum status open_pem(struct loader *loader, const char *path, const char *file, BIO **ret_bio)
@@ -27,7 +36,8 @@ static enum status open_pem(struct loader *loader, const char *path, const char 
 	enum status status = file_read(file, &data, &len);
 
 	if (status == STATUS_IO)
-		return fault(loader, path, "%s cannot be read: %s; correct the path or its permissions", file, strerror(errno));
+		return fault(loader, path, "%s cannot be read: %s; correct the path or its permissions", file,
+			strerror(errno));
 	if (status == STATUS_TOO_LARGE)
 		return fault(loader, path, "%s is too large; name a PEM file", file);
 	if (status != STATUS_OK)
@@ -74,7 +84,8 @@ static enum status load_certificate(struct loader *loader, const char *path, con
 	X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
 	ERR_clear_error();
 	if (!certificate)
-		return fault(loader, path, "%s holds no certificate; name a PEM file (-----BEGIN CERTIFICATE-----)", file);
+		return fault(
+			loader, path, "%s holds no certificate; name a PEM file (-----BEGIN CERTIFICATE-----)", file);
 	*ret_certificate = certificate;
 	return STATUS_OK;
 }
@@ -96,7 +107,8 @@ static enum status load_key(struct loader *loader, const char *file, EVP_PKEY **
 	if (!key && asked)
 		return fault(loader, "tls.key", "%s has a passphrase; store the key without one, mode 0600", file);
 	if (!key)
-		return fault(loader, "tls.key", "%s holds no private key; name a PEM file (-----BEGIN PRIVATE KEY-----)", file);
+		return fault(loader, "tls.key",
+			"%s holds no private key; name a PEM file (-----BEGIN PRIVATE KEY-----)", file);
 	*ret_key = key;
 	return STATUS_OK;
 }
@@ -116,7 +128,8 @@ static enum status check_authorities(struct loader *loader, const char *file)
 	}
 	ERR_clear_error();
 	if (count == 0)
-		return fault(loader, "tls.client_ca", "%s holds no certificate; name a PEM file (-----BEGIN CERTIFICATE-----)", file);
+		return fault(loader, "tls.client_ca",
+			"%s holds no certificate; name a PEM file (-----BEGIN CERTIFICATE-----)", file);
 	if (valid == 0)
 		return fault(loader, "tls.client_ca", "every certificate in %s has expired; renew them", file);
 	return STATUS_OK;
@@ -132,7 +145,8 @@ static enum status check_crl(struct loader *loader, const char *file)
 	X509_CRL *crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL);
 	ERR_clear_error();
 	if (!crl)
-		return fault(loader, "tls.crl", "%s holds no revocation list; name a PEM file (-----BEGIN X509 CRL-----)", file);
+		return fault(loader, "tls.crl",
+			"%s holds no revocation list; name a PEM file (-----BEGIN X509 CRL-----)", file);
 	X509_CRL_free(crl);
 	return STATUS_OK;
 }
@@ -150,8 +164,8 @@ enum status config_check_tls(struct loader *loader)
 		status = load_key(loader, config->tls.key, &key);
 	if (status == STATUS_OK && X509_check_private_key(certificate, key) != 1) {
 		ERR_clear_error();
-		status = fault(loader, "tls.key", "%s is not the key of %s; name the pair that belongs together", config->tls.key,
-			config->tls.certificate);
+		status = fault(loader, "tls.key", "%s is not the key of %s; name the pair that belongs together",
+			config->tls.key, config->tls.certificate);
 	}
 	if (status == STATUS_OK)
 		status = check_authorities(loader, config->tls.client_ca);

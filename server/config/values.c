@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum status store_function(struct loader *loader, const struct key *key, const struct scalar *value, void *base);
+typedef enum status store_function(
+	struct loader *loader, const struct key *key, const struct scalar *value, void *base);
 
 /* True if `text` is one of `words`, which are separated by spaces; gives its position. */
 static bool word_find(const char *words, const char *text, size_t len, size_t *ret_index)
@@ -25,13 +26,15 @@ static bool word_find(const char *words, const char *text, size_t len, size_t *r
 }
 
 /* A copy in the arena of a text that may stand in logs and C strings. */
-static enum status copy_text(struct loader *loader, const struct key *key, const struct scalar *value, const char **ret_text)
+static enum status copy_text(
+	struct loader *loader, const struct key *key, const struct scalar *value, const char **ret_text)
 {
 	size_t maximum = key->maximum ? (size_t)key->maximum : LIMIT_VALUE;
 
 	for (size_t i = 0; i < value->len; i++) {
 		if ((unsigned char)value->text[i] < ' ' || value->text[i] == 0x7f)
-			return fault_at(loader, value->mark, value->path, "a control character; write one line of text");
+			return fault_at(
+				loader, value->mark, value->path, "a control character; write one line of text");
 	}
 	if (value->len > maximum)
 		return fault_at(loader, value->mark, value->path, "%zu bytes are too long; at most %zu are allowed",
@@ -49,7 +52,8 @@ static enum status store_text(struct loader *loader, const struct key *key, cons
 
 static bool name_character(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+	       c == '-';
 }
 
 static enum status store_name(struct loader *loader, const struct key *key, const struct scalar *value, void *place)
@@ -58,7 +62,8 @@ static enum status store_name(struct loader *loader, const struct key *key, cons
 		/* A leading dot would make the path segments "." and "..", which clients resolve themselves. */
 		if (!name_character(value->text[i]) || (i == 0 && value->text[i] == '.'))
 			return fault_at(loader, value->mark, value->path,
-				"\"%.*s\" is no name; use letters, digits, '-', '_' and '.'", (int)value->len, value->text);
+				"\"%.*s\" is no name; use letters, digits, '-', '_' and '.'", (int)value->len,
+				value->text);
 	}
 	return copy_text(loader, key, value, place);
 }
@@ -80,8 +85,8 @@ static enum status store_path(struct loader *loader, const struct key *key, cons
 		text = path;
 	}
 	if (key->maximum && strlen(text) > key->maximum)
-		return fault_at(loader, value->mark, value->path, "%s is too long; at most %llu bytes are allowed", text,
-			(unsigned long long)key->maximum);
+		return fault_at(loader, value->mark, value->path, "%s is too long; at most %llu bytes are allowed",
+			text, (unsigned long long)key->maximum);
 	*(const char **)place = text;
 	return STATUS_OK;
 }
@@ -109,12 +114,14 @@ static enum status store_sha256(struct loader *loader, const struct key *key, co
 		count++;
 	}
 	if (count != 64)
-		return fault_at(loader, value->mark, value->path, "no SHA-256; write 64 hexadecimal digits, with or without colons");
+		return fault_at(loader, value->mark, value->path,
+			"no SHA-256; write 64 hexadecimal digits, with or without colons");
 	*(const char **)place = digits;
 	return STATUS_OK;
 }
 
-static enum status parse_number(struct loader *loader, const struct key *key, const struct scalar *value, uint64_t *ret_number)
+static enum status parse_number(
+	struct loader *loader, const struct key *key, const struct scalar *value, uint64_t *ret_number)
 {
 	uint64_t number = 0;
 	bool good = value->len > 0;
@@ -127,7 +134,8 @@ static enum status parse_number(struct loader *loader, const struct key *key, co
 	if (!good || (value->len > 1 && value->text[0] == '0' && number <= UINT32_MAX))
 		good = false;
 	if (!good || number < key->minimum || number > key->maximum)
-		return fault_at(loader, value->mark, value->path, "%.*s is no number from %llu to %llu; the default is %s",
+		return fault_at(loader, value->mark, value->path,
+			"%.*s is no number from %llu to %llu; the default is %s",
 			(int)(value->len < 40 ? value->len : 40), value->text, (unsigned long long)key->minimum,
 			(unsigned long long)key->maximum, key->text);
 	*ret_number = number;
@@ -136,7 +144,7 @@ static enum status parse_number(struct loader *loader, const struct key *key, co
 
 static enum status store_number(struct loader *loader, const struct key *key, const struct scalar *value, void *place)
 {
-	uint64_t number;
+	uint64_t number = 0;
 	enum status status = parse_number(loader, key, value, &number);
 
 	if (status == STATUS_OK)
@@ -146,7 +154,7 @@ static enum status store_number(struct loader *loader, const struct key *key, co
 
 static enum status store_port(struct loader *loader, const struct key *key, const struct scalar *value, void *place)
 {
-	uint64_t number;
+	uint64_t number = 0;
 	enum status status = parse_number(loader, key, value, &number);
 
 	if (status == STATUS_OK)
@@ -160,7 +168,8 @@ static enum status store_flag(struct loader *loader, const struct key *key, cons
 
 	(void)key;
 	if (!word_find("true false", value->text, value->len, &index))
-		return fault_at(loader, value->mark, value->path, "neither true nor false; write one of them without quotes");
+		return fault_at(
+			loader, value->mark, value->path, "neither true nor false; write one of them without quotes");
 	*(bool *)place = index == 0;
 	return STATUS_OK;
 }
@@ -175,7 +184,7 @@ static enum status choose(struct loader *loader, const struct key *key, const st
 
 static enum status store_choice(struct loader *loader, const struct key *key, const struct scalar *value, void *place)
 {
-	size_t index;
+	size_t index = 0;
 	enum status status = choose(loader, key, value, &index);
 
 	return status == STATUS_OK ? copy_text(loader, key, value, place) : status;
@@ -183,7 +192,7 @@ static enum status store_choice(struct loader *loader, const struct key *key, co
 
 static enum status store_switch(struct loader *loader, const struct key *key, const struct scalar *value, void *place)
 {
-	size_t index;
+	size_t index = 0;
 	enum status status = choose(loader, key, value, &index);
 
 	if (status == STATUS_OK)
@@ -196,7 +205,8 @@ static enum status store_match(struct loader *loader, const struct key *key, con
 	struct config_identity *identity = (struct config_identity *)((char *)place - key->offset);
 
 	if (identity->value)
-		return fault_at(loader, value->mark, value->path, "a second way to recognise the certificate; keep one of them");
+		return fault_at(loader, value->mark, value->path,
+			"a second way to recognise the certificate; keep one of them");
 	identity->match = (enum identity_match)key->minimum;
 	if (identity->match == MATCH_SHA256)
 		return store_sha256(loader, key, value, place);
@@ -207,9 +217,17 @@ static enum status store_match(struct loader *loader, const struct key *key, con
 }
 
 static store_function *const stores[] = {
-	[KEY_TEXT] = store_text, [KEY_NAME] = store_name, [KEY_FILE] = store_path, [KEY_DIRECTORY] = store_path,
-	[KEY_SHA256] = store_sha256, [KEY_NUMBER] = store_number, [KEY_PORT] = store_port, [KEY_FLAG] = store_flag,
-	[KEY_CHOICE] = store_choice, [KEY_SWITCH] = store_switch, [KEY_MATCH] = store_match,
+	[KEY_TEXT] = store_text,
+	[KEY_NAME] = store_name,
+	[KEY_FILE] = store_path,
+	[KEY_DIRECTORY] = store_path,
+	[KEY_SHA256] = store_sha256,
+	[KEY_NUMBER] = store_number,
+	[KEY_PORT] = store_port,
+	[KEY_FLAG] = store_flag,
+	[KEY_CHOICE] = store_choice,
+	[KEY_SWITCH] = store_switch,
+	[KEY_MATCH] = store_match,
 };
 
 enum status value_store(struct loader *loader, const struct key *key, const struct scalar *value, void *place)

@@ -14,8 +14,8 @@
 #include "server/config/config.h"
 
 enum {
-	ANSWER_MAX = 4096,              /* bytes of the answer */
-	ANSWER_WAIT_S = 60,             /* the gateway may wait for workers before it answers */
+	ANSWER_MAX = 4096, /* bytes of the answer */
+	ANSWER_WAIT_S = 60, /* the gateway may wait for workers before it answers */
 };
 
 /* The socket that the options name. Gives an exit status. */
@@ -23,7 +23,7 @@ static int socket_path(int argc, char **argv, char *ret_path, size_t size)
 {
 	const char *file = DEFAULT_CONFIG;
 	const char *path = NULL;
-	char directory[sizeof ((struct sockaddr_un *)0)->sun_path];
+	char directory[sizeof((struct sockaddr_un *)0)->sun_path];
 	char error[2048];
 	int used;
 

@@ -15,8 +15,8 @@ int command_check(int argc, char **argv)
 		fprintf(stderr, "%s\n", error);
 		return EXIT_FAILED;
 	}
-	printf("%s: good: %u modules, %u slots, %u identities, %u rules\n", argv[1], config->modules_count, config->slots_count,
-		config->identities_count, config->rules_count);
+	printf("%s: good: %u modules, %u slots, %u identities, %u rules\n", argv[1], config->modules_count,
+		config->slots_count, config->identities_count, config->rules_count);
 	config_free(config);
 	return EXIT_OK;
 }

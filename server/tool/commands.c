@@ -7,9 +7,11 @@
 
 const struct command commands[] = {
 	{"status", GATEWAY, "Shows how the running gateway is", command_admin},
-	{"reload", GATEWAY, "Makes the running gateway read its configuration again; a bad file changes nothing", command_admin},
+	{"reload", GATEWAY, "Makes the running gateway read its configuration again; a bad file changes nothing",
+		command_admin},
 	{"stop", GATEWAY, "Ends the running gateway after the requests in flight", command_admin},
-	{"check", "FILE", "Finds the first mistake in a configuration: file:line:column: key: what; what to do", command_check},
+	{"check", "FILE", "Finds the first mistake in a configuration: file:line:column: key: what; what to do",
+		command_check},
 	{"sample", "", "Prints a configuration with every key, its default and what it means", command_sample},
 	{"version", "", "Prints the version", command_version},
 	{"help", "[COMMAND]", "Explains the commands", command_help},

@@ -13,7 +13,7 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct command {
 	const char *name;
-	const char *arguments;          /* as the help shows them; may be empty */
+	const char *arguments; /* as the help shows them; may be empty */
 	const char *summary;
 	/* argv[0] is the command's name. Gives an exit status; says why on standard error. */
 	int (*run)(int argc, char **argv);

@@ -21,8 +21,12 @@
 enum { TEXT_MAX = 4 << 20 };
 
 static const struct audit_subject alice = {
-	.trace = "0123456789abcdef0123456789abcdef", .identity = "alice", .certificate_sha256 = "ab12",
-	.peer = "127.0.0.1:5000", .slot = "demo", .application = "77aa",
+	.trace = "0123456789abcdef0123456789abcdef",
+	.identity = "alice",
+	.certificate_sha256 = "ab12",
+	.peer = "127.0.0.1:5000",
+	.slot = "demo",
+	.application = "77aa",
 };
 
 static char folder[64];
@@ -102,8 +106,10 @@ static uint64_t check_gapless(void)
 		size_t offset;
 
 		snprintf(start, sizeof start, "{\"seq\":%llu,", (unsigned long long)++lines);
-		cr_assert(json_validate(line, strlen(line), &problem, &offset), "line %llu: %s", (unsigned long long)lines, line);
-		cr_assert_eq(strncmp(line, start, strlen(start)), 0, "line %llu is %s", (unsigned long long)lines, line);
+		cr_assert(json_validate(line, strlen(line), &problem, &offset), "line %llu: %s",
+			(unsigned long long)lines, line);
+		cr_assert_eq(
+			strncmp(line, start, strlen(start)), 0, "line %llu is %s", (unsigned long long)lines, line);
 	}
 	free(text);
 	return lines;
@@ -116,8 +122,11 @@ Test(audit, writes_who_where_and_what_in_one_line)
 
 	cr_expect_eq(put_ok(audit, "{\"kind\":\"key-use\",\"rv\":\"CKR_OK\"}"), 1);
 	text = contents(file);
-	cr_expect_not_null(strstr(text, "\"trace\":\"0123456789abcdef0123456789abcdef\",\"identity\":\"alice\",\"certificate\":\"ab12\","
-		"\"peer\":\"127.0.0.1:5000\",\"slot\":\"demo\",\"application\":\"77aa\",\"event\":{\"kind\":\"key-use\",\"rv\":\"CKR_OK\"}}\n"), "%s", text);
+	cr_expect_not_null(strstr(text, "\"trace\":\"0123456789abcdef0123456789abcdef\",\"identity\":\"alice\","
+					"\"certificate\":\"ab12\","
+					"\"peer\":\"127.0.0.1:5000\",\"slot\":\"demo\",\"application\":\"77aa\","
+					"\"event\":{\"kind\":\"key-use\",\"rv\":\"CKR_OK\"}}\n"),
+		"%s", text);
 	free(text);
 	audit_close(audit);
 }
@@ -130,8 +139,9 @@ Test(audit, times_are_utc_with_microseconds)
 
 	put_ok(audit, "{}");
 	text = contents(file);
-	cr_assert_eq(sscanf(text, "{\"seq\":1,\"time\":\"%4d-%2d-%2dT%2d:%2d:%2d.%6dZ\",\"boot\":\"%n", &year, &month, &day, &hour,
-		&minute, &second, &micro, &used), 7, "%s", text);
+	cr_assert_eq(sscanf(text, "{\"seq\":1,\"time\":\"%4d-%2d-%2dT%2d:%2d:%2d.%6dZ\",\"boot\":\"%n", &year, &month,
+			     &day, &hour, &minute, &second, &micro, &used),
+		7, "%s", text);
 	cr_expect_gt(used, 0, "the time does not end in six digits and Z: %s", text);
 	free(text);
 	audit_close(audit);
@@ -206,8 +216,26 @@ Test(audit, a_bad_event_in_a_batch_stops_the_whole_batch)
 Test(audit, events_cannot_forge_records)
 {
 	static const char *const attempts[] = {
-		"", "{", "}", "[]", "1", "\"x\"", "null", " {}", "{}{}", "{} {}", "{}\n{\"seq\":9}", "{\n}", "{\"a\":\"\n\"}", "{\"a\":1}\r",
-		"{\"a\":1},\"seq\":7", "{\"a\":\"\x7f\"}", "{\"a\":\"\xff\"}", "{\"a\":1,\"a\":2}", "{\"a\":\t1}", "{\"a\":\"\x1b[2J\"}",
+		"",
+		"{",
+		"}",
+		"[]",
+		"1",
+		"\"x\"",
+		"null",
+		" {}",
+		"{}{}",
+		"{} {}",
+		"{}\n{\"seq\":9}",
+		"{\n}",
+		"{\"a\":\"\n\"}",
+		"{\"a\":1}\r",
+		"{\"a\":1},\"seq\":7",
+		"{\"a\":\"\x7f\"}",
+		"{\"a\":\"\xff\"}",
+		"{\"a\":1,\"a\":2}",
+		"{\"a\":\t1}",
+		"{\"a\":\"\x1b[2J\"}",
 	};
 	struct audit *audit = opened();
 
@@ -408,7 +436,8 @@ static void *write_many(void *audit)
 	uint64_t last = 0, seq;
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		if (audit_write(audit, &alice, &(struct bytes_list){items, 1 + i % 2}, &seq) != STATUS_OK || seq <= last)
+		if (audit_write(audit, &alice, &(struct bytes_list){items, 1 + i % 2}, &seq) != STATUS_OK ||
+			seq <= last)
 			return (void *)1;
 		last = seq;
 	}

@@ -109,7 +109,8 @@ Test(config, relative_paths_do_not_depend_on_the_working_directory)
 
 Test(config, absolute_paths_stay_as_they_are)
 {
-	struct config *config = load_good("state_directory: state", "state_directory: /srv/p11gate\naudit: {file: /log/audit}");
+	struct config *config = load_good(
+		"state_directory: state", "state_directory: /srv/p11gate\naudit: {file: /log/audit}");
 
 	cr_expect_str_eq(config->state_directory, "/srv/p11gate");
 	cr_expect_str_eq(config->audit_file, "/log/audit");
@@ -157,7 +158,8 @@ Test(config, X10_other_modules_log_in_natively_unless_told_otherwise)
 	cr_expect(config->modules[0].verify_login_fresh);
 	cr_expect(config->modules[0].rescan_reinit);
 	config_free(config);
-	config = load_good("path: module.so", "path: /usr/lib/softhsm/libsofthsm2.so\n    rescan: none\n    verify_login: native");
+	config = load_good(
+		"path: module.so", "path: /usr/lib/softhsm/libsofthsm2.so\n    rescan: none\n    verify_login: native");
 	cr_expect_not(config->modules[0].verify_login_fresh);
 	cr_expect_not(config->modules[0].rescan_reinit);
 	config_free(config);
@@ -165,11 +167,13 @@ Test(config, X10_other_modules_log_in_natively_unless_told_otherwise)
 
 Test(config, fingerprints_are_normalised)
 {
-	struct config *config = load_good("{subject: CN=alice}", "{sha256: \"00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:"
+	struct config *config = load_good("{subject: CN=alice}",
+		"{sha256: \"00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:"
 		"00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff\"}");
 
 	cr_expect_eq(config->identities[0].match, MATCH_SHA256);
-	cr_expect_str_eq(config->identities[0].value, "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
+	cr_expect_str_eq(
+		config->identities[0].value, "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
 	config_free(config);
 }
 
@@ -178,10 +182,13 @@ Test(config, two_fingerprints_of_one_certificate_are_one_identity)
 	char error[1024], *text, *both;
 	struct config *config;
 
-	text = replaced(good, "{subject: CN=alice}", "{sha256: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff}");
-	both = replaced(text, "{san_dns: bob.example.org}", "{sha256: 00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF}");
+	text = replaced(good, "{subject: CN=alice}",
+		"{sha256: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff}");
+	both = replaced(text, "{san_dns: bob.example.org}",
+		"{sha256: 00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF}");
 	cr_expect_eq(load_text(both, strlen(both), &config, error), STATUS_MALFORMED);
-	cr_expect_not_null(strstr(error, ":26:18: identities[1].certificate: alice and bob would be the same"), "%s", error);
+	cr_expect_not_null(
+		strstr(error, ":26:18: identities[1].certificate: alice and bob would be the same"), "%s", error);
 	free(text);
 	free(both);
 }
@@ -192,12 +199,14 @@ Test(config, X15_two_slots_with_one_number_are_refused)
 	static const char a[] = "slot512789", b[] = "slot749192";
 	char error[1024];
 	struct config *config;
-	char *text = replaced(good, "name: one", "name: slot512789"), *next = replaced(text, "name: two", "name: slot749192"),
-		*last = replaced(next, "slots: [one]", "slots: [slot512789]");
+	char *text = replaced(good, "name: one", "name: slot512789"),
+	     *next = replaced(text, "name: two", "name: slot749192"),
+	     *last = replaced(next, "slots: [one]", "slots: [slot512789]");
 
 	cr_assert_eq(slot_id_of(a, strlen(a)), slot_id_of(b, strlen(b)));
 	cr_expect_eq(load_text(last, strlen(last), &config, error), STATUS_MALFORMED);
-	cr_expect_not_null(strstr(error, ":19:11: slots[1].name: slot749192 and slot512789 give the same slot number"), "%s", error);
+	cr_expect_not_null(strstr(error, ":19:11: slots[1].name: slot749192 and slot512789 give the same slot number"),
+		"%s", error);
 	free(text);
 	free(next);
 	free(last);
@@ -207,7 +216,8 @@ Test(config, permissions_of_all_matching_rules_add_up)
 {
 	struct config *config = load_good(NULL, "  - {identities: [alice], slots: [\"*\"], allow: [use]}\n");
 
-	cr_expect_eq(config_permissions(config, "alice", "one"), 1u << PERMISSION_READ | 1u << PERMISSION_LOGIN | 1u << PERMISSION_USE);
+	cr_expect_eq(config_permissions(config, "alice", "one"),
+		1u << PERMISSION_READ | 1u << PERMISSION_LOGIN | 1u << PERMISSION_USE);
 	cr_expect_eq(config_permissions(config, "alice", "two"), 1u << PERMISSION_USE);
 	cr_expect_eq(config_permissions(config, "bob", "one"), 1u << PERMISSION_READ | 1u << PERMISSION_LOGIN);
 	config_free(config);
@@ -215,7 +225,8 @@ Test(config, permissions_of_all_matching_rules_add_up)
 
 Test(config, what_no_rule_allows_is_refused)
 {
-	struct config *config = load_good("policy:\n  - identities: [alice, bob]\n    slots: [one]\n    allow: [read, login]\n", "policy: []\n");
+	struct config *config = load_good(
+		"policy:\n  - identities: [alice, bob]\n    slots: [one]\n    allow: [read, login]\n", "policy: []\n");
 
 	cr_expect_eq(config_permissions(config, "alice", "one"), 0);
 	cr_expect_eq(config_permissions(config, "nobody", "one"), 0);
@@ -264,7 +275,8 @@ Test(config, a_missing_file_is_told)
 	char error[1024];
 
 	cr_expect_eq(config_load("/nonexistent/p11gated.yaml", &config, error, sizeof error), STATUS_MALFORMED);
-	cr_expect_str_eq(error, "/nonexistent/p11gated.yaml:1:1: the file cannot be read: No such file or directory; check its path "
+	cr_expect_str_eq(error,
+		"/nonexistent/p11gated.yaml:1:1: the file cannot be read: No such file or directory; check its path "
 		"and permissions");
 }
 
@@ -342,7 +354,8 @@ Test(config, aliases_that_multiply_are_harmless, .timeout = 10)
 {
 	struct config *config = NULL;
 	char error[1024];
-	static const char bomb[] = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+	static const char bomb[] =
+		"a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
 		"d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\nslots: *d\n";
 
 	cr_expect_eq(load_text(bomb, strlen(bomb), &config, error), STATUS_MALFORMED);
@@ -354,7 +367,8 @@ Test(config, the_runtime_directory_is_found_despite_other_mistakes)
 	char directory[108], error[1024];
 
 	file_write("p11gated.yaml", broken, strlen(broken));
-	cr_expect_eq(config_runtime_directory(config_file, directory, sizeof directory, error, sizeof error), STATUS_OK, "%s", error);
+	cr_expect_eq(config_runtime_directory(config_file, directory, sizeof directory, error, sizeof error), STATUS_OK,
+		"%s", error);
 	cr_expect_str_eq(directory, in_folder("run"));
 	free(text);
 	free(broken);
@@ -365,6 +379,7 @@ Test(config, the_runtime_directory_has_its_default)
 	char directory[108], error[1024];
 
 	file_write("p11gated.yaml", "slots: []\n", 10);
-	cr_expect_eq(config_runtime_directory(config_file, directory, sizeof directory, error, sizeof error), STATUS_OK, "%s", error);
+	cr_expect_eq(config_runtime_directory(config_file, directory, sizeof directory, error, sizeof error), STATUS_OK,
+		"%s", error);
 	cr_expect_str_eq(directory, "/run/p11gate");
 }

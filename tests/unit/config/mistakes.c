@@ -12,29 +12,33 @@
 
 /* One replacement in the good configuration, and where and as what it is told. */
 struct mistake {
-	const char *from, *to;          /* from NULL: `to` is put at the end */
+	const char *from, *to; /* from NULL: `to` is put at the end */
 	unsigned line, column;
-	const char *key;                /* "": the message has none */
+	const char *key; /* "": the message has none */
 	const char *says;
 };
 
 static const struct mistake mistakes[] = {
 	/* Keys. */
 	{"state_directory:", "state_dir:", 6, 1, "state_dir", "unknown key; known here: listen, tls,"},
-	{"  key: server.key\n", "  key: server.key\n  keys: 3\n", 5, 3, "tls.keys", "unknown key; known here: certificate, key, client_ca"},
+	{"  key: server.key\n", "  key: server.key\n  keys: 3\n", 5, 3, "tls.keys",
+		"unknown key; known here: certificate, key, client_ca"},
 	{"  sign_s: 10", "  sign_s: 10\n  sign: 9", 10, 3, "limits.sign", "unknown key"},
 	{"    path: module.so", "    path: module.so\n    slot: 0", 13, 5, "modules[0].slot", "unknown key"},
 	{"token: {label: one}", "token: {label: one, slot: 3}", 18, 25, "slots[0].token.slot", "unknown key"},
 	{"{subject: CN=alice}", "{cn: alice}", 24, 19, "identities[0].certificate.cn", "unknown key"},
 	{"runtime_directory: run", "state_directory: other", 7, 1, "state_directory", "given twice"},
 	{"  client_ca: ca.crt", "  key: server.key", 5, 3, "tls.key", "given twice"},
-	{"    module: softhsm\n    token: {serial", "    name: three\n    token: {serial", 20, 5, "slots[1].name", "given twice"},
-	{"{name: A, value: b}", "{name: A, value: b, name: C}", 14, 29, "modules[0].environment[0].name", "given twice"},
+	{"    module: softhsm\n    token: {serial", "    name: three\n    token: {serial", 20, 5, "slots[1].name",
+		"given twice"},
+	{"{name: A, value: b}", "{name: A, value: b, name: C}", 14, 29, "modules[0].environment[0].name",
+		"given twice"},
 	{"  key: server.key\n", "  ? [key]\n  : server.key\n", 4, 5, "tls.?", "a list where a key belongs"},
 	/* Missing. */
 	{"  key: server.key\n", "", 3, 3, "tls.key", "missing; add it, for example key: server.key"},
 	{"  client_ca: ca.crt\n", "", 3, 3, "tls.client_ca", "missing"},
-	{"tls:\n  certificate: server.crt\n  key: server.key\n  client_ca: ca.crt\n", "", 1, 1, "tls", "missing; add it"},
+	{"tls:\n  certificate: server.crt\n  key: server.key\n  client_ca: ca.crt\n", "", 1, 1, "tls",
+		"missing; add it"},
 	{"  - name: softhsm\n    path: module.so\n", "  - path: module.so\n", 11, 5, "modules[0].name", "missing"},
 	{"    path: module.so\n", "", 11, 5, "modules[0].path", "missing"},
 	{"    module: softhsm\n    token: {serial", "    token: {serial", 19, 5, "slots[1].module", "missing"},
@@ -45,11 +49,14 @@ static const struct mistake mistakes[] = {
 	/* Types. */
 	{"{address: 127.0.0.1, port: 0}", "127.0.0.1", 1, 9, "listen", "a value where a mapping belongs"},
 	{"  sign_s: 10", "  - sign_s", 9, 3, "limits", "a list where a mapping belongs"},
-	{"certificate: server.crt", "certificate: [server.crt]", 3, 16, "tls.certificate", "a list where one value belongs"},
-	{"state_directory: state", "state_directory: {a: b}", 6, 18, "state_directory", "a mapping where one value belongs"},
+	{"certificate: server.crt", "certificate: [server.crt]", 3, 16, "tls.certificate",
+		"a list where one value belongs"},
+	{"state_directory: state", "state_directory: {a: b}", 6, 18, "state_directory",
+		"a mapping where one value belongs"},
 	{"slots: [one]", "slots: one", 29, 12, "policy[0].slots", "a value where a list belongs"},
 	{"allow: [read, login]", "allow: read", 30, 12, "policy[0].allow", "a value where a list belongs"},
-	{"identities: [alice, bob]", "identities: [alice, [bob]]", 28, 25, "policy[0].identities[1]", "a list where one value belongs"},
+	{"identities: [alice, bob]", "identities: [alice, [bob]]", 28, 25, "policy[0].identities[1]",
+		"a list where one value belongs"},
 	{"  - name: one", "  - one\n  - name: one", 16, 5, "slots[0]", "a value where a mapping belongs"},
 	{"state_directory: state", "state_directory:", 6, 17, "state_directory", "no value"},
 	{"state_directory: state", "state_directory: ~", 6, 18, "state_directory", "no value"},
@@ -68,43 +75,60 @@ static const struct mistake mistakes[] = {
 	{"sign_s: 10", "sign_s: 18446744073709551626", 9, 11, "limits.sign_s", "is no number"},
 	{"sign_s: 10", "sign_s: \"10\"", 9, 11, "limits.sign_s", "write sign_s: 10 without quotes"},
 	{"sign_s: 10", "body_max: 1048577", 9, 13, "limits.body_max", "no number from 1024 to 1048576"},
-	{"sign_s: 10", "connections_max: 10\n  connections_per_ip: 11", 10, 23, "limits.connections_per_ip", "more than connections_max (10)"},
-	{"sign_s: 10", "rest_max_ttl_s: 60\n  rest_idle_ttl_s: 61", 10, 20, "limits.rest_idle_ttl_s", "more than rest_max_ttl_s (60)"},
+	{"sign_s: 10", "connections_max: 10\n  connections_per_ip: 11", 10, 23, "limits.connections_per_ip",
+		"more than connections_max (10)"},
+	{"sign_s: 10", "rest_max_ttl_s: 60\n  rest_idle_ttl_s: 61", 10, 20, "limits.rest_idle_ttl_s",
+		"more than rest_max_ttl_s (60)"},
 	{"port: 0", "port: 65536", 1, 36, "listen.port", "65536 is no number from 0 to 65535"},
 	{"port: 0", "port: https", 1, 36, "listen.port", "https is no number"},
 	{"address: 127.0.0.1", "address: localhost", 1, 19, "listen.address", "localhost is no IP address"},
-	{"  client_ca: ca.crt", "  client_ca: ca.crt\n  allow_tls12: yes", 6, 16, "tls.allow_tls12", "neither true nor false"},
-	{"  client_ca: ca.crt", "  client_ca: ca.crt\n  allow_tls12: \"false\"", 6, 16, "tls.allow_tls12", "without quotes"},
-	{"limits:", "log: {level: loud}\nlimits:", 8, 14, "log.level", "\"loud\" is unknown; write one of: error warning info debug"},
+	{"  client_ca: ca.crt", "  client_ca: ca.crt\n  allow_tls12: yes", 6, 16, "tls.allow_tls12",
+		"neither true nor false"},
+	{"  client_ca: ca.crt", "  client_ca: ca.crt\n  allow_tls12: \"false\"", 6, 16, "tls.allow_tls12",
+		"without quotes"},
+	{"limits:", "log: {level: loud}\nlimits:", 8, 14, "log.level",
+		"\"loud\" is unknown; write one of: error warning info debug"},
 	{"limits:", "log: {format: xml}\nlimits:", 8, 15, "log.format", "\"xml\" is unknown; write one of: json text"},
-	{"    path: module.so", "    path: module.so\n    sandbox: open", 13, 14, "modules[0].sandbox", "\"open\" is unknown"},
+	{"    path: module.so", "    path: module.so\n    sandbox: open", 13, 14, "modules[0].sandbox",
+		"\"open\" is unknown"},
 	{"    path: module.so", "    path: module.so\n    rescan: 5", 13, 13, "modules[0].rescan", "\"5\" is unknown"},
-	{"    path: module.so", "    path: module.so\n    verify_login: true", 13, 19, "modules[0].verify_login", "\"true\" is unknown"},
+	{"    path: module.so", "    path: module.so\n    verify_login: true", 13, 19, "modules[0].verify_login",
+		"\"true\" is unknown"},
 	{"    path: module.so", "    path: module.so\n    sha256: abc", 13, 13, "modules[0].sha256", "no SHA-256"},
-	{"    token: {label: one}", "    token: {label: one}\n    class: usb", 19, 12, "slots[0].class", "\"usb\" is unknown"},
-	{"allow: [read, login]", "allow: [read, sign]", 30, 19, "policy[0].allow[1]", "no permission; write one of: read login use write admin"},
+	{"    token: {label: one}", "    token: {label: one}\n    class: usb", 19, 12, "slots[0].class",
+		"\"usb\" is unknown"},
+	{"allow: [read, login]", "allow: [read, sign]", 30, 19, "policy[0].allow[1]",
+		"no permission; write one of: read login use write admin"},
 	/* Names. */
 	{"name: one", "name: a/b", 16, 11, "slots[0].name", "\"a/b\" is no name"},
 	{"name: one", "name: ..", 16, 11, "slots[0].name", "\"..\" is no name"},
 	{"name: alice", "name: \"\"", 23, 11, "identities[0].name", "empty"},
-	{"name: one", "name: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 16, 11, "slots[0].name", "65 bytes are too long"},
-	{"{label: one}", "{label: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}", 18, 20, "slots[0].token.label", "33 bytes are too long; at most 32"},
+	{"name: one", "name: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 16, 11,
+		"slots[0].name", "65 bytes are too long"},
+	{"{label: one}", "{label: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}", 18, 20, "slots[0].token.label",
+		"33 bytes are too long; at most 32"},
 	{"name: two", "name: one", 19, 11, "slots[1].name", "one is the name of slots[0] too"},
 	{"name: bob", "name: alice", 25, 11, "identities[1].name", "alice is the name of identities[0] too"},
-	{"slots:\n", "  - {name: softhsm, path: module.so}\nslots:\n", 15, 12, "modules[1].name", "softhsm is the name of modules[0] too"},
+	{"slots:\n", "  - {name: softhsm, path: module.so}\nslots:\n", 15, 12, "modules[1].name",
+		"softhsm is the name of modules[0] too"},
 	/* References. */
-	{"    module: softhsm\n    token: {label", "    module: hsm\n    token: {label", 17, 13, "slots[0].module", "no module is called hsm"},
+	{"    module: softhsm\n    token: {label", "    module: hsm\n    token: {label", 17, 13, "slots[0].module",
+		"no module is called hsm"},
 	{"slots: [one]", "slots: [one, three]", 29, 18, "policy[0].slots[1]", "no slot is called three"},
 	{"slots: [one]", "slots: [\"**\"]", 29, 13, "policy[0].slots[0]", "no slot is called **"},
-	{"identities: [alice, bob]", "identities: [alice, carol]", 28, 25, "policy[0].identities[1]", "no identity is called carol"},
-	{"identities: [alice, bob]", "identities: [\"*\"]", 28, 18, "policy[0].identities[0]", "no identity is called *"},
+	{"identities: [alice, bob]", "identities: [alice, carol]", 28, 25, "policy[0].identities[1]",
+		"no identity is called carol"},
+	{"identities: [alice, bob]", "identities: [\"*\"]", 28, 18, "policy[0].identities[0]",
+		"no identity is called *"},
 	{"identities: [alice, bob]", "identities: []", 28, 17, "policy[0].identities", "0 items; give from 1"},
 	{"{label: one}", "{}", 18, 12, "slots[0].token", "no token is named"},
 	{"{subject: CN=alice}", "{}", 24, 18, "identities[0].certificate", "no certificate is named"},
-	{"{subject: CN=alice}", "{subject: CN=alice, san_uri: \"urn:x\"}", 24, 47, "identities[0].certificate.san_uri", "a second way"},
+	{"{subject: CN=alice}", "{subject: CN=alice, san_uri: \"urn:x\"}", 24, 47, "identities[0].certificate.san_uri",
+		"a second way"},
 	{"{subject: CN=alice}", "{subject: \"\"}", 24, 28, "identities[0].certificate.subject", "empty"},
 	{"{subject: CN=alice}", "{sha256: \"12:34\"}", 24, 27, "identities[0].certificate.sha256", "no SHA-256"},
-	{"{subject: CN=alice}", "{san_dns: BOB.example.org}", 26, 18, "identities[1].certificate", "alice and bob would be the same certificate"},
+	{"{subject: CN=alice}", "{san_dns: BOB.example.org}", 26, 18, "identities[1].certificate",
+		"alice and bob would be the same certificate"},
 	/* Files. */
 	{"certificate: server.crt", "certificate: none.crt", 3, 16, "tls.certificate", "cannot be read: No such file"},
 	{"certificate: server.crt", "certificate: garbage.txt", 3, 16, "tls.certificate", "holds no certificate"},
@@ -124,10 +148,13 @@ static const struct mistake mistakes[] = {
 	{"path: module.so", "path: foreign.so", 12, 11, "modules[0].path", "another kind of processor"},
 	{"path: module.so", "path: \".\"", 12, 11, "modules[0].path", "cannot be read: Is a directory"},
 	{"limits:", "worker_program: none\nlimits:", 8, 17, "worker_program", "cannot be run"},
-	{"runtime_directory: run", "runtime_directory: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+	{"runtime_directory: run",
+		"runtime_directory: "
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 		7, 20, "runtime_directory", "too long"},
 	/* The text itself. */
-	{"listen: {address: 127.0.0.1, port: 0}", "listen: {address: 127.0.0.1, port: 0", 2, 4, "", "the file must be YAML"},
+	{"listen: {address: 127.0.0.1, port: 0}", "listen: {address: 127.0.0.1, port: 0", 2, 4, "",
+		"the file must be YAML"},
 	{"limits:\n  sign_s: 10", "limits:\n\tsign_s: 10", 9, 1, "", "the file must be YAML"},
 	{NULL, "---\nlisten: {}\n", 32, 1, "", "a second document"},
 	{NULL, "extra: *nothing\n", 31, 8, "", "undefined alias"},
@@ -143,7 +170,8 @@ ParameterizedTestParameters(config, tells_each_mistake_with_its_place_and_key)
 	return cr_make_param_array(size_t, index, MISTAKES);
 }
 
-ParameterizedTest(size_t *index, config, tells_each_mistake_with_its_place_and_key, .init = folder_make, .fini = folder_remove)
+ParameterizedTest(
+	size_t *index, config, tells_each_mistake_with_its_place_and_key, .init = folder_make, .fini = folder_remove)
 {
 	const struct mistake *m = &mistakes[*index];
 	struct config *config = NULL;

@@ -110,10 +110,11 @@ Test(config_sample, loads_with_every_key_in_force)
 	struct config *config = NULL;
 	char error[1024];
 	char *everything = all_in_force(sample), *one = replaced(everything, "crl: client-ca.crl", "crl: ca.crl"),
-		*two = replaced(one, "worker_program: /usr/libexec/p11gate/p11gate-worker", "worker_program: /bin/sh");
+	     *two = replaced(one, "worker_program: /usr/libexec/p11gate/p11gate-worker", "worker_program: /bin/sh");
 
 	/* Of the ways to recognise a certificate one is enough. */
-	for (const char *name = "sha256 san_uri san_dns san_email"; *name; name += strcspn(name, " "), name += *name == ' ') {
+	for (const char *name = "sha256 san_uri san_dns san_email"; *name;
+		name += strcspn(name, " "), name += *name == ' ') {
 		char key[32];
 		char *at, *end;
 

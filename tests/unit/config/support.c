@@ -19,37 +19,36 @@ char folder[64];
 char config_file[96];
 
 /* The tests count its lines. */
-const char good[] =
-	"listen: {address: 127.0.0.1, port: 0}\n"
-	"tls:\n"
-	"  certificate: server.crt\n"
-	"  key: server.key\n"
-	"  client_ca: ca.crt\n"
-	"state_directory: state\n"
-	"runtime_directory: run\n"
-	"limits:\n"
-	"  sign_s: 10\n"
-	"modules:\n"
-	"  - name: softhsm\n"
-	"    path: module.so\n"
-	"    environment:\n"
-	"      - {name: A, value: b}\n"
-	"slots:\n"
-	"  - name: one\n"
-	"    module: softhsm\n"
-	"    token: {label: one}\n"
-	"  - name: two\n"
-	"    module: softhsm\n"
-	"    token: {serial: \"02\"}\n"
-	"identities:\n"
-	"  - name: alice\n"
-	"    certificate: {subject: CN=alice}\n"
-	"  - name: bob\n"
-	"    certificate: {san_dns: bob.example.org}\n"
-	"policy:\n"
-	"  - identities: [alice, bob]\n"
-	"    slots: [one]\n"
-	"    allow: [read, login]\n";
+const char good[] = "listen: {address: 127.0.0.1, port: 0}\n"
+		    "tls:\n"
+		    "  certificate: server.crt\n"
+		    "  key: server.key\n"
+		    "  client_ca: ca.crt\n"
+		    "state_directory: state\n"
+		    "runtime_directory: run\n"
+		    "limits:\n"
+		    "  sign_s: 10\n"
+		    "modules:\n"
+		    "  - name: softhsm\n"
+		    "    path: module.so\n"
+		    "    environment:\n"
+		    "      - {name: A, value: b}\n"
+		    "slots:\n"
+		    "  - name: one\n"
+		    "    module: softhsm\n"
+		    "    token: {label: one}\n"
+		    "  - name: two\n"
+		    "    module: softhsm\n"
+		    "    token: {serial: \"02\"}\n"
+		    "identities:\n"
+		    "  - name: alice\n"
+		    "    certificate: {subject: CN=alice}\n"
+		    "  - name: bob\n"
+		    "    certificate: {san_dns: bob.example.org}\n"
+		    "policy:\n"
+		    "  - identities: [alice, bob]\n"
+		    "    slots: [one]\n"
+		    "    allow: [read, login]\n";
 
 static void path_of(char ret_path[128], const char *name)
 {
@@ -85,7 +84,8 @@ static void write_key(const char *name, EVP_PKEY *key, const char *passphrase)
 	FILE *file = pem_open(name);
 
 	cr_assert_eq(PEM_write_PKCS8PrivateKey(file, key, passphrase ? EVP_aes_128_cbc() : NULL, passphrase,
-		passphrase ? (int)strlen(passphrase) : 0, NULL, NULL), 1);
+			     passphrase ? (int)strlen(passphrase) : 0, NULL, NULL),
+		1);
 	fclose(file);
 }
 
@@ -154,7 +154,7 @@ static void make_module(void)
 	cr_assert_eq(read(fd, header, sizeof header), (ssize_t)sizeof header);
 	close(fd);
 	file_write("module.so", header, sizeof header);
-	header[18] ^= 0x55;   /* e_machine */
+	header[18] ^= 0x55; /* e_machine */
 	file_write("foreign.so", header, sizeof header);
 }
 

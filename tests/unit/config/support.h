@@ -8,9 +8,9 @@
 
 #include "server/config/config.h"
 
-extern char folder[64];           /* absolute, without links; of this test */
-extern char config_file[96];      /* folder/p11gated.yaml */
-extern const char good[];         /* the good configuration */
+extern char folder[64]; /* absolute, without links; of this test */
+extern char config_file[96]; /* folder/p11gated.yaml */
+extern const char good[]; /* the good configuration */
 
 /*
  * Makes the folder with ca.crt, server.crt, server.key, and bad ones beside them: other.key, expired.crt/.key, future.crt/.key,

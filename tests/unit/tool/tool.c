@@ -186,8 +186,12 @@ Test(tool, a_gateway_that_does_not_run_is_told)
 
 Test(tool, a_socket_path_too_long_for_the_kernel_is_told)
 {
-	cr_expect_eq(run("stop", "--socket", "/tmp/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-		"aaaaaaaaaa"), EXIT_FAILED);
+	cr_expect_eq(run("stop", "--socket",
+			     "/tmp/"
+			     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+			     "aaaaaa"
+			     "aaaaaaaaaa"),
+		EXIT_FAILED);
 	char *text = printed(cr_get_redirected_stderr());
 	cr_expect_not_null(strstr(text, "longer than 107 bytes"), "%s", text);
 	free(text);
