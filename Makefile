@@ -163,7 +163,7 @@ asan:
 
 # --- the document of the REST API, from the tables ---
 
-$(BUILD)/openapi: $(BUILD)/obj/api/openapi_main.o $(API)
+$(BUILD)/openapi: $(BUILD)/obj/api/openapi_main.o $(call objects,api/openapi) $(API)
 	$(call say,LD,$@)
 	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^
 $(BUILD)/openapi.json: $(BUILD)/openapi

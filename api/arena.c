@@ -10,15 +10,17 @@ enum { ALIGNMENT = 16, BLOCK_SIZE = 8 << 10 };
 
 struct arena_block {
 	struct arena_block *older;
-	size_t used, size;   /* bytes of data, both multiples of ALIGNMENT */
+	size_t used, size; /* bytes of data, both multiples of ALIGNMENT */
 	_Alignas(ALIGNMENT) unsigned char data[];
 };
 
-void arena_init(struct arena *arena, size_t limit) {
+void arena_init(struct arena *arena, size_t limit)
+{
 	*arena = (struct arena){.limit = limit};
 }
 
-static struct arena_block *block_new(struct arena_block *older, size_t size) {
+static struct arena_block *block_new(struct arena_block *older, size_t size)
+{
 	size_t total;
 
 	if (__builtin_add_overflow(sizeof(struct arena_block), size, &total))
@@ -29,12 +31,14 @@ static struct arena_block *block_new(struct arena_block *older, size_t size) {
 	return block;
 }
 
-static void block_free(struct arena_block *block) {
+static void block_free(struct arena_block *block)
+{
 	secret_wipe(block->data, block->used);
 	free(block);
 }
 
-void *arena_alloc(struct arena *arena, size_t size) {
+void *arena_alloc(struct arena *arena, size_t size)
+{
 	struct arena_block *block = arena->blocks;
 
 	if (size > arena->limit - arena->used)
@@ -55,7 +59,8 @@ void *arena_alloc(struct arena *arena, size_t size) {
 	return memset(item, 0, size);
 }
 
-void *arena_array(struct arena *arena, size_t count, size_t size) {
+void *arena_array(struct arena *arena, size_t count, size_t size)
+{
 	size_t product;
 
 	if (__builtin_mul_overflow(count, size, &product))
@@ -63,7 +68,8 @@ void *arena_array(struct arena *arena, size_t count, size_t size) {
 	return arena_alloc(arena, product);
 }
 
-void *arena_copy(struct arena *arena, const void *data, size_t len) {
+void *arena_copy(struct arena *arena, const void *data, size_t len)
+{
 	unsigned char *copy = len < SIZE_MAX ? arena_alloc(arena, len + 1) : NULL;
 
 	if (copy != NULL && len > 0)
@@ -72,7 +78,8 @@ void *arena_copy(struct arena *arena, const void *data, size_t len) {
 }
 
 /* Frees all blocks but `kept`, which may be NULL. */
-static void blocks_free(struct arena *arena, const struct arena_block *kept) {
+static void blocks_free(struct arena *arena, const struct arena_block *kept)
+{
 	struct arena_block *block = arena->blocks;
 
 	while (block != NULL) {
@@ -83,7 +90,8 @@ static void blocks_free(struct arena *arena, const struct arena_block *kept) {
 	}
 }
 
-void arena_reset(struct arena *arena) {
+void arena_reset(struct arena *arena)
+{
 	struct arena_block *kept = NULL;
 
 	/* The oldest block is of ordinary size unless the first item was huge; a huge one is not worth keeping. */
@@ -100,7 +108,8 @@ void arena_reset(struct arena *arena) {
 	arena->used = 0;
 }
 
-void arena_done(struct arena *arena) {
+void arena_done(struct arena *arena)
+{
 	blocks_free(arena, NULL);
 	arena_init(arena, arena->limit);
 }

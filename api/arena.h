@@ -11,9 +11,9 @@
 struct arena_block;
 
 struct arena {
-	struct arena_block *blocks;   /* newest first */
-	size_t used;                  /* bytes handed out */
-	size_t limit;                 /* ceiling of `used` */
+	struct arena_block *blocks; /* newest first */
+	size_t used; /* bytes handed out */
+	size_t limit; /* ceiling of `used` */
 };
 
 /* An empty arena that will hand out at most `limit` bytes. Allocates nothing. */

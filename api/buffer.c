@@ -8,12 +8,14 @@
 
 enum { CAPACITY_FIRST = 256 };
 
-void buffer_init(struct buffer *buffer, size_t limit) {
+void buffer_init(struct buffer *buffer, size_t limit)
+{
 	*buffer = (struct buffer){.limit = limit};
 }
 
 /* Moves the contents to memory of at least `needed` bytes. Not realloc: that would leave a copy behind. */
-static bool buffer_grow(struct buffer *buffer, size_t needed) {
+static bool buffer_grow(struct buffer *buffer, size_t needed)
+{
 	size_t capacity = buffer->capacity == 0 ? CAPACITY_FIRST : buffer->capacity;
 
 	while (capacity < needed)
@@ -31,7 +33,8 @@ static bool buffer_grow(struct buffer *buffer, size_t needed) {
 	return true;
 }
 
-unsigned char *buffer_reserve(struct buffer *buffer, size_t len) {
+unsigned char *buffer_reserve(struct buffer *buffer, size_t len)
+{
 	if (buffer->failed)
 		return NULL;
 	if (len > buffer->limit - buffer->len) {
@@ -47,7 +50,8 @@ unsigned char *buffer_reserve(struct buffer *buffer, size_t len) {
 	return buffer->data + buffer->len;
 }
 
-void buffer_append(struct buffer *buffer, const void *data, size_t len) {
+void buffer_append(struct buffer *buffer, const void *data, size_t len)
+{
 	if (len == 0)
 		return;
 	unsigned char *room = buffer_reserve(buffer, len);
@@ -57,21 +61,25 @@ void buffer_append(struct buffer *buffer, const void *data, size_t len) {
 	buffer->len += len;
 }
 
-void buffer_text(struct buffer *buffer, const char *text) {
+void buffer_text(struct buffer *buffer, const char *text)
+{
 	buffer_append(buffer, text, strlen(text));
 }
 
-void buffer_byte(struct buffer *buffer, unsigned char byte) {
+void buffer_byte(struct buffer *buffer, unsigned char byte)
+{
 	buffer_append(buffer, &byte, 1);
 }
 
-void buffer_reset(struct buffer *buffer) {
+void buffer_reset(struct buffer *buffer)
+{
 	secret_wipe(buffer->data, buffer->len);
 	buffer->len = 0;
 	buffer->failed = false;
 }
 
-void buffer_done(struct buffer *buffer) {
+void buffer_done(struct buffer *buffer)
+{
 	/* All of it: a caller of buffer_reserve may have written more than it counted. */
 	secret_wipe(buffer->data, buffer->capacity);
 	free(buffer->data);

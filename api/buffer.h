@@ -11,11 +11,11 @@
 #include <stddef.h>
 
 struct buffer {
-	unsigned char *data;   /* not NUL-terminated; NULL while empty */
-	size_t len;            /* bytes used */
-	size_t capacity;       /* bytes allocated */
-	size_t limit;          /* ceiling of `len` */
-	bool failed;           /* the limit or the memory was exhausted */
+	unsigned char *data; /* not NUL-terminated; NULL while empty */
+	size_t len; /* bytes used */
+	size_t capacity; /* bytes allocated */
+	size_t limit; /* ceiling of `len` */
+	bool failed; /* the limit or the memory was exhausted */
 };
 
 /* An empty buffer that will hold at most `limit` bytes. Allocates nothing. */

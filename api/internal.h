@@ -22,7 +22,8 @@ void json_scan_space(struct json_reader *in);
  * Moves the cursor over the string at the cursor, checking all of it. `ret_raw` is what is between the quotes, still
  * escaped if `*ret_escaped`. False: the reader holds the error, the cursor is at it.
  */
-bool json_scan_string(struct json_reader *in, struct json_text *ret_raw, bool *ret_escaped) __attribute__((warn_unused_result));
+bool json_scan_string(struct json_reader *in, struct json_text *ret_raw, bool *ret_escaped)
+	__attribute__((warn_unused_result));
 
 /* Moves the cursor over the number at the cursor, checking that an int64 or a double can hold it. */
 bool json_scan_number(struct json_reader *in) __attribute__((warn_unused_result));
@@ -31,7 +32,8 @@ bool json_scan_number(struct json_reader *in) __attribute__((warn_unused_result)
 bool json_scan_literal(struct json_reader *in, const char *literal) __attribute__((warn_unused_result));
 
 /* As json_next_member, with the name as json_scan_string gives it. */
-bool json_next_name(struct json_reader *in, struct json_text *ret_raw, bool *ret_escaped) __attribute__((warn_unused_result));
+bool json_next_name(struct json_reader *in, struct json_text *ret_raw, bool *ret_escaped)
+	__attribute__((warn_unused_result));
 
 /*
  * The next piece of a string that json_scan_string accepted: one byte or one escape at `*at`, which moves over it.

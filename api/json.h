@@ -20,24 +20,35 @@
 #include "buffer.h"
 
 enum {
-	JSON_DEPTH_MAX = 24,       /* containers within containers */
-	JSON_MEMBERS_MAX = 1024,   /* members of an object that is skipped or validated, with those before it in the objects around it */
+	JSON_DEPTH_MAX = 24, /* containers within containers */
+	/* members of an object that is skipped or validated, with those before it in the objects around it */
+	JSON_MEMBERS_MAX = 1024,
 };
 
 /* Not JSON_OBJECT etc.: those are jansson's, and the resource routes include both headers. */
 enum json_type {
-	JSON_TYPE_OBJECT, JSON_TYPE_ARRAY, JSON_TYPE_STRING, JSON_TYPE_NUMBER, JSON_TYPE_TRUE, JSON_TYPE_FALSE, JSON_TYPE_NULL,
+	JSON_TYPE_OBJECT,
+	JSON_TYPE_ARRAY,
+	JSON_TYPE_STRING,
+	JSON_TYPE_NUMBER,
+	JSON_TYPE_TRUE,
+	JSON_TYPE_FALSE,
+	JSON_TYPE_NULL,
 	JSON_TYPE_NOTHING
 };
 
-struct json_text { const char *data; size_t len; };   /* not NUL-terminated */
+/* Not NUL-terminated. */
+struct json_text {
+	const char *data;
+	size_t len;
+};
 
 struct json_reader {
 	const char *start, *at, *end;
-	struct arena *arena;       /* where unescaped strings and decoded bytes go */
-	const char *error;         /* static text of the first error, or NULL */
+	struct arena *arena; /* where unescaped strings and decoded bytes go */
+	const char *error; /* static text of the first error, or NULL */
 	unsigned depth;
-	bool first;                /* the container just entered has given nothing yet */
+	bool first; /* the container just entered has given nothing yet */
 };
 
 /* Reads `len` bytes at `text`; both must outlive the reader and everything read from it. */
@@ -93,7 +104,7 @@ bool json_text_is(struct json_text text, const char *literal);
  */
 struct json_writer {
 	struct buffer *out;
-	bool comma;                /* a value was written in the open container */
+	bool comma; /* a value was written in the open container */
 };
 
 void json_writer_init(struct json_writer *w, struct buffer *out);
@@ -101,14 +112,14 @@ void json_begin_object(struct json_writer *w);
 void json_end_object(struct json_writer *w);
 void json_begin_array(struct json_writer *w);
 void json_end_array(struct json_writer *w);
-void json_name(struct json_writer *w, const char *name);          /* member name, then write its value */
+void json_name(struct json_writer *w, const char *name); /* member name, then write its value */
 void json_write_text(struct json_writer *w, const char *text, size_t len);
-void json_write_string(struct json_writer *w, const char *text);  /* NUL-terminated */
-void json_write_bytes(struct json_writer *w, const void *data, size_t len);   /* base64url */
-void json_write_uint(struct json_writer *w, uint64_t number);     /* above 2^53 a decimal string */
+void json_write_string(struct json_writer *w, const char *text); /* NUL-terminated */
+void json_write_bytes(struct json_writer *w, const void *data, size_t len); /* base64url */
+void json_write_uint(struct json_writer *w, uint64_t number); /* above 2^53 a decimal string */
 void json_write_bool(struct json_writer *w, bool flag);
 void json_write_null(struct json_writer *w);
-void json_write_raw(struct json_writer *w, const char *json, size_t len);     /* one ready value */
+void json_write_raw(struct json_writer *w, const char *json, size_t len); /* one ready value */
 
 /* True if the bytes are UTF-8 without U+0000 and surrogates. */
 bool json_text_valid(const char *text, size_t len);

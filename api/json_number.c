@@ -8,9 +8,9 @@
  * because strtod depends on the locale of the program that has loaded us.
  */
 struct number {
-	const char *digits, *digits_end;   /* integer part and fraction, with the point between them */
+	const char *digits, *digits_end; /* integer part and fraction, with the point between them */
 	bool negative, real;
-	int64_t point;                     /* digits before the point */
+	int64_t point; /* digits before the point */
 	int64_t exponent;
 };
 
@@ -23,11 +23,13 @@ static const char infinite[] =
 	"3028641669288791094655554785194040263065748867150582068190890200070838367627385484581771153176447573027"
 	"0069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
 
-static bool is_digit(const struct json_reader *in) {
+static bool is_digit(const struct json_reader *in)
+{
 	return in->at < in->end && *in->at >= '0' && *in->at <= '9';
 }
 
-static bool scan_digits(struct json_reader *in) {
+static bool scan_digits(struct json_reader *in)
+{
 	if (!is_digit(in))
 		return json_fail(in, "expected a digit");
 	while (is_digit(in))
@@ -35,7 +37,8 @@ static bool scan_digits(struct json_reader *in) {
 	return true;
 }
 
-static bool scan_exponent(struct json_reader *in, int64_t *ret_exponent) {
+static bool scan_exponent(struct json_reader *in, int64_t *ret_exponent)
+{
 	int64_t exponent = 0;
 	bool negative = false;
 
@@ -52,7 +55,8 @@ static bool scan_exponent(struct json_reader *in, int64_t *ret_exponent) {
 	return true;
 }
 
-static bool scan_parts(struct json_reader *in, struct number *number) {
+static bool scan_parts(struct json_reader *in, struct number *number)
+{
 	if (*in->at == '-') {
 		number->negative = true;
 		in->at++;
@@ -79,7 +83,8 @@ static bool scan_parts(struct json_reader *in, struct number *number) {
 	return true;
 }
 
-static bool fits_integer(const struct number *number) {
+static bool fits_integer(const struct number *number)
+{
 	const char *bound = number->negative ? "9223372036854775808" : "9223372036854775807";
 	const int64_t bound_len = 19;
 
@@ -88,9 +93,10 @@ static bool fits_integer(const struct number *number) {
 	return memcmp(number->digits, bound, (size_t)bound_len) <= 0;
 }
 
-static bool fits_double(const struct number *number) {
+static bool fits_double(const struct number *number)
+{
 	const char *at = number->digits, *bound = infinite;
-	int64_t magnitude = number->point + number->exponent;   /* digits before the point once it has moved */
+	int64_t magnitude = number->point + number->exponent; /* digits before the point once it has moved */
 	const int64_t magnitude_max = sizeof(infinite) - 1;
 
 	for (; at < number->digits_end && (*at == '0' || *at == '.'); at++)
@@ -110,7 +116,8 @@ static bool fits_double(const struct number *number) {
 	return false;
 }
 
-bool json_scan_number(struct json_reader *in) {
+bool json_scan_number(struct json_reader *in)
+{
 	struct number number = {0};
 	const char *start = in->at;
 

@@ -3,49 +3,47 @@
 #include "api/base64url.h"
 #include "api/internal.h"
 
-void json_reader_init(struct json_reader *in, const char *text, size_t len, struct arena *arena) {
+void json_reader_init(struct json_reader *in, const char *text, size_t len, struct arena *arena)
+{
 	*in = (struct json_reader){.start = text, .at = text, .end = text + len, .arena = arena};
 	json_scan_space(in);
 }
 
-bool json_fail(struct json_reader *in, const char *error) {
+bool json_fail(struct json_reader *in, const char *error)
+{
 	if (in->error == NULL)
 		in->error = error;
 	return false;
 }
 
-bool json_failed(const struct json_reader *in) {
+bool json_failed(const struct json_reader *in)
+{
 	return in->error != NULL;
 }
 
-size_t json_offset(const struct json_reader *in) {
+size_t json_offset(const struct json_reader *in)
+{
 	return (size_t)(in->at - in->start);
 }
 
-enum json_type json_peek(struct json_reader *in) {
+enum json_type json_peek(struct json_reader *in)
+{
 	if (in->error != NULL || in->at == in->end)
 		return JSON_TYPE_NOTHING;
 	switch (*in->at) {
-	case '{':
-		return JSON_TYPE_OBJECT;
-	case '[':
-		return JSON_TYPE_ARRAY;
-	case '"':
-		return JSON_TYPE_STRING;
-	case 't':
-		return JSON_TYPE_TRUE;
-	case 'f':
-		return JSON_TYPE_FALSE;
-	case 'n':
-		return JSON_TYPE_NULL;
-	case '-':
-		return JSON_TYPE_NUMBER;
-	default:
-		return *in->at >= '0' && *in->at <= '9' ? JSON_TYPE_NUMBER : JSON_TYPE_NOTHING;
+	case '{': return JSON_TYPE_OBJECT;
+	case '[': return JSON_TYPE_ARRAY;
+	case '"': return JSON_TYPE_STRING;
+	case 't': return JSON_TYPE_TRUE;
+	case 'f': return JSON_TYPE_FALSE;
+	case 'n': return JSON_TYPE_NULL;
+	case '-': return JSON_TYPE_NUMBER;
+	default: return *in->at >= '0' && *in->at <= '9' ? JSON_TYPE_NUMBER : JSON_TYPE_NOTHING;
 	}
 }
 
-static bool container_enter(struct json_reader *in, const char *open) {
+static bool container_enter(struct json_reader *in, const char *open)
+{
 	if (in->error != NULL || !json_scan_literal(in, open))
 		return false;
 	if (in->depth == JSON_DEPTH_MAX) {
@@ -59,7 +57,8 @@ static bool container_enter(struct json_reader *in, const char *open) {
 }
 
 /* Moves to the next item of the open container, or leaves it and returns false. */
-static bool container_next(struct json_reader *in, char close) {
+static bool container_next(struct json_reader *in, char close)
+{
 	if (in->error != NULL)
 		return false;
 	json_scan_space(in);
@@ -81,23 +80,27 @@ static bool container_next(struct json_reader *in, char close) {
 	return true;
 }
 
-bool json_enter_object(struct json_reader *in) {
+bool json_enter_object(struct json_reader *in)
+{
 	if (in->error == NULL && json_peek(in) != JSON_TYPE_OBJECT)
 		return json_fail(in, "expected an object");
 	return container_enter(in, "{");
 }
 
-bool json_enter_array(struct json_reader *in) {
+bool json_enter_array(struct json_reader *in)
+{
 	if (in->error == NULL && json_peek(in) != JSON_TYPE_ARRAY)
 		return json_fail(in, "expected an array");
 	return container_enter(in, "[");
 }
 
-bool json_next_element(struct json_reader *in) {
+bool json_next_element(struct json_reader *in)
+{
 	return container_next(in, ']');
 }
 
-bool json_next_name(struct json_reader *in, struct json_text *ret_raw, bool *ret_escaped) {
+bool json_next_name(struct json_reader *in, struct json_text *ret_raw, bool *ret_escaped)
+{
 	if (!container_next(in, '}') || !json_scan_string(in, ret_raw, ret_escaped))
 		return false;
 	json_scan_space(in);
@@ -109,7 +112,8 @@ bool json_next_name(struct json_reader *in, struct json_text *ret_raw, bool *ret
 }
 
 /* The string `raw` without its escapes, which never make it longer, in the arena. */
-static bool text_unescape(struct json_reader *in, struct json_text raw, struct json_text *ret_text) {
+static bool text_unescape(struct json_reader *in, struct json_text raw, struct json_text *ret_text)
+{
 	unsigned char *text = in->arena == NULL ? NULL : arena_alloc(in->arena, raw.len);
 	unsigned char piece[4];
 	size_t len = 0;
@@ -125,7 +129,8 @@ static bool text_unescape(struct json_reader *in, struct json_text raw, struct j
 	return true;
 }
 
-bool json_next_member(struct json_reader *in, struct json_text *ret_name) {
+bool json_next_member(struct json_reader *in, struct json_text *ret_name)
+{
 	struct json_text raw;
 	bool escaped;
 
@@ -137,7 +142,8 @@ bool json_next_member(struct json_reader *in, struct json_text *ret_name) {
 	return true;
 }
 
-bool json_read_string(struct json_reader *in, struct json_text *ret_text) {
+bool json_read_string(struct json_reader *in, struct json_text *ret_text)
+{
 	struct json_text raw;
 	bool escaped;
 
@@ -149,7 +155,8 @@ bool json_read_string(struct json_reader *in, struct json_text *ret_text) {
 	return true;
 }
 
-bool json_read_bytes(struct json_reader *in, unsigned char **ret_data, size_t *ret_len) {
+bool json_read_bytes(struct json_reader *in, unsigned char **ret_data, size_t *ret_len)
+{
 	struct json_text text;
 
 	if (json_peek(in) != JSON_TYPE_STRING)
@@ -175,7 +182,8 @@ bool json_read_bytes(struct json_reader *in, unsigned char **ret_data, size_t *r
 }
 
 /* Decimal digits without sign and leading zeros, at most `max`. */
-static bool uint_parse(struct json_text text, uint64_t max, uint64_t *ret_number) {
+static bool uint_parse(struct json_text text, uint64_t max, uint64_t *ret_number)
+{
 	uint64_t number = 0;
 
 	if (text.len == 0 || (text.len > 1 && text.data[0] == '0'))
@@ -183,7 +191,7 @@ static bool uint_parse(struct json_text text, uint64_t max, uint64_t *ret_number
 	for (size_t i = 0; i < text.len; i++) {
 		char digit = text.data[i];
 		if (digit < '0' || digit > '9' || __builtin_mul_overflow(number, 10, &number) ||
-		    __builtin_add_overflow(number, (uint64_t)(digit - '0'), &number))
+			__builtin_add_overflow(number, (uint64_t)(digit - '0'), &number))
 			return false;
 	}
 	if (number > max)
@@ -192,7 +200,8 @@ static bool uint_parse(struct json_text text, uint64_t max, uint64_t *ret_number
 	return true;
 }
 
-bool json_read_uint(struct json_reader *in, uint64_t *ret_number) {
+bool json_read_uint(struct json_reader *in, uint64_t *ret_number)
+{
 	const char *start = in->at;
 	uint64_t max = UINT64_C(1) << 53;
 	struct json_text text;
@@ -214,7 +223,8 @@ bool json_read_uint(struct json_reader *in, uint64_t *ret_number) {
 	return json_fail(in, "expected a non-negative integer");
 }
 
-bool json_read_bool(struct json_reader *in, bool *ret_flag) {
+bool json_read_bool(struct json_reader *in, bool *ret_flag)
+{
 	enum json_type type = json_peek(in);
 
 	if (type != JSON_TYPE_TRUE && type != JSON_TYPE_FALSE)
@@ -225,19 +235,22 @@ bool json_read_bool(struct json_reader *in, bool *ret_flag) {
 	return true;
 }
 
-bool json_read_null(struct json_reader *in) {
+bool json_read_null(struct json_reader *in)
+{
 	if (json_peek(in) != JSON_TYPE_NULL)
 		return json_fail(in, "expected null");
 	return json_scan_literal(in, "null");
 }
 
-bool json_end(struct json_reader *in) {
+bool json_end(struct json_reader *in)
+{
 	if (in->error != NULL)
 		return false;
 	json_scan_space(in);
 	return in->at == in->end || json_fail(in, "more behind the value");
 }
 
-bool json_text_is(struct json_text text, const char *literal) {
+bool json_text_is(struct json_text text, const char *literal)
+{
 	return strlen(literal) == text.len && memcmp(text.data, literal, text.len) == 0;
 }

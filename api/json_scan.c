@@ -4,29 +4,34 @@
 #include "api/internal.h"
 
 /* A byte in each of the 8 bytes of a word. */
-static uint64_t each_byte(unsigned char byte) {
+static uint64_t each_byte(unsigned char byte)
+{
 	return UINT64_C(0x0101010101010101) * byte;
 }
 
 /* Has the top bit set in (at least) each byte of `word` below `bound`, where no byte has its own top bit set. */
-static uint64_t bytes_below(uint64_t word, unsigned char bound) {
+static uint64_t bytes_below(uint64_t word, unsigned char bound)
+{
 	return (word - each_byte(bound)) & ~word & each_byte(0x80);
 }
 
-bool json_plain_8(const unsigned char *at) {
+bool json_plain_8(const unsigned char *at)
+{
 	uint64_t word;
 
 	memcpy(&word, at, sizeof(word));
 	return ((word & each_byte(0x80)) | bytes_below(word, 0x20) | bytes_below(word ^ each_byte('"'), 1) |
-		bytes_below(word ^ each_byte('\\'), 1)) == 0;
+		       bytes_below(word ^ each_byte('\\'), 1)) == 0;
 }
 
-void json_scan_space(struct json_reader *in) {
+void json_scan_space(struct json_reader *in)
+{
 	while (in->at < in->end && (*in->at == ' ' || *in->at == '\n' || *in->at == '\r' || *in->at == '\t'))
 		in->at++;
 }
 
-static int hex_digit(char digit) {
+static int hex_digit(char digit)
+{
 	if (digit >= '0' && digit <= '9')
 		return digit - '0';
 	if (digit >= 'a' && digit <= 'f')
@@ -37,7 +42,8 @@ static int hex_digit(char digit) {
 }
 
 /* The value of the 4 hexadecimal digits at `at`, or -1. */
-static long hex_4(const char *at, const char *end) {
+static long hex_4(const char *at, const char *end)
+{
 	long value = 0;
 
 	if (end - at < 4)
@@ -51,16 +57,19 @@ static long hex_4(const char *at, const char *end) {
 	return value;
 }
 
-static bool is_high_surrogate(long unit) {
+static bool is_high_surrogate(long unit)
+{
 	return unit >= 0xD800 && unit <= 0xDBFF;
 }
 
-static bool is_low_surrogate(long unit) {
+static bool is_low_surrogate(long unit)
+{
 	return unit >= 0xDC00 && unit <= 0xDFFF;
 }
 
 /* Moves over \uXXXX, or over two of them that are one character. The cursor is at the backslash. */
-static bool scan_unicode_escape(struct json_reader *in) {
+static bool scan_unicode_escape(struct json_reader *in)
+{
 	long unit = hex_4(in->at + 2, in->end);
 
 	if (unit < 0)
@@ -80,22 +89,27 @@ static bool scan_unicode_escape(struct json_reader *in) {
 	return true;
 }
 
-static bool scan_escape(struct json_reader *in) {
+static bool scan_escape(struct json_reader *in)
+{
 	if (in->end - in->at < 2)
 		return json_fail(in, "string without end");
 	switch (in->at[1]) {
-	case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't':
-		in->at += 2;
-		return true;
-	case 'u':
-		return scan_unicode_escape(in);
-	default:
-		return json_fail(in, "unknown escape");
+	case '"':
+	case '\\':
+	case '/':
+	case 'b':
+	case 'f':
+	case 'n':
+	case 'r':
+	case 't': in->at += 2; return true;
+	case 'u': return scan_unicode_escape(in);
+	default: return json_fail(in, "unknown escape");
 	}
 }
 
 /* Moves over one character of a string that is not plain; the closing quote is the caller's. */
-static bool scan_special(struct json_reader *in, bool *ret_escaped) {
+static bool scan_special(struct json_reader *in, bool *ret_escaped)
+{
 	const unsigned char *at = (const unsigned char *)in->at;
 
 	if (*at == '\\') {
@@ -111,7 +125,8 @@ static bool scan_special(struct json_reader *in, bool *ret_escaped) {
 	return true;
 }
 
-bool json_scan_string(struct json_reader *in, struct json_text *ret_raw, bool *ret_escaped) {
+bool json_scan_string(struct json_reader *in, struct json_text *ret_raw, bool *ret_escaped)
+{
 	bool escaped = false;
 
 	if (in->error != NULL)
@@ -135,7 +150,8 @@ bool json_scan_string(struct json_reader *in, struct json_text *ret_raw, bool *r
 	return true;
 }
 
-bool json_scan_literal(struct json_reader *in, const char *literal) {
+bool json_scan_literal(struct json_reader *in, const char *literal)
+{
 	size_t len = strlen(literal);
 
 	if (in->error != NULL)
@@ -146,7 +162,8 @@ bool json_scan_literal(struct json_reader *in, const char *literal) {
 	return true;
 }
 
-static size_t utf8_write(unsigned char out[4], long code) {
+static size_t utf8_write(unsigned char out[4], long code)
+{
 	if (code < 0x80) {
 		out[0] = (unsigned char)code;
 		return 1;
@@ -169,7 +186,8 @@ static size_t utf8_write(unsigned char out[4], long code) {
 	return 4;
 }
 
-size_t json_unescape(const char **at, unsigned char out[4]) {
+size_t json_unescape(const char **at, unsigned char out[4])
+{
 	static const char letters[] = "bfnrt", bytes[] = "\b\f\n\r\t";
 	const char *start = *at;
 

@@ -8,13 +8,16 @@
  * The hash is over the unescaped name.
  */
 struct names {
-	struct name { uint32_t offset, hash; } items[JSON_MEMBERS_MAX];
+	struct name {
+		uint32_t offset, hash;
+	} items[JSON_MEMBERS_MAX];
 	size_t count;
 };
 
-static uint32_t name_hash(struct json_text raw) {
+static uint32_t name_hash(struct json_text raw)
+{
 	const char *at = raw.data;
-	uint32_t hash = UINT32_C(2166136261);   /* FNV-1a */
+	uint32_t hash = UINT32_C(2166136261); /* FNV-1a */
 	unsigned char piece[4];
 
 	while (at < raw.data + raw.len) {
@@ -33,7 +36,8 @@ struct unescaped {
 };
 
 /* The next byte, or -1 at the closing quote. */
-static int unescaped_byte(struct unescaped *name) {
+static int unescaped_byte(struct unescaped *name)
+{
 	if (name->next == name->len) {
 		if (*name->at == '"')
 			return -1;
@@ -44,7 +48,8 @@ static int unescaped_byte(struct unescaped *name) {
 }
 
 /* Both are at the first byte behind the opening quote of a string that was scanned. */
-static bool names_equal(const char *a, const char *b) {
+static bool names_equal(const char *a, const char *b)
+{
 	struct unescaped x = {.at = a}, y = {.at = b};
 
 	for (;;) {
@@ -57,7 +62,8 @@ static bool names_equal(const char *a, const char *b) {
 }
 
 /* Remembers a name of the object whose names begin at `first`. */
-static bool names_add(struct json_reader *in, struct names *names, size_t first, struct json_text raw) {
+static bool names_add(struct json_reader *in, struct names *names, size_t first, struct json_text raw)
+{
 	struct name added = {(uint32_t)(raw.data - in->start), name_hash(raw)};
 
 	for (size_t i = first; i < names->count; i++) {
@@ -75,7 +81,8 @@ static bool names_add(struct json_reader *in, struct names *names, size_t first,
 
 static bool skip_value(struct json_reader *in, struct names *names);
 
-static bool skip_object(struct json_reader *in, struct names *names) {
+static bool skip_object(struct json_reader *in, struct names *names)
+{
 	size_t first = names->count;
 	struct json_text raw;
 	bool escaped;
@@ -89,7 +96,8 @@ static bool skip_object(struct json_reader *in, struct names *names) {
 	return in->error == NULL;
 }
 
-static bool skip_array(struct json_reader *in, struct names *names) {
+static bool skip_array(struct json_reader *in, struct names *names)
+{
 	if (!json_enter_array(in))
 		return false;
 	while (json_next_element(in))
@@ -98,40 +106,34 @@ static bool skip_array(struct json_reader *in, struct names *names) {
 	return in->error == NULL;
 }
 
-static bool skip_scalar(struct json_reader *in) {
+static bool skip_scalar(struct json_reader *in)
+{
 	struct json_text raw;
 	bool escaped;
 
 	switch (json_peek(in)) {
-	case JSON_TYPE_STRING:
-		return json_scan_string(in, &raw, &escaped);
-	case JSON_TYPE_NUMBER:
-		return json_scan_number(in);
-	case JSON_TYPE_TRUE:
-		return json_scan_literal(in, "true");
-	case JSON_TYPE_FALSE:
-		return json_scan_literal(in, "false");
-	case JSON_TYPE_NULL:
-		return json_scan_literal(in, "null");
-	default:
-		return json_fail(in, "expected a value");
+	case JSON_TYPE_STRING: return json_scan_string(in, &raw, &escaped);
+	case JSON_TYPE_NUMBER: return json_scan_number(in);
+	case JSON_TYPE_TRUE: return json_scan_literal(in, "true");
+	case JSON_TYPE_FALSE: return json_scan_literal(in, "false");
+	case JSON_TYPE_NULL: return json_scan_literal(in, "null");
+	default: return json_fail(in, "expected a value");
 	}
 }
 
 /* Recursion ends at JSON_DEPTH_MAX, which json_enter_… sees to. */
-static bool skip_value(struct json_reader *in, struct names *names) {
+static bool skip_value(struct json_reader *in, struct names *names)
+{
 	switch (json_peek(in)) {
-	case JSON_TYPE_OBJECT:
-		return skip_object(in, names);
-	case JSON_TYPE_ARRAY:
-		return skip_array(in, names);
-	default:
-		return skip_scalar(in);
+	case JSON_TYPE_OBJECT: return skip_object(in, names);
+	case JSON_TYPE_ARRAY: return skip_array(in, names);
+	default: return skip_scalar(in);
 	}
 }
 
 /* On its own so that the table of names is on the stack for containers only. */
-static bool __attribute__((noinline)) skip_container(struct json_reader *in) {
+static bool __attribute__((noinline)) skip_container(struct json_reader *in)
+{
 	struct names names;
 
 	names.count = 0;
@@ -140,7 +142,8 @@ static bool __attribute__((noinline)) skip_container(struct json_reader *in) {
 	return skip_value(in, &names);
 }
 
-bool json_skip(struct json_reader *in) {
+bool json_skip(struct json_reader *in)
+{
 	enum json_type type = json_peek(in);
 
 	if (type == JSON_TYPE_OBJECT || type == JSON_TYPE_ARRAY)
@@ -148,7 +151,8 @@ bool json_skip(struct json_reader *in) {
 	return skip_scalar(in);
 }
 
-bool json_validate(const char *text, size_t len, const char **ret_error, size_t *ret_offset) {
+bool json_validate(const char *text, size_t len, const char **ret_error, size_t *ret_offset)
+{
 	struct json_reader in;
 
 	json_reader_init(&in, text, len, NULL);

@@ -3,40 +3,47 @@
 #include "api/base64url.h"
 #include "api/internal.h"
 
-void json_writer_init(struct json_writer *w, struct buffer *out) {
+void json_writer_init(struct json_writer *w, struct buffer *out)
+{
 	*w = (struct json_writer){.out = out};
 }
 
 /* Every value and every name begins here. */
-static void item_begin(struct json_writer *w) {
+static void item_begin(struct json_writer *w)
+{
 	if (w->comma)
 		buffer_byte(w->out, ',');
 	w->comma = true;
 }
 
-void json_begin_object(struct json_writer *w) {
+void json_begin_object(struct json_writer *w)
+{
 	item_begin(w);
 	buffer_byte(w->out, '{');
 	w->comma = false;
 }
 
-void json_end_object(struct json_writer *w) {
+void json_end_object(struct json_writer *w)
+{
 	buffer_byte(w->out, '}');
 	w->comma = true;
 }
 
-void json_begin_array(struct json_writer *w) {
+void json_begin_array(struct json_writer *w)
+{
 	item_begin(w);
 	buffer_byte(w->out, '[');
 	w->comma = false;
 }
 
-void json_end_array(struct json_writer *w) {
+void json_end_array(struct json_writer *w)
+{
 	buffer_byte(w->out, ']');
 	w->comma = true;
 }
 
-static void control_write(struct buffer *out, unsigned char byte) {
+static void control_write(struct buffer *out, unsigned char byte)
+{
 	static const char letters[] = "btn\0fr", hex[] = "0123456789abcdef";
 
 	if (byte >= '\b' && byte <= '\r' && letters[byte - '\b'] != '\0')
@@ -46,7 +53,8 @@ static void control_write(struct buffer *out, unsigned char byte) {
 }
 
 /* Writes the character at `at`, which is not plain, and returns its length. */
-static size_t special_write(struct buffer *out, const unsigned char *at, const unsigned char *end) {
+static size_t special_write(struct buffer *out, const unsigned char *at, const unsigned char *end)
+{
 	size_t len = utf8_len(at, end);
 
 	if (len == 0 || *at == 0)
@@ -60,11 +68,13 @@ static size_t special_write(struct buffer *out, const unsigned char *at, const u
 	return len == 0 ? 1 : len;
 }
 
-static bool is_plain(unsigned char byte) {
+static bool is_plain(unsigned char byte)
+{
 	return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
 }
 
-static void string_write(struct buffer *out, const char *text, size_t len) {
+static void string_write(struct buffer *out, const char *text, size_t len)
+{
 	const unsigned char *at = (const unsigned char *)text, *end = at + len;
 
 	buffer_byte(out, '"');
@@ -81,23 +91,27 @@ static void string_write(struct buffer *out, const char *text, size_t len) {
 	buffer_byte(out, '"');
 }
 
-void json_name(struct json_writer *w, const char *name) {
+void json_name(struct json_writer *w, const char *name)
+{
 	item_begin(w);
 	string_write(w->out, name, strlen(name));
 	buffer_byte(w->out, ':');
 	w->comma = false;
 }
 
-void json_write_text(struct json_writer *w, const char *text, size_t len) {
+void json_write_text(struct json_writer *w, const char *text, size_t len)
+{
 	item_begin(w);
 	string_write(w->out, text, len);
 }
 
-void json_write_string(struct json_writer *w, const char *text) {
+void json_write_string(struct json_writer *w, const char *text)
+{
 	json_write_text(w, text, strlen(text));
 }
 
-void json_write_bytes(struct json_writer *w, const void *data, size_t len) {
+void json_write_bytes(struct json_writer *w, const void *data, size_t len)
+{
 	size_t encoded_len = base64url_encoded_len(len);
 
 	item_begin(w);
@@ -110,7 +124,8 @@ void json_write_bytes(struct json_writer *w, const void *data, size_t len) {
 	buffer_byte(w->out, '"');
 }
 
-void json_write_uint(struct json_writer *w, uint64_t number) {
+void json_write_uint(struct json_writer *w, uint64_t number)
+{
 	char digits[20], *at = digits + sizeof(digits);
 	bool as_string = number > UINT64_C(1) << 53;
 
@@ -126,17 +141,20 @@ void json_write_uint(struct json_writer *w, uint64_t number) {
 		buffer_byte(w->out, '"');
 }
 
-void json_write_bool(struct json_writer *w, bool flag) {
+void json_write_bool(struct json_writer *w, bool flag)
+{
 	item_begin(w);
 	buffer_text(w->out, flag ? "true" : "false");
 }
 
-void json_write_null(struct json_writer *w) {
+void json_write_null(struct json_writer *w)
+{
 	item_begin(w);
 	buffer_text(w->out, "null");
 }
 
-void json_write_raw(struct json_writer *w, const char *json, size_t len) {
+void json_write_raw(struct json_writer *w, const char *json, size_t len)
+{
 	item_begin(w);
 	buffer_append(w->out, json, len);
 }

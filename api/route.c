@@ -15,7 +15,8 @@
 
 static const struct route_row rows[ROUTE_COUNT] = {
 #define ROUTE(name, method, path, permission, server, request, response, success, summary) \
-	{ROUTE_##name, #name, #method, path, MASK_##permission, SERVER_##server, SCHEMA_##request, SCHEMA_##response, success, summary},
+	{ROUTE_##name, #name, #method, path, MASK_##permission, SERVER_##server, SCHEMA_##request, SCHEMA_##response, \
+		success, summary},
 #include "routes.def"
 };
 
@@ -25,28 +26,32 @@ static const char *const parameter_names[PARAMETER_COUNT] = {
 #undef PARAMETER
 };
 
-const struct route_row *route_row(enum route_id id) {
+const struct route_row *route_row(enum route_id id)
+{
 	return &rows[id];
 }
 
 /* One segment of a request path, raw and decoded. */
 struct segment {
-	char *text;     /* decoded, NUL-terminated, in the arena */
-	bool slash;     /* the decoded text holds a '/' */
+	char *text; /* decoded, NUL-terminated, in the arena */
+	bool slash; /* the decoded text holds a '/' */
 };
 
 enum { SEGMENTS_MAX = 16 };
 
 struct path {
 	struct segment segments[SEGMENTS_MAX];
-	size_t count;   /* SEGMENTS_MAX + 1 if there are more, which no template has */
+	size_t count; /* SEGMENTS_MAX + 1 if there are more, which no template has */
 };
 
-static bool is_path_byte(unsigned char byte) {
-	return byte != '\0' && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@%", byte) != NULL;
+static bool is_path_byte(unsigned char byte)
+{
+	return byte != '\0' &&
+	       strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@%", byte) != NULL;
 }
 
-static int hex_digit(char digit) {
+static int hex_digit(char digit)
+{
 	const char *digits = "0123456789abcdef0123456789ABCDEF";
 	const char *at = digit == '\0' ? NULL : strchr(digits, digit);
 
@@ -54,7 +59,8 @@ static int hex_digit(char digit) {
 }
 
 /* Decodes `len` raw bytes into `segment->text`, which has room. Returns why it is malformed, or NULL. */
-static const char *segment_decode(struct segment *segment, const char *raw, size_t len) {
+static const char *segment_decode(struct segment *segment, const char *raw, size_t len)
+{
 	size_t decoded = 0;
 
 	for (size_t i = 0; i < len; i++) {
@@ -80,7 +86,9 @@ static const char *segment_decode(struct segment *segment, const char *raw, size
 }
 
 /* Splits and decodes. On failure sets outcome (and problem). */
-static bool path_split(struct arena *arena, const char *at, const char *end, struct path *path, struct route_match *match) {
+static bool path_split(
+	struct arena *arena, const char *at, const char *end, struct path *path, struct route_match *match)
+{
 	if (at == end || *at != '/') {
 		match->problem = "The path does not begin with a slash.";
 		return false;
@@ -107,7 +115,8 @@ static bool path_split(struct arena *arena, const char *at, const char *end, str
 }
 
 /* The parameter that the `len` bytes of a template's segment name, or PARAMETER_COUNT for a fixed segment. */
-static enum route_parameter template_parameter(const char *segment, size_t len) {
+static enum route_parameter template_parameter(const char *segment, size_t len)
+{
 	if (len < 2 || segment[0] != '{')
 		return PARAMETER_COUNT;
 	for (enum route_parameter i = 0; i < PARAMETER_COUNT; i++)
@@ -117,8 +126,9 @@ static enum route_parameter template_parameter(const char *segment, size_t len) 
 }
 
 /* Whether the path has the template's shape; its parameters then. `*ret_slash`: it would, but for a slash outside {key}. */
-static bool template_matches(const char *template, const struct path *path, const char *parameters[PARAMETER_COUNT],
-	bool *ret_slash) {
+static bool template_matches(
+	const char *template, const struct path *path, const char *parameters[PARAMETER_COUNT], bool *ret_slash)
+{
 	bool slash = false;
 	size_t i = 0;
 
@@ -147,7 +157,8 @@ static bool template_matches(const char *template, const struct path *path, cons
 }
 
 /* The methods of `known`, separated by commas, in the arena; NULL without memory. */
-static const char *allow_list(struct arena *arena, const bool known[ROUTE_COUNT]) {
+static const char *allow_list(struct arena *arena, const bool known[ROUTE_COUNT])
+{
 	size_t len = 0;
 
 	for (size_t i = 0; i < ROUTE_COUNT; i++)
@@ -161,7 +172,8 @@ static const char *allow_list(struct arena *arena, const bool known[ROUTE_COUNT]
 	return allow;
 }
 
-static void rows_match(struct arena *arena, const char *method, const struct path *path, struct route_match *match) {
+static void rows_match(struct arena *arena, const char *method, const struct path *path, struct route_match *match)
+{
 	bool known[ROUTE_COUNT] = {false}, any = false, slash = false;
 
 	for (size_t i = 0; i < ROUTE_COUNT; i++) {
@@ -186,7 +198,8 @@ static void rows_match(struct arena *arena, const char *method, const struct pat
 	}
 }
 
-void route_match(struct arena *arena, const char *method, const char *path, size_t len, struct route_match *ret_match) {
+void route_match(struct arena *arena, const char *method, const char *path, size_t len, struct route_match *ret_match)
+{
 	struct path parts = {.count = 0};
 
 	*ret_match = (struct route_match){.outcome = ROUTE_MALFORMED};

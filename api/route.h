@@ -20,15 +20,16 @@ enum route_server { SERVER_GATEWAY, SERVER_INVENTORY, SERVER_WORKER };
 
 struct route_row {
 	enum route_id id;
-	const char *name;            /* as in routes.def */
-	const char *method;          /* "GET" … */
-	const char *path;            /* template, e.g. "/v1/slots/{slot}/keys" */
-	unsigned permissions;        /* mask of 1u << enum permission needed on the path's slot; 0: every configured identity */
+	const char *name; /* as in routes.def */
+	const char *method; /* "GET" … */
+	const char *path; /* template, e.g. "/v1/slots/{slot}/keys" */
+	/* mask of 1u << enum permission needed on the slot; 0: every configured identity */
+	unsigned permissions;
 	enum route_server server;
-	enum schema_id request;      /* schema of the body */
+	enum schema_id request; /* schema of the body */
 	enum schema_id response;
-	unsigned success;            /* HTTP status */
-	const char *summary;         /* one line for people */
+	unsigned success; /* HTTP status */
+	const char *summary; /* one line for people */
 };
 
 /* The row of `id`, which must be below ROUTE_COUNT. Static memory. */
@@ -52,18 +53,19 @@ enum route_parameter {
 
 enum route_outcome {
 	ROUTE_MATCHED,
-	ROUTE_METHOD_NOT_ALLOWED,   /* 405: the path is known; `allow` says with what */
-	ROUTE_NOT_FOUND,            /* 404 */
-	ROUTE_MALFORMED,            /* 400: `problem` says why */
-	ROUTE_NO_MEMORY,            /* the arena is exhausted */
+	ROUTE_METHOD_NOT_ALLOWED, /* 405: the path is known; `allow` says with what */
+	ROUTE_NOT_FOUND, /* 404 */
+	ROUTE_MALFORMED, /* 400: `problem` says why */
+	ROUTE_NO_MEMORY, /* the arena is exhausted */
 };
 
 struct route_match {
 	enum route_outcome outcome;
-	const struct route_row *row;                 /* MATCHED, else NULL */
-	const char *parameters[PARAMETER_COUNT];     /* MATCHED: decoded UTF-8 in the arena; NULL where the template has none */
-	const char *allow;                           /* METHOD_NOT_ALLOWED: value of the Allow header, in the arena; else NULL */
-	const char *problem;                         /* MALFORMED: a static sentence; else NULL */
+	const struct route_row *row; /* MATCHED, else NULL */
+	/* MATCHED: decoded UTF-8 in the arena; NULL where the template has none */
+	const char *parameters[PARAMETER_COUNT];
+	const char *allow; /* METHOD_NOT_ALLOWED: value of the Allow header, in the arena; else NULL */
+	const char *problem; /* MALFORMED: a static sentence; else NULL */
 };
 
 /*

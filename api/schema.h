@@ -17,23 +17,24 @@ enum schema_id {
 };
 
 enum member_type {
-	MEMBER_TEXT,        /* string */
-	MEMBER_BASE64URL,   /* string, see base64url.h */
-	MEMBER_UINT,        /* non-negative integer */
+	MEMBER_TEXT, /* string */
+	MEMBER_BASE64URL, /* string, see base64url.h */
+	MEMBER_UINT, /* non-negative integer */
 	MEMBER_BOOL,
-	MEMBER_PIN,         /* string, secret */
-	MEMBER_ENUM,        /* string, one of the values in `detail` */
-	MEMBER_OBJECT,      /* object, see schema_member_row */
-	MEMBER_LIST,        /* array, see schema_member_item */
-	MEMBER_ANY,         /* not described further */
+	MEMBER_PIN, /* string, secret */
+	MEMBER_ENUM, /* string, one of the values in `detail` */
+	MEMBER_OBJECT, /* object, see schema_member_row */
+	MEMBER_LIST, /* array, see schema_member_item */
+	MEMBER_ANY, /* not described further */
 };
 
 struct schema_member {
 	const char *name;
 	enum member_type type;
 	bool required;
-	const char *detail;        /* as in schemas.def: "" unless ENUM, OBJECT or LIST */
-	const char *description;   /* for people */
+	bool nullable; /* may be null */
+	const char *detail; /* as in schemas.def: "" unless ENUM, OBJECT or LIST */
+	const char *description; /* for people */
 };
 
 struct schema_row {

@@ -2,11 +2,13 @@
 
 #include "api/internal.h"
 
-static bool is_continuation(unsigned char byte) {
+static bool is_continuation(unsigned char byte)
+{
 	return (byte & 0xC0) == 0x80;
 }
 
-size_t utf8_len(const unsigned char *at, const unsigned char *end) {
+size_t utf8_len(const unsigned char *at, const unsigned char *end)
+{
 	size_t room = (size_t)(end - at);
 
 	if (at[0] < 0x80)
@@ -29,7 +31,8 @@ size_t utf8_len(const unsigned char *at, const unsigned char *end) {
 	return overlong || above ? 0 : 4;
 }
 
-bool json_text_valid(const char *text, size_t len) {
+bool json_text_valid(const char *text, size_t len)
+{
 	const unsigned char *at = (const unsigned char *)text, *end = at + len;
 
 	while (at < end) {

@@ -28,7 +28,8 @@ static bool jansson_accepts(const char *text, size_t len)
 /* Why the scanner may refuse what jansson accepts. jansson loses a NUL byte that it has read ahead. */
 static bool is_scanner_only(const char *text, size_t len, const char *error)
 {
-	return strcmp(error, "nested too deep") == 0 || strcmp(error, "too many members") == 0 || memchr(text, 0, len) != NULL;
+	return strcmp(error, "nested too deep") == 0 || strcmp(error, "too many members") == 0 ||
+	       memchr(text, 0, len) != NULL;
 }
 
 /* Any bytes, written as a string, are read back as they were or with U+FFFD. */

@@ -26,15 +26,11 @@ static bool json_walk(struct json_reader *in)
 			if (!json_walk(in))
 				return false;
 		return !json_failed(in);
-	case JSON_TYPE_STRING:
-		return json_read_string(in, &text);
+	case JSON_TYPE_STRING: return json_read_string(in, &text);
 	case JSON_TYPE_TRUE:
-	case JSON_TYPE_FALSE:
-		return json_read_bool(in, &flag);
-	case JSON_TYPE_NULL:
-		return json_read_null(in);
-	default:
-		return json_skip(in);
+	case JSON_TYPE_FALSE: return json_read_bool(in, &flag);
+	case JSON_TYPE_NULL: return json_read_null(in);
+	default: return json_skip(in);
 	}
 }
 

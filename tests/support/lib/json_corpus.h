@@ -11,7 +11,7 @@ enum json_expected { JSON_EXPECTED_ACCEPT, JSON_EXPECTED_REFUSE, JSON_EXPECTED_R
 struct json_document {
 	const char *name;
 	enum json_expected expected;
-	const char *text;   /* exactly `len` bytes of heap memory, so that a sanitizer sees any byte read beyond */
+	const char *text; /* exactly `len` bytes of heap memory, so that a sanitizer sees any byte read beyond */
 	size_t len;
 };
 

@@ -5,7 +5,9 @@
 #include <string.h>
 
 /* RFC 4648, section 10, without the padding; and the two characters in which the alphabets differ. */
-static const struct { const char *bytes, *text; } vectors[] = {
+static const struct {
+	const char *bytes, *text;
+} vectors[] = {
 	{"", ""},
 	{"f", "Zg"},
 	{"fo", "Zm8"},

@@ -74,7 +74,8 @@ Test(json_corpus, the_scanner_judges_every_document_as_expected)
 {
 	for (size_t i = 0; i < count; i++) {
 		bool accepted = scanner_accepts(documents[i].text, documents[i].len);
-		cr_expect_eq(accepted, documents[i].expected == JSON_EXPECTED_ACCEPT, "%s: %s", documents[i].name, word(accepted));
+		cr_expect_eq(accepted, documents[i].expected == JSON_EXPECTED_ACCEPT, "%s: %s", documents[i].name,
+			word(accepted));
 	}
 }
 
@@ -82,7 +83,8 @@ Test(json_corpus, jansson_judges_every_document_as_expected)
 {
 	for (size_t i = 0; i < count; i++) {
 		bool accepted = jansson_accepts(documents[i].text, documents[i].len);
-		cr_expect_eq(accepted, documents[i].expected != JSON_EXPECTED_REFUSE, "%s: %s", documents[i].name, word(accepted));
+		cr_expect_eq(accepted, documents[i].expected != JSON_EXPECTED_REFUSE, "%s: %s", documents[i].name,
+			word(accepted));
 	}
 }
 
@@ -91,8 +93,8 @@ Test(json_corpus, what_is_read_member_by_member_is_what_the_scanner_accepts_but_
 	for (size_t i = 0; i < count; i++) {
 		bool accepted = walk_accepts(documents[i].text, documents[i].len);
 		bool duplicate = strncmp(documents[i].name, "duplicate_", strlen("duplicate_")) == 0;
-		cr_expect_eq(accepted, documents[i].expected == JSON_EXPECTED_ACCEPT || duplicate, "%s: %s", documents[i].name,
-			word(accepted));
+		cr_expect_eq(accepted, documents[i].expected == JSON_EXPECTED_ACCEPT || duplicate, "%s: %s",
+			documents[i].name, word(accepted));
 	}
 }
 

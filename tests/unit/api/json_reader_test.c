@@ -75,9 +75,20 @@ Test(json_reader, empty_containers_give_nothing)
 
 Test(json_reader, peek_tells_the_type_and_moves_nothing)
 {
-	static const struct { const char *text; enum json_type type; } cases[] = {
-		{"{}", JSON_TYPE_OBJECT}, {"[]", JSON_TYPE_ARRAY}, {"\"\"", JSON_TYPE_STRING}, {" -1", JSON_TYPE_NUMBER}, {"0", JSON_TYPE_NUMBER},
-		{"true", JSON_TYPE_TRUE}, {"false", JSON_TYPE_FALSE}, {"null", JSON_TYPE_NULL}, {"", JSON_TYPE_NOTHING}, {"?", JSON_TYPE_NOTHING},
+	static const struct {
+		const char *text;
+		enum json_type type;
+	} cases[] = {
+		{"{}", JSON_TYPE_OBJECT},
+		{"[]", JSON_TYPE_ARRAY},
+		{"\"\"", JSON_TYPE_STRING},
+		{" -1", JSON_TYPE_NUMBER},
+		{"0", JSON_TYPE_NUMBER},
+		{"true", JSON_TYPE_TRUE},
+		{"false", JSON_TYPE_FALSE},
+		{"null", JSON_TYPE_NULL},
+		{"", JSON_TYPE_NOTHING},
+		{"?", JSON_TYPE_NOTHING},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -222,7 +233,8 @@ Test(json_reader, reads_base64url_with_and_without_escapes)
 
 Test(json_reader, what_is_not_base64url_is_an_error_at_its_string)
 {
-	static const char *const cases[] = {"\"a\"", "\"Zm9v!\"", "\"Zm 9\"", "\"Zm9v\xC3\xA4\"", "\"Zm9v", "\"\\\"\"", "\"Zm9v\n\""};
+	static const char *const cases[] = {
+		"\"a\"", "\"Zm9v!\"", "\"Zm 9\"", "\"Zm9v\xC3\xA4\"", "\"Zm9v", "\"\\\"\"", "\"Zm9v\n\""};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		READER(f, cases[i]);
@@ -265,8 +277,26 @@ Test(json_reader, reads_integers_up_to_2_to_the_53_and_decimal_strings_up_to_64_
 Test(json_reader, refuses_numbers_that_are_not_such_integers)
 {
 	static const char *const cases[] = {
-		"9007199254740993", "-1", "-0", "1.0", "1e3", "01", "1a", "\"\"", "\"-1\"", "\"+1\"", "\" 1\"", "\"1 \"", "\"01\"",
-		"\"1.0\"", "\"0x10\"", "\"18446744073709551616\"", "\"99999999999999999999999\"", "true", "[]", "",
+		"9007199254740993",
+		"-1",
+		"-0",
+		"1.0",
+		"1e3",
+		"01",
+		"1a",
+		"\"\"",
+		"\"-1\"",
+		"\"+1\"",
+		"\" 1\"",
+		"\"1 \"",
+		"\"01\"",
+		"\"1.0\"",
+		"\"0x10\"",
+		"\"18446744073709551616\"",
+		"\"99999999999999999999999\"",
+		"true",
+		"[]",
+		"",
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)

@@ -62,7 +62,10 @@ Test(json_writer, escapes_what_cannot_stand_in_a_string)
 Test(json_writer, what_is_not_utf8_becomes_the_replacement_character)
 {
 	WRITER(f);
-	const char text[] = "a\x80" "b\xC3" "c\0d\xED\xA0\x80" "e\xE2\x82";
+	const char text[] = "a\x80"
+			    "b\xC3"
+			    "c\0d\xED\xA0\x80"
+			    "e\xE2\x82";
 
 	json_write_text(&f.w, text, sizeof(text) - 1);
 #define R "\xEF\xBF\xBD"

@@ -51,7 +51,7 @@ static void path_of(char path[256], const char *template)
 {
 	size_t len = 0;
 
-	for (; *template != '\0'; template++) {
+	for (; *template != '\0'; template ++) {
 		if (*template == '{') {
 			path[len++] = 'x';
 			template = strchr(template, '}');
@@ -133,10 +133,24 @@ Test(route, the_application_and_the_operation_are_parameters)
 Test(route, unknown_paths_are_not_found)
 {
 	static const char *const paths[] = {
-		"/", "/v1", "/v1/", "/v2/slots", "/V1/slots", "/v1/slots/", "/v1/slots/demo/", "/v1//slots", "//v1/slots",
-		"/v1/slots//keys", "/v1/slots/demo/keys/", "/v1/slots/demo/keys//sign", "/v1/slots/demo/keys/k/sign/",
-		"/v1/slots/demo/keys/k/sign/more", "/v1/slots/demo/nothing", "/healthz/",
-		"/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/18", "/v1%2Fslots",
+		"/",
+		"/v1",
+		"/v1/",
+		"/v2/slots",
+		"/V1/slots",
+		"/v1/slots/",
+		"/v1/slots/demo/",
+		"/v1//slots",
+		"//v1/slots",
+		"/v1/slots//keys",
+		"/v1/slots/demo/keys/",
+		"/v1/slots/demo/keys//sign",
+		"/v1/slots/demo/keys/k/sign/",
+		"/v1/slots/demo/keys/k/sign/more",
+		"/v1/slots/demo/nothing",
+		"/healthz/",
+		"/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/18",
+		"/v1%2Fslots",
 	};
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
@@ -146,11 +160,40 @@ Test(route, unknown_paths_are_not_found)
 Test(route, malformed_paths_are_refused)
 {
 	static const char *const paths[] = {
-		"", "*", "v1/slots", "http://host/v1/slots", "/v1/slots/%00", "/v1/slots/a%00b", "/v1/slots/%", "/v1/slots/%4",
-		"/v1/slots/%4/keys", "/v1/slots/%g1", "/v1/slots/%1g", "/v1/slots/%%41", "/v1/slots/%C3", "/v1/slots/%C0%80", "/v1/slots/%ED%A0%80",
-		"/v1/slots/\xC3\xA4", "/v1/slots/a b", "/v1/slots/a\nb", "/v1/slots/a\"b", "/v1/slots/a<b", "/v1/slots/a\\b", "/v1/slots/a#b",
-		"/v1/slots?label=x", "/v1/slots/.", "/v1/slots/..", "/v1/slots/%2e%2E/keys", "/v1/slots/.%2e", "/v1/./slots", "/v1/slots/../slots",
-		"/v1/slots/demo/keys/..", "/v1/slots/a%2Fb", "/v1/slots/a%2fb/keys", "/v1/operations/a%2Fb", "/healthz%00",
+		"",
+		"*",
+		"v1/slots",
+		"http://host/v1/slots",
+		"/v1/slots/%00",
+		"/v1/slots/a%00b",
+		"/v1/slots/%",
+		"/v1/slots/%4",
+		"/v1/slots/%4/keys",
+		"/v1/slots/%g1",
+		"/v1/slots/%1g",
+		"/v1/slots/%%41",
+		"/v1/slots/%C3",
+		"/v1/slots/%C0%80",
+		"/v1/slots/%ED%A0%80",
+		"/v1/slots/\xC3\xA4",
+		"/v1/slots/a b",
+		"/v1/slots/a\nb",
+		"/v1/slots/a\"b",
+		"/v1/slots/a<b",
+		"/v1/slots/a\\b",
+		"/v1/slots/a#b",
+		"/v1/slots?label=x",
+		"/v1/slots/.",
+		"/v1/slots/..",
+		"/v1/slots/%2e%2E/keys",
+		"/v1/slots/.%2e",
+		"/v1/./slots",
+		"/v1/slots/../slots",
+		"/v1/slots/demo/keys/..",
+		"/v1/slots/a%2Fb",
+		"/v1/slots/a%2fb/keys",
+		"/v1/operations/a%2Fb",
+		"/healthz%00",
 		"/v1/slots/s/applications/a%2fb/login",
 	};
 
@@ -194,7 +237,8 @@ Test(route, an_exhausted_arena_is_told)
 	for (size_t limit = 0; limit < 200; limit++) {
 		arena_init(&arena, limit);
 		route_match(&arena, "PUT", "/v1/slots/demo/keys", strlen("/v1/slots/demo/keys"), &match);
-		cr_expect(match.outcome == ROUTE_NO_MEMORY || (match.outcome == ROUTE_METHOD_NOT_ALLOWED && match.allow != NULL));
+		cr_expect(match.outcome == ROUTE_NO_MEMORY ||
+			  (match.outcome == ROUTE_METHOD_NOT_ALLOWED && match.allow != NULL));
 		if (limit == 0)
 			cr_expect_eq(match.outcome, ROUTE_NO_MEMORY);
 		arena_done(&arena);

@@ -54,9 +54,11 @@ Test(schema, objects_and_lists_name_a_schema_or_a_plain_type)
 		for (size_t i = 0; i < row->member_count; i++) {
 			const struct schema_member *member = &row->members[i];
 			bool plain = member->type == MEMBER_LIST &&
-				(strcmp(member->detail, "TEXT") == 0 || strcmp(member->detail, "ANY") == 0);
+				     (strcmp(member->detail, "TEXT") == 0 || strcmp(member->detail, "ANY") == 0);
+			plain = plain || strncmp(member->detail, "structure.", strlen("structure.")) == 0;
 			bool composed = member->type == MEMBER_OBJECT || member->type == MEMBER_LIST;
-			cr_expect_eq(schema_member_row(member) != NULL, composed && !plain, "%s.%s", row->name, member->name);
+			cr_expect_eq(schema_member_row(member) != NULL, composed && !plain, "%s.%s", row->name,
+				member->name);
 		}
 	}
 }
@@ -78,9 +80,24 @@ Test(schema, details_stand_only_where_the_type_has_one)
 		const struct schema_row *row = schema_row(id);
 		for (size_t i = 0; i < row->member_count; i++) {
 			const struct schema_member *member = &row->members[i];
-			bool detailed = member->type == MEMBER_ENUM || member->type == MEMBER_OBJECT || member->type == MEMBER_LIST;
+			bool detailed = member->type == MEMBER_ENUM || member->type == MEMBER_OBJECT ||
+					member->type == MEMBER_LIST;
 			cr_expect_eq(member->detail[0] != '\0', detailed, "%s.%s", row->name, member->name);
-			cr_expect_eq(schema_member(row, member->name, strlen(member->name)), member, "%s.%s", row->name, member->name);
+			cr_expect_eq(schema_member(row, member->name, strlen(member->name)), member, "%s.%s", row->name,
+				member->name);
+		}
+	}
+}
+
+Test(schema, what_a_request_holds_is_no_structure_and_never_null)
+{
+	for (enum schema_id id = SCHEMA_CALLS + 1; id < SCHEMA_COUNT; id++) {
+		const struct schema_row *row = schema_row(id);
+		for (size_t i = 0; strstr(row->name, "Request") != NULL && i < row->member_count; i++) {
+			cr_expect_not(row->members[i].nullable, "%s.%s", row->name, row->members[i].name);
+			if (row->members[i].type == MEMBER_OBJECT)
+				cr_expect_not_null(
+					schema_member_row(&row->members[i]), "%s.%s", row->name, row->members[i].name);
 		}
 	}
 }
