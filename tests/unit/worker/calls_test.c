@@ -1,0 +1,307 @@
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/unit/worker/fixture.h"
+
+/* 32 bytes to sign. */
+#define DIGEST "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
+#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":128}}"
+#define READ_VALUE "{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_VALUE\":16}]}}"
+#define SO_LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_SO\",\"pin\":\"MTIzNDU2Nzg\"}}"
+
+static struct token_fixture token;
+static struct worker_fixture worker;
+static struct client client = {.worker = &worker, .instance = "first instance"};
+
+static void start(void)
+{
+	token_fixture_new(&token);
+	worker_fixture_start(&token, NULL, &worker);
+	cr_assert_eq(worker.started_rv, 0, "%s", worker.started_detail);
+}
+
+TestSuite(calls, .init = start, .timeout = 60);
+
+Test(calls, a_key_pair_is_made_and_signs)
+{
+	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "release", "");
+	json_t *result = client_call(&client, SIGN_INIT "," SIGN, session, key, session);
+
+	cr_assert_str_eq(json_string_value(json_object_get(result, "rv")), "CKR_OK");
+	cr_assert_eq(strlen(json_string_value(json_object_get(result, "signature"))), 86);
+	json_decref(result);
+}
+
+Test(calls, every_key_use_login_and_object_change_leaves_an_event)
+{
+	json_int_t session = open_session(&client);
+	struct answer answer = client_post(&client,
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"Login\":{\"session\":1,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}]}]}");
+	json_t *event = json_array_get(answer.events, 0);
+
+	cr_assert_eq(json_array_size(answer.events), 1);
+	cr_assert_str_eq(json_string_value(json_object_get(event, "function")), "C_Login");
+	cr_assert_str_eq(json_string_value(json_object_get(event, "rv")), "CKR_SESSION_HANDLE_INVALID");
+	answer_free(&answer);
+	expect(&client, "CKR_OK", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}", session);
+	json_int_t key = make_key(&client, session, "release", "");
+	char *body;
+	cr_assert(asprintf(&body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[" SIGN_INIT "," SIGN "]}]}", session, key, session) > 0);
+	answer = client_post(&client, body);
+	event = json_array_get(answer.events, 0);
+	cr_assert_eq(json_array_size(answer.events), 1);
+	cr_assert_str_eq(json_string_value(json_object_get(event, "kind")), "key-use");
+	cr_assert_str_eq(json_string_value(json_object_get(event, "mechanism")), "CKM_ECDSA");
+	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(event, "key"), "label")), "release");
+	cr_assert_str_eq(json_string_value(json_object_get(event, "input_sha256")),
+		"630dcd2966c4336691125448bbb25b4ff412a49c732db2c8abc1b8581bd710dd");
+	answer_free(&answer);
+	free(body);
+}
+
+Test(calls, the_input_of_all_parts_is_what_the_event_of_a_multipart_use_hashes)
+{
+	json_int_t session = open_logged_in(&client);
+	json_int_t key = number(&client, "key",
+		"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_GENERIC_SECRET_KEY_GEN\"},"
+		"\"attributes\":[{\"CKA_VALUE_LEN\":32},{\"CKA_SIGN\":true},{\"CKA_LABEL\":\"mac\"}]}}", session);
+	char *body;
+
+	cr_assert(asprintf(&body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":["
+		"{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_SHA256_HMAC\"},\"key\":%lld}},"
+		"{\"SignUpdate\":{\"session\":%lld,\"part\":\"YQ\"}},{\"SignUpdate\":{\"session\":%lld,\"part\":\"YmM\"}},"
+		"{\"SignFinal\":{\"session\":%lld,\"signature\":64}}]}]}", session, key, session, session, session) > 0);
+	struct answer answer = client_post(&client, body);
+	cr_assert_str_eq(json_string_value(json_object_get(json_array_get(answer.events, 0), "input_sha256")),
+		"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	answer_free(&answer);
+	free(body);
+}
+
+Test(calls, a_length_query_keeps_the_operation_and_leaves_no_event)
+{
+	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "release", "");
+	json_t *result = client_call(&client, SIGN_INIT ",{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":null}}",
+		session, key, session);
+
+	cr_assert_eq(json_integer_value(json_object_get(json_object_get(result, "signature"), "length")), 64);
+	json_decref(result);
+	expect(&client, "CKR_BUFFER_TOO_SMALL", "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":10}}", session);
+	expect(&client, "CKR_OK", SIGN, session);
+	expect(&client, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
+}
+
+Test(calls, a_group_stops_at_the_first_call_that_fails)
+{
+	struct answer answer = client_post(&client,
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":0}},{\"OpenSession\":{\"flags\":6}}]},"
+		"{\"op\":\"000102030405060708090a0b0c0d0e00\",\"calls\":[{\"OpenSession\":{\"flags\":6}},{\"GetSessionInfo\":{\"session\":{\"from\":0}}}]}]}");
+	json_t *groups = json_object_get(answer.body, "groups");
+	json_t *first = json_object_get(json_array_get(groups, 0), "results");
+	json_t *second = json_object_get(json_array_get(groups, 1), "results");
+
+	cr_assert_eq(json_array_size(first), 1);
+	cr_assert_str_eq(json_string_value(json_object_get(json_array_get(first, 0), "rv")), "CKR_SESSION_PARALLEL_NOT_SUPPORTED");
+	cr_assert_eq(json_array_size(second), 2);
+	cr_assert_str_eq(json_string_value(json_object_get(json_array_get(second, 1), "rv")), "CKR_OK");
+	cr_assert_eq(answer.sessions, 1);
+	answer_free(&answer);
+}
+
+Test(calls, a_malformed_body_executes_nothing)
+{
+	static const char *const bodies[] = {
+		"", "[]", "{}", "{\"groups\":[{\"calls\":[{\"OpenSession\":{\"flags\":6}}]}]}",
+		"{\"groups\":[{\"op\":\"0001\",\"calls\":[{\"OpenSession\":{\"flags\":6}}]}]}",
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":6}},{\"OpenSession\":{}}]}]}",
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":6}}]}]} x",
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":6}}]}],\"groups\":[]}",
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":6}},{\"CloseSession\":{\"session\":{\"from\":1}}}]}]}",
+	};
+
+	for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+		struct answer answer = client_post(&client, bodies[i]);
+		cr_assert_eq(answer.status, 400, "%s", bodies[i]);
+		cr_assert_eq(answer.sessions, 0, "%s", bodies[i]);
+		cr_assert_str_eq(answer.content_type, "application/problem+json");
+		answer_free(&answer);
+	}
+}
+
+Test(calls, a_call_without_its_permission_is_refused_audited_and_not_run)
+{
+	struct client reader = client;
+	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "release", "");
+	char *body;
+
+	reader.permissions = 1u << PERMISSION_READ;
+	cr_assert(asprintf(&body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[" SIGN_INIT "]}]}", session, key) > 0);
+	struct answer answer = client_post(&reader, body);
+	json_t *event = json_array_get(answer.events, 0);
+	json_t *result = json_array_get(json_object_get(json_array_get(json_object_get(answer.body, "groups"), 0), "results"), 0);
+	cr_assert_str_eq(json_string_value(json_object_get(result, "rv")), "CKR_FUNCTION_REJECTED");
+	cr_assert_str_eq(json_string_value(json_object_get(event, "kind")), "refusal");
+	answer_free(&answer);
+	free(body);
+	expect(&client, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
+}
+
+Test(calls, session_handles_belong_to_the_client_instance)
+{
+	struct client other = client;
+	json_int_t session = open_session(&client);
+
+	memset(other.instance, 7, sizeof other.instance);
+	expect(&other, "CKR_SESSION_HANDLE_INVALID", "{\"GetSessionInfo\":{\"session\":%lld}}", session);
+	expect(&other, "CKR_SESSION_HANDLE_INVALID", "{\"CloseSession\":{\"session\":%lld}}", session);
+	expect(&other, "CKR_OK", "{\"CloseAllSessions\":{}}");
+	expect(&client, "CKR_OK", "{\"GetSessionInfo\":{\"session\":%lld}}", session);
+	expect(&client, "CKR_OK", "{\"CloseAllSessions\":{}}");
+	expect(&client, "CKR_SESSION_HANDLE_INVALID", "{\"GetSessionInfo\":{\"session\":%lld}}", session);
+}
+
+Test(calls, an_unknown_object_gets_the_modules_own_answer)
+{
+	json_int_t session = open_logged_in(&client);
+
+	expect(&client, "CKR_OBJECT_HANDLE_INVALID", SIGN_INIT, session, (json_int_t)4711);
+	expect(&client, "CKR_OBJECT_HANDLE_INVALID", "{\"DestroyObject\":{\"session\":%lld,\"object\":4711}}", session);
+}
+
+Test(calls, X3_one_object_keeps_one_handle)
+{
+	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "release", "");
+	json_t *result = client_call(&client,
+		"{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_PRIVATE_KEY\"}]}},"
+		"{\"FindObjects\":{\"session\":%lld,\"objects\":10}}", session, session);
+
+	cr_assert_eq(json_integer_value(json_array_get(json_object_get(result, "objects"), 0)), key);
+	json_decref(result);
+}
+
+Test(calls, X3_private_handles_end_with_a_logout_even_after_a_new_login)
+{
+	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "release", "");
+
+	expect(&client, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", session);
+	expect(&client, "CKR_OK", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}", session);
+	expect(&client, "CKR_OBJECT_HANDLE_INVALID", SIGN_INIT, session, key);
+}
+
+Test(calls, X4_a_logout_ends_the_operation_and_no_signature_comes_out)
+{
+	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "release", "");
+
+	expect(&client, "CKR_OK", SIGN_INIT, session, key);
+	expect(&client, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", session);
+	expect(&client, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
+}
+
+Test(calls, X4_a_new_login_does_not_revive_the_operation)
+{
+	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "release", "");
+
+	expect(&client, "CKR_OK", SIGN_INIT, session, key);
+	expect(&client, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", session);
+	expect(&client, "CKR_OK", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}", session);
+	expect(&client, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
+}
+
+Test(calls, X4_session_objects_outlive_the_end_of_an_operation_by_logout)
+{
+	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "release", "");
+	json_int_t data = number(&client, "object",
+		"{\"CreateObject\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_DATA\"},{\"CKA_PRIVATE\":false},{\"CKA_LABEL\":\"note\"},{\"CKA_VALUE\":\"YQ\"}]}}",
+		session);
+
+	expect(&client, "CKR_OK", SIGN_INIT, session, key);
+	expect(&client, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", session);
+	expect(&client, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
+	expect(&client, "CKR_OK", "{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":16}]}}", session, data);
+	expect(&client, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
+}
+
+Test(calls, session_objects_end_with_their_session)
+{
+	json_int_t session = open_session(&client), other = open_session(&client);
+	json_int_t data = number(&client, "object",
+		"{\"CreateObject\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_DATA\"},{\"CKA_PRIVATE\":false},{\"CKA_VALUE\":\"YQ\"}]}}", session);
+
+	expect(&client, "CKR_OK", READ_VALUE, other, data);
+	expect(&client, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
+	expect(&client, "CKR_OBJECT_HANDLE_INVALID", READ_VALUE, other, data);
+}
+
+Test(calls, C7_closing_the_last_session_logs_the_application_out)
+{
+	json_int_t session = open_logged_in(&client);
+	struct answer answer;
+
+	make_key(&client, session, "release", "");
+	expect(&client, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
+	session = open_session(&client);
+	answer = client_post(&client, "{\"groups\":[]}");
+	cr_assert_eq(answer.login, LOGIN_NONE);
+	answer_free(&answer);
+	json_t *info = client_call(&client, "{\"GetSessionInfo\":{\"session\":%lld}}", session);
+	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_PUBLIC_SESSION");
+	json_decref(info);
+}
+
+Test(calls, X5_the_login_outlives_the_session_it_was_made_in)
+{
+	json_int_t session = open_logged_in(&client), other = open_session(&client);
+
+	expect(&client, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
+	json_t *info = client_call(&client, "{\"GetSessionInfo\":{\"session\":%lld}}", other);
+	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_USER_FUNCTIONS");
+	json_decref(info);
+}
+
+Test(calls, X5_read_only_rules_follow_the_clients_sessions)
+{
+	json_int_t session = open_session(&client);
+	json_int_t read_only = number(&client, "session", "{\"OpenSession\":{\"flags\":4}}");
+
+	expect(&client, "CKR_SESSION_READ_ONLY_EXISTS", SO_LOGIN, session);
+	expect(&client, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", read_only);
+	expect(&client, "CKR_OK", SO_LOGIN, session);
+	expect(&client, "CKR_SESSION_READ_WRITE_SO_EXISTS", "{\"OpenSession\":{\"flags\":4}}");
+}
+
+Test(calls, a_session_more_than_allowed_is_refused)
+{
+	struct worker_fixture small;
+	struct client few = {.worker = &small};
+
+	worker_fixture_start(&token, &(struct worker_options){.sessions_max = 2}, &small);
+	open_session(&few);
+	open_session(&few);
+	expect(&few, "CKR_SESSION_COUNT", "{\"OpenSession\":{\"flags\":6}}");
+}
+
+Test(calls, X15_the_slot_of_a_session_is_the_one_of_its_name)
+{
+	json_t *result = client_call(&client, "{\"OpenSession\":{\"flags\":6}},{\"GetSessionInfo\":{\"session\":{\"from\":0}}}");
+	unsigned hash = 2166136261u;
+
+	for (const char *at = "demo-slot"; *at; at++)
+		hash = (hash ^ (unsigned char)*at) * 16777619u;
+	cr_assert_eq(json_integer_value(json_object_get(json_object_get(result, "info"), "slotID")), hash & 0x7fffffff);
+	json_decref(result);
+}
+
+Test(calls, D9_a_key_that_only_answers_challenges_does_not_sign)
+{
+	struct worker_fixture strict;
+	struct client user = {.worker = &strict};
+
+	worker_fixture_start(&token, &(struct worker_options){.challenge_only = "unlock"}, &strict);
+	json_int_t session = open_logged_in(&user);
+	json_int_t key = make_key(&user, session, "unlock", ""), free_key = make_key(&user, session, "release", "");
+	expect(&user, "CKR_KEY_FUNCTION_NOT_PERMITTED", SIGN_INIT, session, key);
+	expect(&user, "CKR_ACTION_PROHIBITED",
+		"{\"SetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":\"release\"}]}}", session, key);
+	expect(&user, "CKR_OK", SIGN_INIT "," SIGN, session, free_key, session);
+}

@@ -1,0 +1,97 @@
+/*
+ * A SoftHSM token directory, and real workers on it whose gateway is the test.
+ *
+ * Failures of the fixture itself end the test (cr_assert). Everything is removed at the end of the test's process.
+ */
+#ifndef P11GATE_TESTS_UNIT_WORKER_FIXTURE_H
+#define P11GATE_TESTS_UNIT_WORKER_FIXTURE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "api/call.h"
+#include "server/common/message.h"
+
+enum { FIXTURE_PAIRS = 4 };
+
+#define FIXTURE_PIN "1234"
+#define FIXTURE_SO_PIN "12345678"
+#define SOFTHSM "/usr/lib/softhsm/libsofthsm2.so"
+
+/* A token directory; `generation` is what the gateway would keep of the token. */
+struct token_fixture {
+	char directory[64];
+	uint64_t generation;
+	uint64_t refuse;         /* not 0: the answer to the next question for the token */
+	unsigned asked[8];       /* questions by purpose */
+};
+
+/* How a worker is started; zero and NULL mean the usual. */
+struct worker_options {
+	const char *module;          /* SoftHSM */
+	const char *label;           /* "demo" */
+	const char *serial, *reader;
+	const char *sandbox;         /* "generic" */
+	const char *challenge_only;  /* a label */
+	const unsigned char *sha256;
+	bool fresh, inventory;
+	unsigned threads, sessions_max;
+};
+
+struct worker_fixture {
+	struct token_fixture *token;
+	pid_t pid;
+	int control, pairs[FIXTURE_PAIRS];
+	uint64_t started_rv;
+	char started_detail[256];
+};
+
+/* One answer: the body parsed, and what the gateway would act on. */
+struct answer {
+	unsigned status, sessions, login;
+	json_t *body;                /* NULL if it is not JSON */
+	char content_type[64];
+	json_t *events;              /* array of the audit events */
+	struct buffer raw;           /* the body as it is */
+};
+
+/* Makes a directory with a token "demo". */
+void token_fixture_new(struct token_fixture *token);
+/* softhsm2-util with more arguments, as an outside tool would change the token. */
+void token_fixture_tool(struct token_fixture *token, char *const arguments[]);
+
+/* Starts a worker and waits for STARTED; `options` may be NULL. */
+void worker_fixture_start(struct token_fixture *token, const struct worker_options *options, struct worker_fixture *ret_worker);
+/* Waits for the worker's end after SHUTDOWN and tells its wait status. */
+int worker_fixture_stop(struct worker_fixture *worker);
+
+/* Who asks. */
+struct client {
+	struct worker_fixture *worker;
+	unsigned pair;
+	unsigned char instance[16];
+	uint32_t permissions;        /* 0: all */
+};
+
+/* Sends a body to POST …/calls and answers the worker's questions; the answer is freed with answer_free. */
+struct answer client_post(const struct client *client, const char *body);
+/* To any route. */
+struct answer client_request(const struct client *client, uint32_t route, const char *query, const char *body);
+void answer_free(struct answer *answer);
+
+/* Runs the calls of one group (JSON, printf) and gives the last result; the caller owns it. */
+json_t *client_call(const struct client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same, and only the rv's name compared. */
+void expect(const struct client *client, const char *rv, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* A number out of the last result; the call must succeed. */
+json_int_t number(const struct client *client, const char *member, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* What many tests begin with. */
+json_int_t open_session(const struct client *client);             /* read-write */
+json_int_t open_logged_in(const struct client *client);
+/* A P-256 key pair; more attributes of the private key as JSON members. Returns the private key's handle. */
+json_int_t make_key(const struct client *client, json_int_t session, const char *label, const char *more);
+
+#endif
