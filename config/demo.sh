@@ -80,27 +80,29 @@ first_signatures() {
 write_summary() {
 	cat >"$demo/summary.new" <<-END
 
-		The gateway runs at $P11GATE_URL over a token in software, with a key called release.
+		The gateway runs at $P11GATE_URL over a token in software that holds a key called release.
 
-		A signature over REST (verified with openssl):
+		A signature over REST:
 
 		$curl_line
 
-		The same key through the PKCS#11 module (verified with openssl):
+		The same key through the PKCS#11 module:
 
 		$module_line
 
-		To go on (client: alice; the token's PIN is $P11GATE_PIN):
+		Both signatures were verified; the second one again:
+
+		openssl dgst -sha256 -verify $demo/release.pem -signature $demo/pkcs11-tool.sig $demo/message
+
+		To go on with any PKCS#11 application (module: $P11GATE_MODULE, PIN: $P11GATE_PIN):
 
 		export P11GATE_CONF=$P11GATE_CONF SOFTHSM2_CONF=$P11GATE_EMPTY_SOFTHSM2_CONF
-		. $demo/env    # everything, with the paths of the token itself: for comparing with the module used directly
 
-		make demo-stop ends it.
+		$demo/env has more to export; its SOFTHSM2_CONF opens the token directly, to compare.
+		make demo-stop ends the gateway.
 
-		+---------------------------------------------------------------------------+
-		|  DEMO CREDENTIALS: the certificates, keys and PINs under $demo
-		|  are for trying out on this machine. Do not use them for anything else.   |
-		+---------------------------------------------------------------------------+
+		*** DEMO CREDENTIALS: the certificates, keys and PINs in $demo are for trials on this machine only. ***
+
 	END
 	mv "$demo/summary.new" "$demo/summary"
 }
@@ -115,12 +117,13 @@ clean_up() { # clean_up EXIT-STATUS
 
 start() {
 	if running; then
+		grep -q "URL='.*:$port'" "$demo/env" || echo "demo: already running on another port; for port $port: make demo-stop, then again"
 		cat "$demo/summary"
 		return
 	fi
 	! listening "$port" || die "port $port is taken by another program; choose one: make demo PORT=$((port + 1))"
 	config/deps.sh build demo
-	make --no-print-directory BUILD="$build" all
+	make -s --no-print-directory BUILD="$build" all
 	[ -d "$demo" ] || new=yes
 	trap 'clean_up $?' EXIT
 	BUILD=$build PORT=$port TOKEN=demo config/sandbox.sh start "$demo" >/dev/null
