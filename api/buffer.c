@@ -23,9 +23,10 @@ static bool buffer_grow(struct buffer *buffer, size_t needed)
 	unsigned char *data = malloc(capacity);
 	if (data == NULL)
 		return false;
-	if (buffer->len > 0) {
+	if (buffer->data != NULL) {
 		memcpy(data, buffer->data, buffer->len);
-		secret_wipe(buffer->data, buffer->len);
+		/* All of it: a caller of buffer_reserve may have written more than it counted. */
+		secret_wipe(buffer->data, buffer->capacity);
 	}
 	free(buffer->data);
 	buffer->data = data;
@@ -80,7 +81,6 @@ void buffer_reset(struct buffer *buffer)
 
 void buffer_done(struct buffer *buffer)
 {
-	/* All of it: a caller of buffer_reserve may have written more than it counted. */
 	secret_wipe(buffer->data, buffer->capacity);
 	free(buffer->data);
 	buffer_init(buffer, buffer->limit);

@@ -109,7 +109,9 @@ static bool fits_double(const struct number *number)
 	for (; *bound != '\0'; bound++) {
 		if (at < number->digits_end && *at == '.')
 			at++;
-		char digit = at < number->digits_end ? *at++ : '0';
+		char digit = '0';
+		if (at < number->digits_end)
+			digit = *at++;
 		if (digit != *bound)
 			return digit < *bound;
 	}

@@ -48,7 +48,7 @@ enum route_parameter {
 #define PARAMETER(constant, name, description) PARAMETER_##constant,
 	ROUTE_PARAMETERS(PARAMETER)
 #undef PARAMETER
-	PARAMETER_COUNT
+		PARAMETER_COUNT
 };
 
 enum route_outcome {

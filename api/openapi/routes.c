@@ -243,7 +243,7 @@ static void operation_write(struct json_writer *w, const struct route_row *row)
 {
 	char method[16] = "", tag[64];
 
-	for (size_t i = 0; row->method[i] != '\0' && i < sizeof(method) - 1; i++)
+	for (size_t i = 0; i < sizeof(method) - 1 && row->method[i] != '\0'; i++)
 		method[i] = (char)(row->method[i] | 0x20);
 	put_object(w, method);
 	put_text(w, "operationId", row->name);
