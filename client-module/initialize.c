@@ -67,10 +67,12 @@ EXPORT CK_RV C_Finalize(CK_VOID_PTR reserved) {
 	if (client->tls != NULL) {
 		uint64_t now = connection_clock();
 		sockets_interrupt(&client->pool.sockets, SOCKETS_WAITING);
-		(void)state_drain(now + DRAIN_MS);
+		bool drained = state_drain(now + DRAIN_MS);
 		client_end_sessions(client, now + GOODBYE_MS);
-		sockets_interrupt(&client->pool.sockets, SOCKETS_ALL);
-		(void)state_drain(now + FINALIZE_MS);
+		if (!drained) {
+			sockets_interrupt(&client->pool.sockets, SOCKETS_ALL);
+			(void)state_drain(now + FINALIZE_MS);
+		}
 	}
 	state_stopped(client);
 	return CKR_OK;
