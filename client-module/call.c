@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "api/hex.h"
 #include "api/codec.h"
 #include "api/secret.h"
 #include "client-module/debug.h"
@@ -95,7 +96,9 @@ static CK_RV call_write(struct connection *connection, const struct pending *cal
 	json_begin_array(&w);
 	json_begin_object(&w);
 	json_name(&w, "op");
-	json_write_bytes(&w, operation, sizeof(operation));
+	char text[2 * OPERATION_ID_LEN + 1];
+	hex_encode(text, operation, sizeof(operation));
+	json_write_string(&w, text);
 	json_name(&w, "calls");
 	json_begin_array(&w);
 	CK_RV rv = call_encode(&w, call->row, call->values);

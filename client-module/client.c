@@ -4,18 +4,13 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "api/hex.h"
 #include "client-module/application.h"
 #include "client-module/debug.h"
 
 enum { HEX_ID_LEN = 2 * INSTANCE_ID_LEN + 1 };
 
 _Static_assert(APPLICATION_ID_LEN == INSTANCE_ID_LEN, "both are written as 32 digits");
-
-static void client_hex(char out[HEX_ID_LEN], const unsigned char id[INSTANCE_ID_LEN]) {
-	for (size_t i = 0; i < INSTANCE_ID_LEN; i++) {
-		snprintf(out + 2 * i, 3, "%02x", id[i]);
-	}
-}
 
 /* Who we are, as header lines. */
 static CK_RV client_identify(struct client *client) {
@@ -27,8 +22,8 @@ static CK_RV client_identify(struct client *client) {
 		return rv;
 	}
 	char application[HEX_ID_LEN], instance[HEX_ID_LEN];
-	client_hex(application, client->application);
-	client_hex(instance, client->instance);
+	hex_encode(application, client->application, APPLICATION_ID_LEN);
+	hex_encode(instance, client->instance, INSTANCE_ID_LEN);
 	int len = snprintf(client->headers, sizeof(client->headers),
 		"Host: %s\r\nX-Application-Id: %s\r\nX-Client-Instance: %s\r\nContent-Type: application/json\r\n",
 		client->config.authority, application, instance);
