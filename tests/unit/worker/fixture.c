@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -17,6 +18,9 @@
 extern char **environ;
 
 enum { ANSWER_MS = 30000, FIRST_PAIR = 4, CONTROL = 3 };
+
+/* The token's lock: as the gateway, one worker thread at a time has the token. */
+static pthread_mutex_t token_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static char removed_at_exit[4][64];
 static unsigned removed_count;
@@ -106,7 +110,8 @@ static void send_start(struct worker_fixture *worker, const struct worker_option
 		.module_sha256 = {options->sha256, options->sha256 ? 32 : 0},
 		.sandbox = options->sandbox ? options->sandbox : "generic", .verify_login_fresh = options->fresh,
 		.slots = {slots, 1}, .threads = threads, .token_generation = worker->token->generation,
-		.sessions_max = options->sessions_max ? options->sessions_max : 64, .operations_max = 8, .operation_ttl_ms = 60000,
+		.sessions_max = options->sessions_max ? options->sessions_max : 64, .operations_max = options->operations_max ? options->operations_max : 8,
+		.operation_ttl_ms = options->operation_ttl_ms ? options->operation_ttl_ms : 60000,
 		.token_wait_ms = 5000, .rest_idle_ms = 60000, .rest_max_ms = 600000, .application = "00", .policy = {policy.data, policy.len},
 	};
 	worker_start_pack(&start, &message);
@@ -125,10 +130,13 @@ static void grant(struct worker_fixture *worker, int fd, const struct buffer *pa
 	buffer_init(&out, FRAME_CHUNK);
 	cr_assert_eq(token_acquire_unpack(payload->data, payload->len, &arena, &question), STATUS_OK);
 	*purpose = question.purpose;
+	pthread_mutex_lock(&token_lock);
 	token->asked[question.purpose]++;
 	const struct token_grant answer = {.rv = token->refuse, .generation = token->generation};
 	token->refuse = 0;
 	token_grant_pack(&out, &answer);
+	if (answer.rv != 0)
+		pthread_mutex_unlock(&token_lock);
 	cr_assert_eq(frame_send(fd, FRAME_TOKEN_GRANT, out.data, out.len), STATUS_OK);
 }
 
@@ -141,6 +149,7 @@ static void released(struct worker_fixture *worker, const struct buffer *payload
 	cr_assert_eq(token_release_unpack(payload->data, payload->len, &arena, &news), STATUS_OK);
 	if (news.rv == 0 && (purpose == TOKEN_FOR_PIN_CHANGE || purpose == TOKEN_FOR_INIT_TOKEN))
 		worker->token->generation++;
+	pthread_mutex_unlock(&token_lock);
 }
 
 /* Answers questions until a frame of `wanted` comes. */
@@ -165,11 +174,14 @@ static void await(struct worker_fixture *worker, int fd, enum frame_type wanted,
 static void spawn(struct worker_fixture *worker, unsigned threads)
 {
 	posix_spawn_file_actions_t actions;
-	char program[256], conf[128];
+	char program[256], conf[128], sanitizer[512];
+	const char *given = getenv("ASAN_OPTIONS");
 	int theirs[FIXTURE_PAIRS + 1], pair[2];
 
 	worker_path(program);
 	snprintf(conf, sizeof conf, "SOFTHSM2_CONF=%s/softhsm2.conf", worker->token->directory);
+	/* The leak checker would have to trace a process that lets nobody. */
+	snprintf(sanitizer, sizeof sanitizer, "ASAN_OPTIONS=%s:detect_leaks=0", given ? given : "");
 	posix_spawn_file_actions_init(&actions);
 	for (unsigned i = 0; i < threads + 1; i++) {
 		cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
@@ -179,7 +191,7 @@ static void spawn(struct worker_fixture *worker, unsigned threads)
 		*(i == 0 ? &worker->control : &worker->pairs[i - 1]) = pair[0];
 		posix_spawn_file_actions_adddup2(&actions, theirs[i], CONTROL + (int)i);
 	}
-	cr_assert_eq(posix_spawn(&worker->pid, program, &actions, NULL, (char *[]){program, NULL}, (char *[]){conf, NULL}), 0);
+	cr_assert_eq(posix_spawn(&worker->pid, program, &actions, NULL, (char *[]){program, NULL}, (char *[]){conf, sanitizer, NULL}), 0);
 	posix_spawn_file_actions_destroy(&actions);
 	for (unsigned i = 0; i < threads + 1; i++)
 		close(theirs[i]);
@@ -240,9 +252,17 @@ static struct answer answer_of(const struct buffer *payload)
 	return answer;
 }
 
-struct answer client_request(const struct client *client, uint32_t route, const char *query, const char *body)
+void worker_fixture_exchange(struct worker_fixture *worker, unsigned pair, const struct worker_request *request,
+	struct buffer *ret_payload)
 {
-	struct worker_fixture *worker = client->worker;
+	buffer_init(ret_payload, FRAME_PAYLOAD_MAX);
+	worker_request_pack(ret_payload, request);
+	cr_assert_eq(frame_send(worker->pairs[pair], FRAME_REQUEST, ret_payload->data, ret_payload->len), STATUS_OK);
+	await(worker, worker->pairs[pair], FRAME_RESPONSE, ret_payload);
+}
+
+void client_send(const struct client *client, uint32_t route, const char *query, const char *body)
+{
 	struct buffer payload BUFFER_AUTO;
 	struct worker_request request = {
 		.route = route, .permissions = client->permissions ? client->permissions : (1u << PERMISSION_COUNT) - 1,
@@ -254,9 +274,22 @@ struct answer client_request(const struct client *client, uint32_t route, const 
 	memcpy(request.instance, client->instance, sizeof request.instance);
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
 	worker_request_pack(&payload, &request);
-	cr_assert_eq(frame_send(worker->pairs[client->pair], FRAME_REQUEST, payload.data, payload.len), STATUS_OK);
-	await(worker, worker->pairs[client->pair], FRAME_RESPONSE, &payload);
+	cr_assert_eq(frame_send(client->worker->pairs[client->pair], FRAME_REQUEST, payload.data, payload.len), STATUS_OK);
+}
+
+struct answer client_await(const struct client *client)
+{
+	struct buffer payload BUFFER_AUTO;
+
+	buffer_init(&payload, FRAME_PAYLOAD_MAX);
+	await(client->worker, client->worker->pairs[client->pair], FRAME_RESPONSE, &payload);
 	return answer_of(&payload);
+}
+
+struct answer client_request(const struct client *client, uint32_t route, const char *query, const char *body)
+{
+	client_send(client, route, query, body);
+	return client_await(client);
 }
 
 struct answer client_post(const struct client *client, const char *body)

@@ -37,7 +37,7 @@ struct worker_options {
 	const char *challenge_only;  /* a label */
 	const unsigned char *sha256;
 	bool fresh, inventory;
-	unsigned threads, sessions_max;
+	unsigned threads, sessions_max, operations_max, operation_ttl_ms;
 };
 
 struct worker_fixture {
@@ -67,6 +67,10 @@ void worker_fixture_start(struct token_fixture *token, const struct worker_optio
 /* Waits for the worker's end after SHUTDOWN and tells its wait status. */
 int worker_fixture_stop(struct worker_fixture *worker);
 
+/* Sends a request on one pair and answers the worker's questions until the response, which is left packed in `ret_payload`. */
+void worker_fixture_exchange(struct worker_fixture *worker, unsigned pair, const struct worker_request *request,
+	struct buffer *ret_payload);
+
 /* Who asks. */
 struct client {
 	struct worker_fixture *worker;
@@ -80,6 +84,10 @@ struct answer client_post(const struct client *client, const char *body);
 /* To any route. */
 struct answer client_request(const struct client *client, uint32_t route, const char *query, const char *body);
 void answer_free(struct answer *answer);
+
+/* In two steps: sends, and waits for what was sent. */
+void client_send(const struct client *client, uint32_t route, const char *query, const char *body);
+struct answer client_await(const struct client *client);
 
 /* Runs the calls of one group (JSON, printf) and gives the last result; the caller owns it. */
 json_t *client_call(const struct client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
