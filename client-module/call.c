@@ -1,12 +1,11 @@
 #include "client-module/call.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 #include "api/hex.h"
 #include "api/codec.h"
-#include "api/secret.h"
 #include "client-module/debug.h"
+#include "client-module/id.h"
 #include "client-module/inventory.h"
 #include "client-module/state.h"
 #include "client-module/transport.h"
@@ -82,10 +81,12 @@ static CK_RV call_locate(struct client *client, struct pending *call) {
 }
 
 static CK_RV call_write(struct connection *connection, const struct pending *call) {
-	unsigned char operation[OPERATION_ID_LEN];
-	if (getrandom(operation, sizeof(operation), 0) != (ssize_t)sizeof(operation)) {
+	unsigned char operation[ID_LEN];
+	char operation_hex[ID_HEX_SIZE];
+	if (!id_random(operation)) {
 		return CKR_FUNCTION_FAILED;
 	}
+	id_hex(operation_hex, operation);
 	if (!transport_begin(connection)) {
 		return CKR_HOST_MEMORY;
 	}

@@ -2,26 +2,21 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "api/hex.h"
 #include "client-module/application.h"
-#include "client-module/debug.h"
-
-enum { HEX_ID_LEN = 2 * INSTANCE_ID_LEN + 1 };
-
-_Static_assert(APPLICATION_ID_LEN == INSTANCE_ID_LEN, "both are written as 32 digits");
+#include "client-module/id.h"
 
 /* Who we are, as header lines. */
 static CK_RV client_identify(struct client *client) {
-	if (getrandom(client->instance, sizeof(client->instance), 0) != (ssize_t)sizeof(client->instance)) {
+	if (!id_random(client->instance)) {
 		return CKR_FUNCTION_FAILED;
 	}
 	CK_RV rv = application_id(&client->config, tls_library(client->tls), client->application);
 	if (rv != CKR_OK) {
 		return rv;
 	}
-	char application[HEX_ID_LEN], instance[HEX_ID_LEN];
+	char application[ID_HEX_SIZE], instance[ID_HEX_SIZE];
 	hex_encode(application, client->application, APPLICATION_ID_LEN);
 	hex_encode(instance, client->instance, INSTANCE_ID_LEN);
 	int len = snprintf(client->headers, sizeof(client->headers),
