@@ -51,7 +51,7 @@ struct json_reader {
 	bool first; /* the container just entered has given nothing yet */
 };
 
-/* Reads `len` bytes at `text`; both must outlive the reader and everything read from it. */
+/* Reads `len` bytes at `text` (NULL with 0); text and arena must outlive the reader and everything read from it. */
 void json_reader_init(struct json_reader *in, const char *text, size_t len, struct arena *arena);
 
 /* The type of the value at the cursor; JSON_TYPE_NOTHING at the end or after an error. Moves nothing. */

@@ -5,6 +5,9 @@
 
 void json_reader_init(struct json_reader *in, const char *text, size_t len, struct arena *arena)
 {
+	/* The body of a request without one is NULL, to which not even 0 may be added. */
+	if (text == NULL)
+		text = "";
 	*in = (struct json_reader){.start = text, .at = text, .end = text + len, .arena = arena};
 	json_scan_space(in);
 }

@@ -75,7 +75,7 @@ static bool is_plain(unsigned char byte)
 
 static void string_write(struct buffer *out, const char *text, size_t len)
 {
-	const unsigned char *at = (const unsigned char *)text, *end = at + len;
+	const unsigned char *at = (const unsigned char *)(text != NULL ? text : ""), *end = at + len;
 
 	buffer_byte(out, '"');
 	while (at < end) {

@@ -33,7 +33,7 @@ size_t utf8_len(const unsigned char *at, const unsigned char *end)
 
 bool json_text_valid(const char *text, size_t len)
 {
-	const unsigned char *at = (const unsigned char *)text, *end = at + len;
+	const unsigned char *at = (const unsigned char *)(text != NULL ? text : ""), *end = at + len;
 
 	while (at < end) {
 		if (*at == 0)

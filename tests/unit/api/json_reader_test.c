@@ -424,3 +424,18 @@ Test(json_reader, text_validity_is_utf8_without_nul_and_surrogates)
 	cr_expect_not(json_text_valid("\xF5\x80\x80\x80", 4));
 	cr_expect_not(json_text_valid("\xE2\x82", 2));
 }
+
+Test(json_reader, no_text_at_all_is_an_empty_text)
+{
+	struct json_reader in;
+	const char *error = NULL;
+	size_t offset = 99;
+
+	json_reader_init(&in, NULL, 0, NULL);
+	cr_expect_eq(json_peek(&in), JSON_TYPE_NOTHING);
+	cr_expect_not(json_skip(&in));
+	cr_expect_not(json_validate(NULL, 0, &error, &offset));
+	cr_expect_not_null(error);
+	cr_expect_eq(offset, 0);
+	cr_expect(json_text_valid(NULL, 0));
+}

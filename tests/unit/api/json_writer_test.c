@@ -108,6 +108,14 @@ Test(json_writer, exhausting_the_buffer_shows_at_the_end)
 	buffer_done(&out);
 }
 
+Test(json_writer, no_text_is_an_empty_string)
+{
+	WRITER(f);
+
+	json_write_text(&f.w, NULL, 0);
+	expect_written(&f, "\"\"");
+}
+
 /* Every byte at every distance from the end of a word, so that the fast path and the slow path agree. */
 Test(json_writer, every_byte_at_every_place_is_read_back)
 {
