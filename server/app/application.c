@@ -160,6 +160,9 @@ enum status application_process(struct registry *registry, struct application *a
 	pthread_mutex_lock(&application->mutex);
 	while (status == STATUS_OK && application->process == NULL && application->starting)
 		status = await_start(application, settings, deadline_ms, ret_rv);
+	/* One that has begun to end may not have been forgotten yet. */
+	if (application->process != NULL && !process_is_live(application->process))
+		application->process = NULL;
 	if (status == STATUS_OK && application->process != NULL)
 		*ret_process = process_ref(application->process);
 	else if (status == STATUS_OK)

@@ -349,9 +349,9 @@ void process_end(struct worker_process *process, enum end_cause cause)
 	pthread_mutex_unlock(&process->mutex);
 	if (!begins)
 		return;
-	fifo_close(&process->pool);
 	if (process->application != NULL)
 		application_forget(process->application, process);
+	fifo_close(&process->pool);
 	/* Whoever does not take this is ended by the keeper in time. */
 	if (frame_send(process->os.control, FRAME_SHUTDOWN, NULL, 0) != STATUS_OK && cause_is_news[cause])
 		log_event(LOG_LEVEL_INFO, "worker takes no commands", "module", process->module->name, NULL);

@@ -8,7 +8,8 @@
  *   question   descriptors   environment          shown in the answer
  * The answer's body is "key=value" lines. An application's init_args are carried out in the same way at its start, and there
  *   fail=RV   deaf (takes no commands on the control pair)   mute (no news on the control pair)
- * are known too. An inventory worker takes the token's label from the file that is its module; no file: no module.
+ * are known too. An inventory worker takes the token's label from the file that is its module; no file: no module. A label
+ * that begins with "count" shows how often it was asked, "?" spoils the answer, "hang" is what it does.
  */
 #include <dirent.h>
 #include <poll.h>
@@ -207,7 +208,10 @@ static void pack_slot(struct job *job, const struct worker_slot *slot, const cha
 	char calls[1024], detail[1024];
 	BUFFER_AUTO struct buffer packed;
 	snprintf(calls, sizeof calls, "{\"name\":\"%s\",\"label\":\"%s\"}", slot->name, label);
-	snprintf(detail, sizeof detail, "{\"name\":\"%s\",\"queries\":%u,\"reinits\":%u}", slot->name, queries, reinits);
+	/* Counters change the document, so they are shown on demand only. */
+	bool counts = strncmp(label, "count", 5) == 0;
+	snprintf(detail, sizeof detail, "{\"mechanisms\":[],\"queries\":%u,\"reinits\":%u}", counts ? queries : 0,
+		counts ? reinits : 0);
 	struct inventory_slot message = {slot->name, calls, label[0] == '?' ? "{" : calls, detail};
 	buffer_init(&packed, FRAME_PAYLOAD_MAX);
 	inventory_slot_pack(&packed, &message);
@@ -230,6 +234,8 @@ static void answer_inventory(struct job *job)
 	if (strcmp(label, "hang") == 0)
 		for (;;)
 			pause();
+	if (strcmp(label, "count slowly") == 0)
+		usleep(10000);
 	queries++;
 	reinits += strcmp(job->request->query, "reinit=1") == 0;
 	for (size_t i = 0; i < start.slots.count; i++) {
