@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/hex.h"
 #include "api/limits.h"
 #include "api/secret.h"
 #include "server/common/clock.h"
@@ -80,10 +81,7 @@ static struct held *held_new(const struct worker_request *message, CK_OBJECT_HAN
 		free(held);
 		return NULL;
 	}
-	for (size_t i = 0; i < sizeof random; i++) {
-		held->id[2 * i] = "0123456789abcdef"[random[i] >> 4];
-		held->id[2 * i + 1] = "0123456789abcdef"[random[i] & 15];
-	}
+	hex_encode(held->id, random, sizeof random);
 	held->state = OPERATION_TAKEN;
 	held->object = object;
 	held->route = message->route;

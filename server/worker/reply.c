@@ -5,16 +5,31 @@
 
 #include "api/names.h"
 
+/* Where the header of that name is, or goes. */
+static size_t header_place(const struct reply *reply, const char *name)
+{
+	size_t len = strlen(name), i = 0;
+
+	while (i < reply->headers_count && (strncmp((const char *)reply->headers[i].data, name, len) != 0 || reply->headers[i].data[len] != ':'))
+		i++;
+	return i;
+}
+
 void reply_header(struct request *request, const char *name, const char *value)
 {
 	struct reply *reply = &request->reply;
 	size_t len = strlen(name) + 2 + strlen(value);
 	char *line = arena_alloc(request->arena, len + 1);
 
-	if (!line || reply->headers_count == sizeof reply->headers / sizeof reply->headers[0])
+	if (!line)
 		return;
 	snprintf(line, len + 1, "%s: %s", name, value);
-	reply->headers[reply->headers_count++] = (struct bytes){(const unsigned char *)line, len};
+	size_t place = header_place(reply, name);
+	if (place == sizeof reply->headers / sizeof reply->headers[0])
+		return;
+	reply->headers[place] = (struct bytes){(const unsigned char *)line, len};
+	if (place == reply->headers_count)
+		reply->headers_count++;
 }
 
 static void problem_type(struct json_writer *w, const char *type)

@@ -134,7 +134,7 @@ bool event_add(struct request *request, const struct event *event) __attribute__
 
 /* --- reply helpers --- */
 
-/* "Name: value" for the HTTP answer. */
+/* "Name: value" for the HTTP answer; takes the place of a header of the same name. */
 void reply_header(struct request *request, const char *name, const char *value);
 
 /*

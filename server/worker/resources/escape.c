@@ -2,48 +2,23 @@
 
 #include <string.h>
 
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
+#include "api/hex.h"
 
-/* The byte of two digits, or -1. */
-static int digits(const char *text)
+const char *hex_text(struct arena *arena, const unsigned char *data, size_t len)
 {
-	int high = digit(text[0]);
-	int low = high < 0 ? -1 : digit(text[1]);
-	return low < 0 ? -1 : high << 4 | low;
-}
-
-const char *hex_encode(struct arena *arena, const unsigned char *data, size_t len)
-{
-	static const char letters[] = "0123456789abcdef";
 	char *text = arena_alloc(arena, 2 * len + 1);
 	if (text == NULL)
 		return "";
-	for (size_t i = 0; i < len; i++) {
-		text[2 * i] = letters[data[i] >> 4];
-		text[2 * i + 1] = letters[data[i] & 15];
-	}
+	hex_encode(text, data, len);
 	return text;
 }
 
-bool hex_decode(struct arena *arena, const char *text, struct bytes *ret_bytes)
+bool hex_bytes(struct arena *arena, const char *text, struct bytes *ret_bytes)
 {
 	size_t len = strlen(text);
 	unsigned char *out = arena_alloc(arena, len / 2 + 1);
-	if (out == NULL || len == 0 || len % 2 != 0)
+	if (out == NULL || len == 0 || !hex_decode(out, len / 2, text, len))
 		return false;
-	for (size_t i = 0; i < len / 2; i++) {
-		int byte = digits(text + 2 * i);
-		if (byte < 0)
-			return false;
-		out[i] = (unsigned char)byte;
-	}
 	*ret_bytes = (struct bytes){out, len / 2};
 	return true;
 }
@@ -55,14 +30,13 @@ bool percent_decode(struct arena *arena, const char *text, size_t len, struct by
 	if (out == NULL)
 		return false;
 	for (size_t i = 0; i < len; i++) {
-		int byte = (unsigned char)text[i];
-		if (byte == '%') {
-			byte = len - i > 2 ? digits(text + i + 1) : -1;
+		out[n] = (unsigned char)text[i];
+		if (text[i] == '%') {
+			if (len - i < 3 || !hex_decode(out + n, 1, text + i + 1, 2))
+				return false;
 			i += 2;
 		}
-		if (byte < 0)
-			return false;
-		out[n++] = (unsigned char)byte;
+		n++;
 	}
 	*ret_bytes = (struct bytes){out, n};
 	return true;

@@ -55,7 +55,7 @@ const char *key_class_name(const struct key *key)
 
 const char *key_id_text(struct request *request, const struct key *key)
 {
-	return hex_encode(request->arena, key->id.data, key->id.len);
+	return hex_text(request->arena, key->id.data, key->id.len);
 }
 
 void key_write_names(struct request *request, struct json_writer *writer, const struct key *key)

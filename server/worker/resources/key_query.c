@@ -46,7 +46,7 @@ bool key_query_of_path(struct request *request, struct key_query *ret_query)
 	struct key_query query;
 	query_init(&query);
 	if ((rest = after(text, "id:")) != NULL) {
-		if (!hex_decode(request->arena, rest, &query.id))
+		if (!hex_bytes(request->arena, rest, &query.id))
 			error = "what follows id: is not an even number of hexadecimal digits";
 	} else if (after(text, "pkcs11:") != NULL) {
 		(void)read_uri(request, text, &query, &error);
@@ -72,7 +72,7 @@ bool key_query_of_selector(struct request *request, const char *label, const cha
 	query_init(&query);
 	if (label != NULL)
 		query.label = text_bytes(label);
-	if (id != NULL && !hex_decode(request->arena, id, &query.id)) {
+	if (id != NULL && !hex_bytes(request->arena, id, &query.id)) {
 		member = "/id";
 		error = "an even number of hexadecimal digits is expected here";
 	} else if (uri != NULL) {

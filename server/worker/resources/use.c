@@ -82,7 +82,7 @@ static void write_operation(struct use *use, const char *id, time_t expires, con
 	json_name(&w, "expires_at");
 	json_write_string(&w, expires_at);
 	json_name(&w, "data_sha256");
-	json_write_string(&w, hex_encode(request->arena, sha256, SHA256_LEN));
+	json_write_string(&w, hex_text(request->arena, sha256, SHA256_LEN));
 	json_end_object(&w);
 	json_name(&w, "reauthenticate");
 	json_begin_object(&w);
@@ -104,9 +104,9 @@ static bool ask(struct use *use, const struct key *key, const unsigned char sha2
 	time_t expires;
 	switch (operation_open(request, key->object, id, &expires)) {
 	case OPERATION_TOO_MANY:
-		reply_header(request, "Retry-After", "5");
 		reply_problem(request, 429, "too-many-operations", "Too many operations of this application wait for their PIN.",
 			"Give their PINs, cancel them, or wait until they expire.", CKR_OK, NULL);
+		reply_header(request, "Retry-After", "5");
 		return false;
 	case OPERATION_NO_MEMORY:
 		reply_return(request, CKR_HOST_MEMORY, "The operation could not be kept.");
@@ -116,10 +116,10 @@ static bool ask(struct use *use, const struct key *key, const unsigned char sha2
 	}
 	append_quoted(realm, sizeof realm, worker_token_label(request->worker));
 	snprintf(challenge, sizeof challenge, "PKCS11-PIN realm=\"%s\", operation=\"%s\"", realm, id);
-	reply_header(request, "WWW-Authenticate", challenge);
 	reply_problem(request, 401, "reauthentication-required", "This key asks for its PIN at every use.",
 		"Send the PIN to the address in reauthenticate; it authorises exactly the data of this request.",
 		CKR_USER_NOT_LOGGED_IN, NULL);
+	reply_header(request, "WWW-Authenticate", challenge);
 	write_operation(use, id, expires, sha256);
 	return false;
 }

@@ -1,257 +1,21 @@
 #include "tests/unit/worker/resource_fixture.h"
 
 #include <criterion/criterion.h>
-#include <dlfcn.h>
-#include <fcntl.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "api/base64url.h"
-#include "api/cryptoki.h"
 #include "server/common/frame.h"
-#include "server/worker/internal.h"
 
-#define SOFTHSM "/usr/lib/softhsm/libsofthsm2.so"
+enum { TURNS = 8, TURN_SIZE = 65536 };
 
-enum { CHILD_FD = 100, ANSWER_TIMEOUT_MS = 60000, TURNS = 8, TURN_SIZE = 65536 };
-
-/* --- token --- */
-
-static CK_FUNCTION_LIST *softhsm(void)
+static const char *or_empty(const char *text)
 {
-	void *library = dlopen(SOFTHSM, RTLD_NOW);
-	CK_RV (*get)(CK_FUNCTION_LIST **) = NULL;
-	CK_FUNCTION_LIST *functions = NULL;
-	if (library != NULL)
-		*(void **)&get = dlsym(library, "C_GetFunctionList");
-	if (get == NULL || get(&functions) != CKR_OK || functions->C_Initialize(NULL) != CKR_OK)
-		_exit(90);
-	return functions;
-}
-
-/* Runs `work` in a process of its own, so that SoftHSM's state does not stay in the test's. */
-static void in_child(void (*work)(void *context), void *context)
-{
-	int status;
-	pid_t pid = fork();
-	if (pid == 0) {
-		work(context);
-		_exit(0);
-	}
-	cr_assert_gt(pid, 0);
-	cr_assert_eq(waitpid(pid, &status, 0), pid);
-	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "preparing the token failed with status %d", status);
-}
-
-static void must(CK_RV rv)
-{
-	if (rv != CKR_OK)
-		_exit(91);
-}
-
-static void initialise(void *context)
-{
-	CK_FUNCTION_LIST *f = softhsm();
-	CK_SLOT_ID slots[4];
-	CK_ULONG count = 4;
-	CK_SESSION_HANDLE session;
-	CK_UTF8CHAR label[32];
-	(void)context;
-	memset(label, ' ', sizeof label);
-	memcpy(label, FIXTURE_TOKEN, strlen(FIXTURE_TOKEN));
-	must(f->C_GetSlotList(CK_TRUE, slots, &count));
-	must(f->C_InitToken(slots[0], (CK_UTF8CHAR *)FIXTURE_SO_PIN, 4, label));
-	must(f->C_OpenSession(slots[0], CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session));
-	must(f->C_Login(session, CKU_SO, (CK_UTF8CHAR *)FIXTURE_SO_PIN, 4));
-	must(f->C_InitPIN(session, (CK_UTF8CHAR *)FIXTURE_PIN, 4));
-	must(f->C_Finalize(NULL));
-}
-
-void token_new(struct token *token)
-{
-	char path[96];
-	snprintf(token->directory, sizeof token->directory, "/tmp/p11gate-unit-XXXXXX");
-	cr_assert_not_null(mkdtemp(token->directory));
-	snprintf(path, sizeof path, "%s/softhsm2.conf", token->directory);
-	FILE *file = fopen(path, "w");
-	cr_assert_not_null(file);
-	fprintf(file, "directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n", token->directory);
-	fclose(file);
-	setenv("SOFTHSM2_CONF", path, 1);
-	in_child(initialise, NULL);
-}
-
-void token_free(struct token *token)
-{
-	pid_t pid = fork();
-	if (pid == 0) {
-		execlp("rm", "rm", "-rf", "--", token->directory, NULL);
-		_exit(1);
-	}
-	waitpid(pid, NULL, 0);
-}
-
-struct secret { const char *label, *id; const void *value; size_t len; };
-
-static void import_secret(void *context)
-{
-	const struct secret *secret = context;
-	CK_FUNCTION_LIST *f = softhsm();
-	CK_SLOT_ID slots[4];
-	CK_ULONG count = 4;
-	CK_SESSION_HANDLE session;
-	CK_OBJECT_HANDLE object;
-	CK_OBJECT_CLASS class = CKO_SECRET_KEY;
-	CK_KEY_TYPE type = CKK_GENERIC_SECRET;
-	CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-	CK_ATTRIBUTE template[] = {
-		{CKA_CLASS, &class, sizeof class}, {CKA_KEY_TYPE, &type, sizeof type}, {CKA_TOKEN, &yes, 1}, {CKA_PRIVATE, &yes, 1},
-		{CKA_SIGN, &yes, 1}, {CKA_SENSITIVE, &yes, 1}, {CKA_EXTRACTABLE, &no, 1},
-		{CKA_LABEL, (void *)secret->label, strlen(secret->label)}, {CKA_ID, (void *)secret->id, strlen(secret->id)},
-		{CKA_VALUE, (void *)secret->value, secret->len},
-	};
-	must(f->C_GetSlotList(CK_TRUE, slots, &count));
-	must(f->C_OpenSession(slots[0], CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session));
-	must(f->C_Login(session, CKU_USER, (CK_UTF8CHAR *)FIXTURE_PIN, 4));
-	must(f->C_CreateObject(session, template, sizeof template / sizeof template[0], &object));
-	must(f->C_Finalize(NULL));
-}
-
-void token_import_secret(const struct token *token, const char *label, const char *id, const void *value, size_t len)
-{
-	struct secret secret = {label, id, value, len};
-	(void)token;
-	in_child(import_secret, &secret);
-}
-
-/* --- worker --- */
-
-static void serve_child(int control, const int pairs[FIXTURE_THREADS])
-{
-	static struct worker worker;
-	int fds[FIXTURE_THREADS + 1];
-	fds[0] = fcntl(control, F_DUPFD, CHILD_FD);
-	for (int i = 0; i < FIXTURE_THREADS; i++)
-		fds[i + 1] = fcntl(pairs[i], F_DUPFD, CHILD_FD);
-	for (int fd = WORKER_CONTROL_FD; fd < CHILD_FD; fd++)
-		close(fd);
-	for (int i = 0; i <= FIXTURE_THREADS; i++) {
-		dup2(fds[i], WORKER_CONTROL_FD + i);
-		close(fds[i]);
-	}
-	if (!worker_startup(&worker) || !threads_start(&worker))
-		_exit(92);
-	control_serve(&worker);
-}
-
-static void send_start(int pair, const struct fixture_options *options)
-{
-	BUFFER_AUTO struct buffer slot, policy, start;
-	buffer_init(&slot, 4096);
-	buffer_init(&policy, 4096);
-	buffer_init(&start, FRAME_PAYLOAD_MAX);
-	worker_slot_pack(&slot, &(struct worker_slot){.name = FIXTURE_SLOT, .match_label = FIXTURE_TOKEN, .class_name = "hsm"});
-	struct bytes marked = {(const unsigned char *)options->challenge_only, options->challenge_only ? strlen(options->challenge_only) : 0};
-	worker_policy_pack(&policy, &(struct worker_policy){.generation = 1, .challenge_only_labels = {&marked, marked.len > 0}});
-	worker_start_pack(&start, &(struct worker_start){
-		.role = ROLE_APPLICATION, .module_name = "softhsm", .module_path = options->module ? options->module : SOFTHSM,
-		.sandbox = "none", .slots = {&(struct bytes){slot.data, slot.len}, 1}, .threads = FIXTURE_THREADS, .sessions_max = 64,
-		.operations_max = options->operations_max ? options->operations_max : 4,
-		.operation_ttl_ms = options->operation_ttl_ms ? options->operation_ttl_ms : 60000,
-		.token_wait_ms = 5000, .rest_idle_ms = 900000, .rest_max_ms = 28800000, .application = "0123456789abcdef",
-		.policy = {policy.data, policy.len},
-	});
-	cr_assert_eq(frame_send(pair, FRAME_START, start.data, start.len), STATUS_OK);
-}
-
-/* Answers one question of the worker, as a gateway whose token nobody else uses. */
-static void answer_question(int pair, enum frame_type type)
-{
-	BUFFER_AUTO struct buffer grant;
-	if (type != FRAME_TOKEN_ACQUIRE)
-		return;
-	buffer_init(&grant, 4096);
-	token_grant_pack(&grant, &(struct token_grant){.rv = CKR_OK, .generation = 1});
-	cr_assert_eq(frame_send(pair, FRAME_TOKEN_GRANT, grant.data, grant.len), STATUS_OK);
-}
-
-/* Reads frames until one of type `wanted` comes. */
-static void await(int pair, enum frame_type wanted, struct buffer *payload)
-{
-	enum frame_type type;
-	for (;;) {
-		cr_assert_eq(frame_receive(pair, ANSWER_TIMEOUT_MS, &type, payload), STATUS_OK, "the worker does not answer");
-		if (type == wanted)
-			return;
-		answer_question(pair, type);
-	}
-}
-
-void worker_start(const struct token *token, const struct fixture_options *options, struct worker_process *ret_worker)
-{
-	static const struct fixture_options defaults;
-	int ours[FIXTURE_THREADS + 1], theirs[FIXTURE_THREADS + 1];
-	struct worker_started started;
-	BUFFER_AUTO struct buffer payload;
-	ARENA_AUTO struct arena arena;
-	(void)token;
-	for (int i = 0; i <= FIXTURE_THREADS; i++) {
-		int pair[2];
-		cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-		ours[i] = pair[0];
-		theirs[i] = pair[1];
-	}
-	ret_worker->pid = fork();
-	cr_assert_geq(ret_worker->pid, 0);
-	if (ret_worker->pid == 0)
-		serve_child(theirs[0], theirs + 1);
-	ret_worker->anonymous = false;
-	ret_worker->control = ours[0];
-	memcpy(ret_worker->pairs, ours + 1, sizeof ret_worker->pairs);
-	for (int i = 0; i <= FIXTURE_THREADS; i++)
-		close(theirs[i]);
-	buffer_init(&payload, FRAME_PAYLOAD_MAX);
-	arena_init(&arena, 1 << 20);
-	send_start(ret_worker->pairs[0], options ? options : &defaults);
-	await(ret_worker->pairs[0], FRAME_STARTED, &payload);
-	cr_assert_eq(worker_started_unpack(payload.data, payload.len, &arena, &started), STATUS_OK);
-	cr_assert_eq(started.rv, CKR_OK, "the worker did not start: %s", started.detail);
-}
-
-void worker_end(struct worker_process *worker)
-{
-	(void)!frame_send(worker->control, FRAME_SHUTDOWN, "", 0);
-	waitpid(worker->pid, NULL, 0);
-	close(worker->control);
-	for (int i = 0; i < FIXTURE_THREADS; i++)
-		close(worker->pairs[i]);
-}
-
-/* --- requests --- */
-
-static struct bytes text_bytes(const char *text)
-{
-	return (struct bytes){(const unsigned char *)text, text ? strlen(text) : 0};
-}
-
-static void send_request(struct worker_process *worker, const struct ask *what)
-{
-	BUFFER_AUTO struct buffer payload;
-	buffer_init(&payload, FRAME_PAYLOAD_MAX);
-	worker_request_pack(&payload, &(struct worker_request){
-		.route = what->route, .permissions = ~0u, .identity = what->identity ? what->identity : "alice",
-		.anonymous = worker->anonymous, .deadline_ms = 60000, .trace = "00000000000000000000000000000001",
-		.key = what->key, .operation = what->operation, .query = what->query, .accept = what->accept,
-		.content_type = what->content_type ? what->content_type : "application/json", .body = text_bytes(what->body),
-	});
-	cr_assert(!payload.failed);
-	cr_assert_eq(frame_send(worker->pairs[what->pair], FRAME_REQUEST, payload.data, payload.len), STATUS_OK);
+	return text != NULL ? text : "";
 }
 
 static json_t *read_list(const struct bytes_list *list, bool parse)
@@ -280,59 +44,92 @@ static char *join_headers(const struct bytes_list *headers)
 	return text;
 }
 
-struct answer ask(struct worker_process *worker, struct ask what)
+static struct rest rest_of(const struct worker_response *response)
 {
-	BUFFER_AUTO struct buffer payload;
-	ARENA_AUTO struct arena arena;
+	struct rest rest = {
+		.status = response->status, .login = response->login, .content_type = strdup(response->content_type),
+		.headers = join_headers(&response->headers), .body = calloc(1, response->body.len + 1), .body_len = response->body.len,
+		.json = json_loadb((const char *)response->body.data, response->body.len, JSON_REJECT_DUPLICATES, NULL),
+		.events = read_list(&response->audit, true), .calls = read_list(&response->calls, false),
+		.opened = strdup(response->operation_opened), .closed = strdup(response->operation_closed),
+	};
+	if (response->body.len > 0)
+		memcpy(rest.body, response->body.data, response->body.len);
+	return rest;
+}
+
+struct rest rest_ask(struct worker_fixture *worker, struct ask what)
+{
+	struct buffer payload BUFFER_AUTO;
+	struct arena arena ARENA_AUTO;
 	struct worker_response response;
-	struct answer answer = {0};
-	buffer_init(&payload, FRAME_PAYLOAD_MAX);
-	arena_init(&arena, 8 << 20);
-	send_request(worker, &what);
-	await(worker->pairs[what.pair], FRAME_RESPONSE, &payload);
+	const char *body = or_empty(what.body);
+	const struct worker_request request = {
+		.route = what.route, .permissions = ~0u, .identity = what.identity != NULL ? what.identity : "alice",
+		.anonymous = what.anonymous, .deadline_ms = 60000, .trace = "00112233445566778899aabbccddeeff",
+		.key = or_empty(what.key), .operation = or_empty(what.operation), .query = or_empty(what.query),
+		.accept = or_empty(what.accept), .content_type = what.content_type != NULL ? what.content_type : "application/json",
+		.body = {(const unsigned char *)body, strlen(body)},
+	};
+	worker_fixture_exchange(worker, what.pair, &request, &payload);
+	arena_init(&arena, FRAME_PAYLOAD_MAX * 2);
 	cr_assert_eq(worker_response_unpack(payload.data, payload.len, &arena, &response), STATUS_OK);
-	answer.status = response.status;
-	answer.content_type = strdup(response.content_type);
-	answer.headers = join_headers(&response.headers);
-	answer.body = calloc(1, response.body.len + 1);
-	if (response.body.len > 0)
-		memcpy(answer.body, response.body.data, response.body.len);
-	answer.body_len = response.body.len;
-	answer.json = json_loadb((const char *)answer.body, answer.body_len, JSON_REJECT_DUPLICATES, NULL);
-	answer.events = read_list(&response.audit, true);
-	answer.calls = read_list(&response.calls, false);
-	answer.opened = strdup(response.operation_opened);
-	answer.closed = strdup(response.operation_closed);
-	answer.login = response.login;
-	return answer;
+	return rest_of(&response);
 }
 
-void answer_free(struct answer *answer)
+void rest_free(struct rest *rest)
 {
-	free(answer->content_type);
-	free(answer->headers);
-	free(answer->body);
-	json_decref(answer->json);
-	json_decref(answer->events);
-	json_decref(answer->calls);
-	free(answer->opened);
-	free(answer->closed);
+	free(rest->content_type);
+	free(rest->headers);
+	free(rest->body);
+	json_decref(rest->json);
+	json_decref(rest->events);
+	json_decref(rest->calls);
+	free(rest->opened);
+	free(rest->closed);
 }
 
-struct answer ask_expecting(struct worker_process *worker, unsigned status, struct ask what)
+struct rest rest_expecting(struct worker_fixture *worker, unsigned status, struct ask what)
 {
-	struct answer answer = ask(worker, what);
-	cr_assert_eq(answer.status, status, "%s answered %u instead of %u: %s", route_row(what.route)->name, answer.status, status, answer.body);
-	return answer;
+	struct rest rest = rest_ask(worker, what);
+	cr_assert_eq(rest.status, status, "%s answered %u instead of %u: %s", route_row(what.route)->name, rest.status, status, rest.body);
+	return rest;
 }
 
-void do_expecting(struct worker_process *worker, unsigned status, struct ask what)
+void rest_only(struct worker_fixture *worker, unsigned status, struct ask what)
 {
-	struct answer answer = ask_expecting(worker, status, what);
-	answer_free(&answer);
+	struct rest rest = rest_expecting(worker, status, what);
+	rest_free(&rest);
 }
 
-/* --- looking at answers --- */
+void resource_setup(struct token_fixture *token, struct worker_fixture *worker, const struct worker_options *options)
+{
+	token_fixture_new(token);
+	worker_fixture_start(token, options, worker);
+	cr_assert_eq(worker->started_rv, 0, "%s", worker->started_detail);
+}
+
+void resource_setup_logged_in(struct token_fixture *token, struct worker_fixture *worker, const struct worker_options *options)
+{
+	resource_setup(token, worker, options);
+	REST_ONLY(worker, 200, .route = ROUTE_login, .body = PIN_BODY);
+}
+
+void make_resource_key(struct worker_fixture *worker, const char *type, const char *label, const char *more)
+{
+	REST_ONLY(worker, 201, .route = ROUTE_key_generate, .body = text_of("{\"type\":\"%s\",\"label\":\"%s\"%s}", type, label, more));
+}
+
+void import_hmac_key(struct worker_fixture *worker, const char *label, const void *value, size_t len)
+{
+	const struct client client = {.worker = worker, .instance = {1}};
+	json_int_t session = open_session(&client);
+	expect(&client, "CKR_OK",
+		"{\"CreateObject\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_SECRET_KEY\"},{\"CKA_KEY_TYPE\":\"CKK_GENERIC_SECRET\"},"
+		"{\"CKA_TOKEN\":true},{\"CKA_PRIVATE\":true},{\"CKA_SIGN\":true},{\"CKA_LABEL\":\"%s\"},{\"CKA_ID\":\"%s\"},"
+		"{\"CKA_VALUE\":\"%s\"}]}}", session, label, b64(label, strlen(label)), b64(value, len));
+	expect(&client, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
+}
 
 json_t *json_at(const json_t *json, const char *path)
 {
@@ -377,44 +174,58 @@ size_t bytes_at(const json_t *json, const char *path, unsigned char *out, size_t
 	return len;
 }
 
-const char *format(const char *text, ...)
+const char *text_of(const char *format, ...)
 {
 	va_list arguments;
 	char *out = turn();
-	va_start(arguments, text);
-	cr_assert_lt(vsnprintf(out, TURN_SIZE, text, arguments), TURN_SIZE);
+	va_start(arguments, format);
+	cr_assert_lt(vsnprintf(out, TURN_SIZE, format, arguments), TURN_SIZE);
 	va_end(arguments);
 	return out;
 }
 
-EVP_PKEY *public_key_of(struct worker_process *worker, const char *key)
+EVP_PKEY *public_key_of(struct worker_fixture *worker, const char *key)
 {
-	ANSWER_AUTO struct answer answer = ASK(worker, 200, .route = ROUTE_key_public, .key = key, .accept = "application/x-pem-file");
-	BIO *pem = BIO_new_mem_buf(answer.body, (int)answer.body_len);
+	REST_AUTO struct rest rest = REST(worker, 200, .route = ROUTE_key_public, .key = key, .accept = "application/x-pem-file");
+	BIO *pem = BIO_new_mem_buf(rest.body, (int)rest.body_len);
 	EVP_PKEY *public_key = PEM_read_bio_PUBKEY(pem, NULL, NULL, NULL);
 	BIO_free(pem);
 	cr_assert_not_null(public_key);
 	return public_key;
 }
 
-bool has_header(const struct answer *answer, const char *line)
+bool verifies(EVP_PKEY *key, const char *hash, bool pss, const void *data, size_t data_len, const unsigned char *signature, size_t len)
 {
-	const char *at = strstr(answer->headers, line);
-	return at != NULL && (at == answer->headers || at[-1] == '\n') && at[strlen(line)] == '\n';
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	EVP_PKEY_CTX *context;
+	cr_assert_eq(EVP_DigestVerifyInit(md, &context, hash != NULL ? EVP_get_digestbyname(hash) : NULL, NULL, key), 1);
+	if (pss) {
+		cr_assert_eq(EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING), 1);
+		cr_assert_eq(EVP_PKEY_CTX_set_rsa_pss_saltlen(context, RSA_PSS_SALTLEN_DIGEST), 1);
+	}
+	bool good = EVP_DigestVerify(md, signature, len, data, data_len) == 1;
+	EVP_MD_CTX_free(md);
+	return good;
 }
 
-size_t events_with(const struct answer *answer, const char *name, const char *value)
+bool has_header(const struct rest *rest, const char *line)
+{
+	const char *at = strstr(rest->headers, line);
+	return at != NULL && (at == rest->headers || at[-1] == '\n') && at[strlen(line)] == '\n';
+}
+
+size_t events_with(const struct rest *rest, const char *name, const char *value)
 {
 	size_t count = 0;
-	for (size_t i = 0; i < json_array_size(answer->events); i++)
-		count += strcmp(text_at(json_array_get(answer->events, i), name), value) == 0;
+	for (size_t i = 0; i < json_array_size(rest->events); i++)
+		count += strcmp(text_at(json_array_get(rest->events, i), name), value) == 0;
 	return count;
 }
 
-size_t calls_of(const struct answer *answer, const char *function)
+size_t calls_of(const struct rest *rest, const char *function)
 {
 	size_t count = 0;
-	for (size_t i = 0; i < json_array_size(answer->calls); i++)
-		count += strcmp(json_string_value(json_array_get(answer->calls, i)), function) == 0;
+	for (size_t i = 0; i < json_array_size(rest->calls); i++)
+		count += strcmp(json_string_value(json_array_get(rest->calls, i)), function) == 0;
 	return count;
 }

@@ -1,104 +1,81 @@
 /*
- * A worker over a fresh SoftHSM token, with the test in the gateway's place: it sends requests and answers the worker's questions.
- *
- * The worker is a forked child that runs the worker's own start-up and threads; each test has a token directory of its own.
+ * Requests to the resource routes of a worker, and looking at their answers.
  */
-#ifndef P11GATE_TESTS_RESOURCE_FIXTURE_H
-#define P11GATE_TESTS_RESOURCE_FIXTURE_H
+#ifndef P11GATE_TESTS_UNIT_WORKER_RESOURCE_FIXTURE_H
+#define P11GATE_TESTS_UNIT_WORKER_RESOURCE_FIXTURE_H
 
-#include <jansson.h>
 #include <openssl/evp.h>
-#include <stdbool.h>
-#include <sys/types.h>
 
-#include "api/arena.h"
 #include "api/route.h"
-#include "server/common/message.h"
+#include "tests/unit/worker/fixture.h"
 
-#define FIXTURE_PIN "1234"
-#define FIXTURE_SO_PIN "5678"
-#define FIXTURE_TOKEN "unit \"token\""
-#define FIXTURE_SLOT "demo"
+#define PIN_BODY "{\"pin\":\"" FIXTURE_PIN "\"}"
 
-enum { FIXTURE_THREADS = 4 };
-
-/* What a worker is started with beyond the defaults; zero means the default. */
-struct fixture_options {
-	const char *module;            /* path; default SoftHSM */
-	unsigned operations_max;       /* default 4 */
-	unsigned operation_ttl_ms;     /* default 60 s */
-	const char *challenge_only;    /* label of a key so marked, or NULL */
+/* A request; NULL stands for "". `pair` is the worker's thread. */
+struct ask {
+	enum route_id route;
+	const char *key, *operation, *query, *accept, *body, *identity, *content_type;
+	unsigned pair;
+	bool anonymous;
 };
 
-/* A token, and what is outside any worker. */
-struct token { char directory[64]; };
-
-struct worker_process {
-	pid_t pid;
-	int control, pairs[FIXTURE_THREADS];
-	bool anonymous;                /* requests say so */
-};
-
-/* One answer; memory of its own. */
-struct answer {
-	unsigned status;
-	char *content_type, *headers;  /* headers: one "Name: value\n" each */
-	unsigned char *body;           /* with a NUL behind */
+/* An answer; memory of its own. */
+struct rest {
+	unsigned status, login;
+	char *content_type, *headers;  /* headers: "Name: value\n" each */
+	char *body;                    /* with a NUL behind */
 	size_t body_len;
-	json_t *json;                  /* of the body, or NULL */
-	json_t *events;                /* array */
-	json_t *calls;                 /* array of names */
-	char *opened, *closed;
-	unsigned login;
+	json_t *json;                  /* the body, or NULL */
+	json_t *events;                /* array of objects */
+	json_t *calls;                 /* array of function names */
+	char *opened, *closed;         /* ids of operations, or "" */
 };
 
-void token_new(struct token *token);
-void token_free(struct token *token);
-
-/* Imports a key before a worker runs: HMAC key of `len` bytes. */
-void token_import_secret(const struct token *token, const char *label, const char *id, const void *value, size_t len);
-
-void worker_start(const struct token *token, const struct fixture_options *options, struct worker_process *ret_worker);
-void worker_end(struct worker_process *worker);
-
-/* What a request is made of; NULL stands for "". */
-struct ask { enum route_id route; const char *key, *operation, *query, *accept, *body, *identity, *content_type; unsigned pair; };
-
-/* Sends a request and waits for its answer. */
-struct answer ask(struct worker_process *worker, struct ask what);
-void answer_free(struct answer *answer);
-#define ANSWER_AUTO __attribute__((cleanup(answer_free)))
+struct rest rest_ask(struct worker_fixture *worker, struct ask what);
+void rest_free(struct rest *rest);
+#define REST_AUTO __attribute__((cleanup(rest_free)))
 
 /* The answer must have this status; else the test fails and shows the body. */
-struct answer ask_expecting(struct worker_process *worker, unsigned status, struct ask what);
-#define ASK(worker, status, ...) ask_expecting(worker, status, (struct ask){__VA_ARGS__})
+struct rest rest_expecting(struct worker_fixture *worker, unsigned status, struct ask what);
+#define REST(worker, status, ...) rest_expecting(worker, status, (struct ask){__VA_ARGS__})
 
-/* The same where nobody looks at the answer's contents. */
-void do_expecting(struct worker_process *worker, unsigned status, struct ask what);
-#define DO(worker, status, ...) do_expecting(worker, status, (struct ask){__VA_ARGS__})
+/* The same where nothing else of the answer matters. */
+void rest_only(struct worker_fixture *worker, unsigned status, struct ask what);
+#define REST_ONLY(worker, status, ...) rest_only(worker, status, (struct ask){__VA_ARGS__})
 
-/* Members by path ("operation/id"), "" or 0 if absent. */
+/* A token and a worker on it; `options` may be NULL. */
+void resource_setup(struct token_fixture *token, struct worker_fixture *worker, const struct worker_options *options);
+/* The same, logged in over the login route. */
+void resource_setup_logged_in(struct token_fixture *token, struct worker_fixture *worker, const struct worker_options *options);
+
+/* Generates a key over the resource route; `more` are further members, with a comma in front. Needs a login. */
+void make_resource_key(struct worker_fixture *worker, const char *type, const char *label, const char *more);
+
+/* Imports an HMAC key over the calls route; needs a login. */
+void import_hmac_key(struct worker_fixture *worker, const char *label, const void *value, size_t len);
+
+/* Members by path ("operation/id"): the value, or "" or NULL. */
 const char *text_at(const json_t *json, const char *path);
 json_t *json_at(const json_t *json, const char *path);
 
-/* base64url of bytes, in static memory of a few turns. */
+/* base64url of bytes, and printf, into static memory of a few turns. */
 const char *b64(const void *data, size_t len);
+const char *text_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Decodes a member into `out`; returns its length. */
 size_t bytes_at(const json_t *json, const char *path, unsigned char *out, size_t size);
 
-/* printf into static memory of a few turns. */
-const char *format(const char *text, ...) __attribute__((format(printf, 1, 2)));
+/* The public key of {key} as the worker exports it; the caller frees it. */
+EVP_PKEY *public_key_of(struct worker_fixture *worker, const char *key);
 
-/* The public key of {key} as the worker exports it. */
-EVP_PKEY *public_key_of(struct worker_process *worker, const char *key);
+/* True if OpenSSL verifies the signature (DER for ECDSA); `hash` NULL for Ed25519, `pss`: PSS padding. */
+bool verifies(EVP_PKEY *key, const char *hash, bool pss, const void *data, size_t data_len, const unsigned char *signature, size_t len);
 
-/* True if the header is there with exactly this value. */
-bool has_header(const struct answer *answer, const char *line);
+/* True if the header line is there. */
+bool has_header(const struct rest *rest, const char *line);
 
-/* Number of events of the answer whose member `name` is `value`. */
-size_t events_with(const struct answer *answer, const char *name, const char *value);
-
-/* Number of times the module executed the function ("Sign"). */
-size_t calls_of(const struct answer *answer, const char *function);
+/* Number of events whose member `path` is `value`; number of executions of a function. */
+size_t events_with(const struct rest *rest, const char *path, const char *value);
+size_t calls_of(const struct rest *rest, const char *function);
 
 #endif
