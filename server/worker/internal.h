@@ -215,6 +215,11 @@ CK_RV module_find_slot(const struct worker *worker, const struct worker_slot *sl
 void module_share(struct request *request);
 void module_unshare(struct request *request);
 /*
+ * As module_share, and alone if the calls that run now end soon: some modules answer a call that a logout overtakes with
+ * CKR_GENERAL_ERROR.
+ */
+void module_quiet(struct request *request);
+/*
  * Under login.lock, without module_share, nobody logged in: C_Finalize, C_Initialize, the slot found again, sessions reopened,
  * token objects to be found again when they are used. Unless `must`, it is left undone (CKR_OK) if it would cost the application
  * something it can see: session objects or operations.

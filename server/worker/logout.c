@@ -12,7 +12,7 @@ static CK_RV logout_run(struct request *request, CK_ULONG handle)
 	/* A logout goes on without the token: it takes nothing from anybody. */
 	bool granted = login_state(worker) != LOGIN_NONE &&
 		token_acquire(request->channel, TOKEN_FOR_LOGOUT, CKU_USER, (int)worker->start.token_wait_ms, &generation) == CKR_OK;
-	module_share(request);
+	module_quiet(request);
 	CK_SESSION_HANDLE native = worker->pool.anchor;
 	if (handle != 0) {
 		session = session_acquire(worker, request->message->instance, handle);
