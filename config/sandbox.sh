@@ -150,7 +150,9 @@ ready() {
 start_gateway() {
 	mkdir -p "$dir/state" "$dir/run"
 	rm -f "$dir/run/port"
-	setsid "$build/p11gated" --config "$dir/p11gated.yaml" </dev/null >>"$dir/gateway.log" 2>&1 &
+	# PINs do not belong in the gateway's environment, nor does the token's configuration, which is for the workers.
+	env -u PIN -u SO_PIN -u P11GATE_PIN -u P11GATE_SO_PIN -u SOFTHSM2_CONF -u MAKEFLAGS -u MAKEOVERRIDES -u MFLAGS \
+		setsid "$build/p11gated" --config "$dir/p11gated.yaml" </dev/null >>"$dir/gateway.log" 2>&1 &
 	local started=$! began
 	began=$(start_time "$started") || die "the gateway ended at once: $(tail -n 1 "$dir/gateway.log")"
 	echo "$started $began" >"$dir/pid"

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/codec.h"
@@ -179,9 +180,20 @@ static enum status derive(struct loader *loader)
 	return config->audit_file && config->worker_program ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
+/* Whoever may change the file may have any code run as the gateway: it names the modules. */
+static enum status check_owner(struct loader *loader)
+{
+	struct stat about;
+
+	if (stat(loader->file, &about) == 0 && S_ISREG(about.st_mode) && (about.st_mode & S_IWOTH) != 0)
+		return fault(loader, "", "anyone may change this file; chmod o-w it");
+	return STATUS_OK;
+}
+
 enum status config_check(struct loader *loader)
 {
 	static enum status (*const checks[])(struct loader *) = {
+		check_owner,
 		check_address,
 		check_limits,
 		check_module_names,

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The start of an ELF header is the same for 32 and 64 bits up to e_machine. */
@@ -33,6 +34,7 @@ static enum status check_module(struct loader *loader, unsigned index)
 	const char *path = key_path(loader, "modules[%u].path", index);
 	Elf64_Ehdr header, own;
 	size_t len, own_len;
+	struct stat about;
 
 	if (header_read(module->path, &header, &len) != STATUS_OK) {
 		/* A device that is not installed yet must not keep the others from working: its slots are unavailable. */
@@ -48,6 +50,8 @@ static enum status check_module(struct loader *loader, unsigned index)
 		(own.e_ident[EI_CLASS] != header.e_ident[EI_CLASS] || own.e_machine != header.e_machine))
 		return fault(loader, path, "%s is made for another kind of processor; name the one for this machine",
 			module->path);
+	if (stat(module->path, &about) == 0 && (about.st_mode & S_IWOTH) != 0)
+		return fault(loader, path, "anyone may change %s; chmod o-w it", module->path);
 	return STATUS_OK;
 }
 

@@ -313,6 +313,28 @@ Test(config, an_overlong_file_is_refused)
 	free(text);
 }
 
+/* Loads the good configuration after anyone may write `name`; the test fails unless that is refused as `says`. */
+static void refused_when_writable(const char *name, const char *says)
+{
+	struct config *config;
+	char error[1024];
+
+	file_write("p11gated.yaml", good, strlen(good));
+	cr_assert_eq(chmod(in_folder(name), 0666), 0);
+	cr_expect_eq(config_load(config_file, &config, error, sizeof error), STATUS_MALFORMED);
+	cr_expect_not_null(strstr(error, says), "%s", error);
+}
+
+Test(config, a_file_that_anyone_may_change_is_refused)
+{
+	refused_when_writable("p11gated.yaml", ":1:1: anyone may change this file; chmod o-w it");
+}
+
+Test(config, a_module_that_anyone_may_change_is_refused)
+{
+	refused_when_writable("module.so", ":12:11: modules[0].path: anyone may change");
+}
+
 Test(config, a_fifo_in_the_files_place_does_not_block, .timeout = 10)
 {
 	struct config *config;
