@@ -16,45 +16,60 @@ enum {
 	DRAIN_CHUNK = 4096,
 };
 
-static const char stand_in_head[] = "GET / HTTP/1.1\r\nHost: p11gate\r\n\r\n";
-
-/* The answer to HEAD has no body, which libmicrohttpd has to know. */
-static const char stand_in_head_only[] = "HEAD / HTTP/1.1\r\nHost: p11gate\r\n\r\n";
-
-static ssize_t give_stand_in(struct connection *connection, void *data, size_t size)
-{
-	size_t len = strlen(connection->stand_in);
-	if (len > size)
-		len = size;
-	memcpy(data, connection->stand_in, len);
-	connection->stand_in += len;
-	return (ssize_t)len;
-}
-
 static bool is_head_method(const struct gate_head *head)
 {
 	return head->method.len == 4 && memcmp(head->method.data, "HEAD", 4) == 0;
+}
+
+static bool body_is_here(const struct connection *connection)
+{
+	return connection->input_used - connection->head.len == connection->head.content_length;
 }
 
 /* The head has been judged: how much of the input is this request's. */
 static void begin(struct connection *connection)
 {
 	struct gate_head *head = &connection->head;
-	connection->stand_in = stand_in_head;
 	if (connection->verdict == GATE_REFUSED) {
 		connection->input_used = connection->input.len;
 		counter_add(connection->listener, COUNTER_GATE_REFUSED);
 		return;
 	}
-	if (is_head_method(head))
-		connection->stand_in = stand_in_head_only;
 	size_t behind = connection->input.len - head->len;
 	connection->input_used = head->len + (head->content_length < behind ? (size_t)head->content_length : behind);
 }
 
-static bool body_is_here(const struct connection *connection)
+/*
+ * Bytes of the next request may wait in memory, where no poll sees them: here, in GnuTLS, or there later because the
+ * body that is still to be read brings them with it.
+ */
+static bool more_may_wait(struct connection *connection)
 {
-	return connection->input_used - connection->head.len == connection->head.content_length;
+	if (connection->verdict == GATE_REFUSED)
+		return false;
+	return connection->input.len > connection->input_used || !body_is_here(connection)
+		|| intercept_record_check_pending(connection->session) > 0;
+}
+
+/*
+ * The head that libmicrohttpd gets. It looks for further bytes in memory only if all that it had room for came, so then
+ * the stand-in is drawn out to that length. The answer to HEAD has no body, which it has to know.
+ */
+static ssize_t give_stand_in(struct connection *connection, char *data, size_t size)
+{
+	static const char fields[] = " / HTTP/1.1\r\nHost: p11gate\r\nX: ", end[] = "\r\n\r\n";
+	const char *method = is_head_method(&connection->head) ? "HEAD" : "GET";
+	size_t method_len = strlen(method), least = method_len + sizeof fields - 1 + sizeof end - 1;
+	if (size < least)
+		return GNUTLS_E_INTERNAL_ERROR;
+	size_t filler = more_may_wait(connection) ? size - least : 0;
+	memcpy(data, method, method_len);
+	data += method_len;
+	memcpy(data, fields, sizeof fields - 1);
+	data += sizeof fields - 1;
+	memset(data, '-', filler);
+	memcpy(data + filler, end, sizeof end - 1);
+	return (ssize_t)(least + filler);
 }
 
 /* Reads once more into the input; as gnutls_record_recv. */
@@ -73,11 +88,8 @@ static ssize_t receive_more(struct connection *connection)
 
 ssize_t input_receive(struct connection *connection, void *data, size_t size)
 {
-	if (connection->verdict != GATE_MORE) {
-		if (connection->stand_in != NULL && *connection->stand_in != '\0')
-			return give_stand_in(connection, data, size);
+	if (connection->verdict != GATE_MORE)
 		return GNUTLS_E_AGAIN;
-	}
 	for (;;) {
 		if (connection->input.len > 0)
 			connection->verdict = gate_head((const char *)connection->input.data, connection->input.len, &connection->head);
@@ -93,16 +105,13 @@ ssize_t input_receive(struct connection *connection, void *data, size_t size)
 	return give_stand_in(connection, data, size);
 }
 
-size_t input_pending(struct connection *connection)
+bool input_pending(struct connection *connection)
 {
-	size_t pending = intercept_record_check_pending(connection->session);
-	if (connection->verdict != GATE_PASSED)
-		return pending + connection->input.len;
-	/* A body that is still to be read may bring bytes of the next request with it: have libmicrohttpd look again. */
-	return pending + (connection->input.len - connection->input_used) + !body_is_here(connection);
+	return connection->verdict == GATE_MORE ? connection->input.len > 0 || intercept_record_check_pending(connection->session) > 0
+		: more_may_wait(connection);
 }
 
-/* Waits until the socket can be read; false when the time is over or the connection is gone. */
+/* Waits for the socket: STATUS_TIMEOUT at the end of the phase's time. */
 static enum status await(struct connection *connection, short events)
 {
 	struct pollfd wait = {.fd = connection->fd, .events = events};
@@ -197,6 +206,5 @@ void input_next(struct connection *connection)
 	connection->input_used = 0;
 	buffer_done(&connection->body);
 	connection->verdict = GATE_MORE;
-	connection->stand_in = NULL;
 	connection->head = (struct gate_head){0};
 }

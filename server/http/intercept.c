@@ -48,7 +48,7 @@ ssize_t gnutls_record_recv(gnutls_session_t session, void *data, size_t data_siz
 size_t gnutls_record_check_pending(gnutls_session_t session)
 {
 	struct connection *connection = gnutls_session_get_ptr(session);
-	return connection == NULL ? real_record_check_pending(session) : input_pending(connection);
+	return connection == NULL ? real_record_check_pending(session) : input_pending(connection) ? 1 : 0;
 }
 
 int gnutls_handshake(gnutls_session_t session)

@@ -124,7 +124,6 @@ struct connection {
 	struct buffer body;                           /* a body that did not fit behind its head in `input` */
 	enum gate_verdict verdict;                    /* PASSED or REFUSED while a request is under way, else MORE */
 	struct gate_head head;                        /* points into `input` */
-	const char *stand_in;                         /* what libmicrohttpd has still to get of the stand-in head, or NULL */
 
 	/* dispatch.c */
 	gnutls_alert_description_t alert;             /* what the verification wants to tell the peer */
@@ -223,8 +222,8 @@ struct listener {
  */
 ssize_t input_receive(struct connection *connection, void *data, size_t size);
 
-/* Bytes that wait here or in GnuTLS, as far as libmicrohttpd needs to know. */
-size_t input_pending(struct connection *connection);
+/* Whether bytes wait here or in GnuTLS, or may do so when the current request is over. */
+bool input_pending(struct connection *connection);
 
 /*
  * The current request's body, in connection->input. STATUS_TOO_LARGE above `max` (what could be read away has been);

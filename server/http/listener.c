@@ -135,17 +135,22 @@ static struct connection *connection_of(struct MHD_Connection *mhd)
 static enum MHD_Result on_request(void *argument, struct MHD_Connection *mhd, const char *url, const char *method,
 	const char *version, const char *upload, size_t *upload_len, void **context)
 {
-	(void)argument, (void)url, (void)method, (void)version, (void)upload, (void)upload_len, (void)context;
+	(void)argument, (void)url, (void)method, (void)version, (void)upload, (void)upload_len;
 	struct connection *connection = connection_of(mhd);
 	if (connection == NULL || connection->verdict == GATE_MORE)
 		return MHD_NO;
-	return dispatch(connection);
+	if (*context == connection)
+		return dispatch(connection);
+	/* An answer at the first of the two calls would end the connection. */
+	*context = connection;
+	return MHD_YES;
 }
 
 static void on_completed(void *argument, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code)
 {
-	(void)argument, (void)context;
+	(void)argument;
 	struct connection *connection = connection_of(mhd);
+	*context = NULL;
 	if (connection != NULL)
 		respond_done(connection, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 }

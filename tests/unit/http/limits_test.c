@@ -1,0 +1,174 @@
+/* Deadlines and ceilings of connections. */
+#include <criterion/criterion.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "server/common/clock.h"
+#include "tests/unit/http/fixture.h"
+
+enum { WAIT_MS = 8000 };
+
+static const char request[] = "GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n";
+
+TestSuite(limits, .timeout = 60);
+
+/* Milliseconds until the other end closes the TCP connection; WAIT_MS if it does not. */
+static int64_t closed_after(int fd)
+{
+	char sink[4096];
+	int64_t begun = clock_ms(), end = begun + WAIT_MS;
+	while (clock_ms() < end) {
+		struct pollfd wait = {.fd = fd, .events = POLLIN};
+		if (poll(&wait, 1, (int)(end - clock_ms())) > 0 && recv(fd, sink, sizeof sink, MSG_DONTWAIT) <= 0)
+			return clock_ms() - begun;
+	}
+	return WAIT_MS;
+}
+
+Test(limits, a_silent_connection_ends_with_the_time_for_its_handshake)
+{
+	struct fixture *fixture = fixture_new("  handshake_s: 1\n", "");
+	struct tls_client client;
+	cr_assert(tls_client_connect(&client, fixture->port));
+	int64_t took = closed_after(client.fd);
+	cr_expect(took >= 800 && took < 3000, "%lld ms", (long long)took);
+	tls_client_close(&client);
+	fixture_free(fixture);
+}
+
+Test(limits, an_idle_connection_ends_with_its_time_but_not_one_that_holds_a_lease)
+{
+	struct fixture *fixture = fixture_new("  idle_s: 1\n", "");
+	static const char leased[] = "GET /healthz HTTP/1.1\r\nHost: gateway\r\nX-Client-Instance: 0123456789abcdef0123456789abcdef\r\n\r\n";
+	struct tls_client *idle = fixture_connect(fixture, "alice"), *lease = fixture_connect(fixture, "alice");
+	cr_assert_eq(answer_status(fixture_ask(lease, leased)), 200);
+	cr_assert_eq(answer_status(fixture_ask(idle, request)), 200);
+	int64_t took = closed_after(idle->fd);
+	cr_expect(took >= 800 && took < 3000, "%lld ms", (long long)took);
+	cr_expect_eq(answer_status(fixture_ask(lease, leased)), 200);
+	fixture_disconnect(idle);
+	fixture_disconnect(lease);
+	fixture_free(fixture);
+}
+
+/* Sends a byte now and then, so that no timeout of inactivity ever passes. Milliseconds until the connection was gone. */
+static int64_t drip(struct tls_client *client, const char *bytes, size_t len)
+{
+	int64_t begun = clock_ms();
+	for (size_t i = 0; i < len && clock_ms() < begun + WAIT_MS; i++) {
+		if (!tls_client_send(client, bytes + i, 1))
+			break;
+		struct pollfd wait = {.fd = client->fd, .events = POLLIN};
+		char byte;
+		if (poll(&wait, 1, 100) > 0 && recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+			break;
+	}
+	return clock_ms() - begun;
+}
+
+static char long_field[512] = "GET /healthz HTTP/1.1\r\nHost: gateway\r\nX-A: ";
+
+Test(limits, a_dripped_head_ends_with_the_time_for_a_request)
+{
+	struct fixture *fixture = fixture_new("  request_s: 1\n", "");
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	cr_assert_eq(answer_status(fixture_ask(client, request)), 200);
+	size_t len = strlen(long_field);
+	memset(long_field + len, 'a', sizeof long_field - len);
+	int64_t took = drip(client, long_field, sizeof long_field);
+	cr_expect(took >= 800 && took < 3000, "%lld ms", (long long)took);
+	fixture_disconnect(client);
+	fixture_free(fixture);
+}
+
+Test(limits, a_dripped_body_ends_with_the_time_for_a_request)
+{
+	struct fixture *fixture = fixture_new("  request_s: 1\n", "");
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	cr_assert_eq(answer_status(fixture_ask(client, request)), 200);
+	static const char head[] = "POST /v1/slots/demo/keys HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n";
+	cr_assert(tls_client_send(client, head, sizeof head - 1));
+	memset(long_field, ' ', sizeof long_field);
+	int64_t took = drip(client, long_field, sizeof long_field);
+	cr_expect(took >= 800 && took < 3000, "%lld ms", (long long)took);
+	fixture_disconnect(client);
+	fixture_free(fixture);
+}
+
+Test(limits, two_hundred_connections_that_begin_a_request_and_stop_are_all_ended)
+{
+	enum { COUNT = 200 };
+	static struct tls_client *clients[COUNT];
+	struct fixture *fixture = fixture_new("  request_s: 1\n", "");
+	for (int i = 0; i < COUNT; i++) {
+		clients[i] = fixture_connect(fixture, "alice");
+		cr_assert(tls_client_send(clients[i], "G", 1));
+	}
+	for (int i = 0; i < COUNT; i++) {
+		cr_expect_lt(closed_after(clients[i]->fd), 5000);
+		fixture_disconnect(clients[i]);
+	}
+	const char *metrics = fixture_get(fixture, "alice", "/metrics");
+	cr_expect(answer_has(metrics, "p11gate_connections_reaped_total 200\n"), "%.600s", metrics);
+	fixture_free(fixture);
+}
+
+Test(limits, half_open_connections_do_not_keep_others_out)
+{
+	enum { COUNT = 60 };
+	static struct tls_client silent[COUNT];
+	struct fixture *fixture = fixture_new("  connections_max: 40\n  connections_per_ip: 40\n", "");
+	for (int i = 0; i < COUNT; i++) {
+		cr_assert(tls_client_connect(&silent[i], fixture->port));
+		if (i % 10 == 9)
+			cr_expect_eq(answer_status(fixture_get(fixture, "alice", "/healthz")), 200, "after %d", i);
+	}
+	/* The oldest of them had to go. */
+	cr_expect_lt(closed_after(silent[0].fd), 1000);
+	for (int i = 0; i < COUNT; i++)
+		tls_client_close(&silent[i]);
+	fixture_free(fixture);
+}
+
+Test(limits, one_address_gets_no_more_connections_than_its_share)
+{
+	struct fixture *fixture = fixture_new("  connections_per_ip: 2\n", "");
+	struct tls_client *first = fixture_connect(fixture, "alice"), *second = fixture_connect(fixture, "alice"), *third;
+	cr_assert_eq(answer_status(fixture_ask(first, request)), 200);
+	cr_expect_not(fixture_try(fixture, "alice", NULL, &third));
+	cr_expect_eq(answer_status(fixture_ask(second, request)), 200);
+	fixture_disconnect(first);
+	fixture_disconnect(second);
+	fixture_disconnect(third);
+	fixture_free(fixture);
+}
+
+Test(limits, a_stop_ends_idle_connections_at_once)
+{
+	struct fixture *fixture = fixture_new("", "");
+	struct tls_client *idle = fixture_connect(fixture, "alice");
+	cr_assert_eq(answer_status(fixture_ask(idle, request)), 200);
+	int64_t begun = clock_ms();
+	fixture_free(fixture);
+	cr_expect_lt(clock_ms() - begun, 3000);
+	cr_expect_lt(closed_after(idle->fd), 1000);
+	fixture_disconnect(idle);
+}
+
+Test(limits, a_port_that_is_taken_is_named_with_what_to_do)
+{
+	struct fixture *fixture = fixture_new("", "");
+	char error[1024] = "", file[128], expected[64];
+	struct config *config;
+	struct listener *second;
+	snprintf(file, sizeof file, "%s/gateway.yaml", fixture->directory);
+	cr_assert_eq(config_load(file, &config, error, sizeof error), STATUS_OK);
+	config->listen.port = fixture->port;
+	cr_expect_eq(listener_new(config, fixture->registry, fixture->audit, &second, error, sizeof error), STATUS_IO);
+	snprintf(expected, sizeof expected, "cannot listen on 127.0.0.1:%u", fixture->port);
+	cr_expect_not_null(strstr(error, expected), "%s", error);
+	cr_expect_not_null(strstr(error, "choose another listen.port"), "%s", error);
+	config_free(config);
+	fixture_free(fixture);
+}

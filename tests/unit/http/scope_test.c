@@ -1,0 +1,62 @@
+/* Application IDs and traces as they are written. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "server/http/internal.h"
+
+static bool parse(const char *text, unsigned char id[APPLICATION_ID_LEN])
+{
+	return application_id_parse(text, strlen(text), id);
+}
+
+Test(scope, C1_major_and_minor_are_big_endian_with_zeros_behind)
+{
+	static const unsigned char expected[APPLICATION_ID_LEN] = {0, 0, 0, 3, 1, 2, 3, 4};
+	unsigned char id[APPLICATION_ID_LEN];
+	cr_assert(parse("3-16909060", id));
+	cr_expect_arr_eq(id, expected, sizeof id);
+}
+
+Test(scope, C1_both_forms_name_the_same_application)
+{
+	unsigned char one[APPLICATION_ID_LEN], two[APPLICATION_ID_LEN];
+	cr_assert(parse("00000003000000040000000000000000", one));
+	cr_assert(parse("3-4", two));
+	cr_expect_arr_eq(one, two, sizeof one);
+}
+
+Test(scope, C15_the_default_application_depends_on_the_identity_alone)
+{
+	unsigned char one[APPLICATION_ID_LEN], again[APPLICATION_ID_LEN], other[APPLICATION_ID_LEN];
+	application_id_default("alice", one);
+	application_id_default("alice", again);
+	application_id_default("alicf", other);
+	cr_expect_arr_eq(one, again, sizeof one);
+	cr_expect_arr_neq(one, other, sizeof one);
+}
+
+static const char *trace(const char *text)
+{
+	static char id[TRACE_LEN + 1];
+	trace_id((struct gate_text){text, text == NULL ? 0 : strlen(text)}, id);
+	return id;
+}
+
+Test(scope, a_trace_is_taken_over)
+{
+	cr_expect_str_eq(trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), "0af7651916cd43dd8448eb211c80319c");
+}
+
+Test(scope, a_trace_that_is_none_is_replaced)
+{
+	static const char *const bad[] = {
+		NULL, "", "00-00000000000000000000000000000000-b7ad6b7169203331-01", "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+		"01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c", "00-\"f7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+	};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		char first[TRACE_LEN + 1];
+		memcpy(first, trace(bad[i]), sizeof first);
+		cr_expect_eq(strspn(first, "0123456789abcdef"), TRACE_LEN);
+		cr_expect_str_neq(first, trace(bad[i]));
+	}
+}
