@@ -45,7 +45,7 @@ struct plan {
 
 struct template { CK_ATTRIBUTE items[TEMPLATE_MAX]; CK_ULONG count; };
 
-static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+static const CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
 
 static void add(struct template *template, CK_ATTRIBUTE_TYPE type, const void *value, CK_ULONG len)
 {
@@ -155,7 +155,23 @@ static void add_protection(struct template *template, const struct plan *plan)
 	add_flag(template, CKA_PRIVATE, &yes);
 	add_flag(template, CKA_SENSITIVE, &yes);
 	add_flag(template, CKA_EXTRACTABLE, &plan->extractable);
-	add_flag(template, CKA_SIGN, plan->kind->type == CKK_AES ? &no : &yes);
+}
+
+/* Every usage by name, allowed or not: what a template leaves out a token may allow. */
+static void add_usages(struct template *template, const struct kind *kind, bool public_half, bool private_half)
+{
+	bool cipher = kind->type == CKK_AES;
+	if (private_half) {
+		add_flag(template, CKA_SIGN, cipher ? &no : &yes);
+		add_flag(template, CKA_DECRYPT, cipher ? &yes : &no);
+		add_flag(template, CKA_UNWRAP, &no);
+		add_flag(template, CKA_DERIVE, &no);
+	}
+	if (public_half) {
+		add_flag(template, CKA_VERIFY, cipher ? &no : &yes);
+		add_flag(template, CKA_ENCRYPT, cipher ? &yes : &no);
+		add_flag(template, CKA_WRAP, &no);
+	}
 }
 
 static CK_RV generate_pair(struct request *request, CK_SESSION_HANDLE session, const struct plan *plan)
@@ -166,7 +182,7 @@ static CK_RV generate_pair(struct request *request, CK_SESSION_HANDLE session, c
 	CK_MECHANISM mechanism = {plan->curve != NULL ? plan->curve->generate : plan->kind->mechanism, NULL, 0};
 	add_names(&public_template, plan);
 	add_flag(&public_template, CKA_PRIVATE, &no);
-	add_flag(&public_template, CKA_VERIFY, &yes);
+	add_usages(&public_template, plan->kind, true, false);
 	if (plan->curve != NULL) {
 		add(&public_template, CKA_EC_PARAMS, plan->curve->params.data, plan->curve->params.len);
 	} else {
@@ -175,6 +191,7 @@ static CK_RV generate_pair(struct request *request, CK_SESSION_HANDLE session, c
 	}
 	add_names(&private_template, plan);
 	add_protection(&private_template, plan);
+	add_usages(&private_template, plan->kind, false, true);
 	/* Only where it is asked for: a token that knows no such attribute would refuse the template. */
 	if (plan->always_authenticate)
 		add_flag(&private_template, CKA_ALWAYS_AUTHENTICATE, &yes);
@@ -191,12 +208,9 @@ static CK_RV generate_secret(struct request *request, CK_SESSION_HANDLE session,
 	CK_OBJECT_HANDLE key;
 	CK_MECHANISM mechanism = {plan->kind->mechanism, NULL, 0};
 	CK_ULONG len = plan->bits / 8;
-	bool aes = plan->kind->type == CKK_AES;
 	add_names(&template, plan);
 	add_protection(&template, plan);
-	add_flag(&template, CKA_VERIFY, aes ? &no : &yes);
-	add_flag(&template, CKA_ENCRYPT, aes ? &yes : &no);
-	add_flag(&template, CKA_DECRYPT, aes ? &yes : &no);
+	add_usages(&template, plan->kind, true, true);
 	add(&template, CKA_VALUE_LEN, &len, sizeof len);
 	union wire_value v[] = {
 		{.number = session}, {.mechanism = &mechanism}, {.attributes = {template.items, template.count}}, {.number_out = &key},

@@ -54,8 +54,10 @@ static bool decode(struct arena *arena, const char *text, size_t len, struct byt
 			return false;
 		}
 	}
+	if (percent_decode(arena, text, len, ret_value))
+		return true;
 	*ret_error = "a percent sign in the PKCS#11 URI is not followed by two hexadecimal digits";
-	return percent_decode(arena, text, len, ret_value);
+	return false;
 }
 
 static bool parse_attribute(struct arena *arena, const char *text, size_t len, struct pkcs11_uri *uri, const char **ret_error)
