@@ -21,7 +21,7 @@ struct audit {
 	char boot[AUDIT_BOOT_ID];
 	pthread_mutex_t lock; /* of everything below */
 	uint64_t last_seq;
-	off_t size; /* bytes up to the last complete line */
+	off_t size; /* bytes up to where the last batch began */
 	struct buffer lines; /* of the batch being written */
 	char failed_at[AUDIT_TIME]; /* of the first failure since the log was healthy */
 	atomic_bool healthy;
@@ -144,16 +144,6 @@ static bool write_lines(const struct audit *audit)
 	return true;
 }
 
-/* Removes what a failed write left behind the last complete line; true if nothing is left. */
-static bool take_back(struct audit *audit)
-{
-	struct stat about;
-
-	if (fstat(audit->fd, &about) != 0)
-		return false;
-	return about.st_size == audit->size || ftruncate(audit->fd, audit->size) == 0;
-}
-
 static void failed(struct audit *audit, int error)
 {
 	if (!atomic_exchange(&audit->healthy, false))
@@ -163,22 +153,64 @@ static void failed(struct audit *audit, int error)
 		audit->file, "error", strerror(error), NULL);
 }
 
+/* Somebody removed the file: begins a new one. Its first number tells how many records went with the old one. */
+static bool begin_again(struct audit *audit)
+{
+	struct audit_tail tail;
+	char error[512];
+	int fd;
+
+	if (open_file(audit->file, &fd, error, sizeof error) != STATUS_OK)
+		return false;
+	if (tail_read(fd, &tail) != STATUS_OK || tail.size > 0) {
+		close(fd);
+		errno = EEXIST;
+		return false;
+	}
+	close(audit->fd);
+	audit->fd = fd;
+	log_event(LOG_LEVEL_ERROR, "the audit log was removed; a new one is begun", "file", audit->file, NULL);
+	return true;
+}
+
+/*
+ * Makes the file ready for whole lines: audit->size is where they begin. The size is asked for each time, for the file
+ * may have been cut by whoever rotates it.
+ */
+static bool prepare(struct audit *audit)
+{
+	struct stat about;
+
+	if (fstat(audit->fd, &about) != 0)
+		return false;
+	if (about.st_nlink == 0) {
+		audit->size = 0;
+		return begin_again(audit);
+	}
+	/* What a failed write left behind would join up with the next line. */
+	if (!atomic_load(&audit->healthy) && about.st_size > audit->size)
+		return ftruncate(audit->fd, audit->size) == 0;
+	audit->size = about.st_size;
+	return true;
+}
+
 /* Writes the batch in audit->lines, whose last record has number `last_seq`; the lock is held. */
 static enum status commit(struct audit *audit, uint64_t last_seq)
 {
 	if (audit->lines.failed)
 		return STATUS_NO_MEMORY;
-	/* A rest that could not be taken back before would join up with the next line. */
-	bool whole = atomic_load(&audit->healthy) || take_back(audit);
-	if (!whole || !write_lines(audit)) {
+	bool prepared = prepare(audit);
+	if (!prepared || !write_lines(audit)) {
 		int error = errno;
 
-		take_back(audit);
+		if (prepared && ftruncate(audit->fd, audit->size) != 0)
+			log_event(LOG_LEVEL_ERROR,
+				"part of a record stays in the audit log until it can be written again", "file",
+				audit->file, NULL);
 		failed(audit, error);
 		errno = error;
 		return STATUS_IO;
 	}
-	audit->size += (off_t)audit->lines.len;
 	audit->last_seq = last_seq;
 	if (!atomic_exchange(&audit->healthy, true))
 		log_event(LOG_LEVEL_INFO, "the audit log can be written again", "file", audit->file, NULL);

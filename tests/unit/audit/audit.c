@@ -428,6 +428,55 @@ Test(audit, a_write_that_succeeds_makes_the_log_healthy_again)
 	audit_close(audit);
 }
 
+Test(audit, a_log_that_was_removed_is_begun_anew_with_the_next_number)
+{
+	struct audit *audit = opened();
+
+	put_ok(audit, "{}");
+	put_ok(audit, "{}");
+	cr_assert_eq(unlink(file), 0);
+	cr_expect_eq(put_ok(audit, "{}"), 3);
+	audit_close(audit);
+	char *text = contents(file);
+	cr_expect_eq(strncmp(text, "{\"seq\":3,", 9), 0, "%s", text);
+	free(text);
+}
+
+Test(audit, a_foreign_file_in_a_removed_logs_place_stops_key_uses)
+{
+	struct audit *audit = opened();
+	uint64_t seq;
+
+	put_ok(audit, "{}");
+	cr_assert_eq(unlink(file), 0);
+	append("{\"seq\":1}\n");
+	cr_expect_eq(put(audit, "{}", &seq), STATUS_IO);
+	cr_expect_not(audit_healthy(audit));
+	cr_assert_eq(unlink(file), 0);
+	cr_expect_eq(audit_probe(audit), STATUS_OK);
+	cr_expect_eq(put_ok(audit, "{}"), 3);
+	audit_close(audit);
+}
+
+Test(audit, a_log_that_was_cut_by_rotation_goes_on_without_a_hole)
+{
+	struct audit *audit = opened();
+	uint64_t seq;
+
+	put_ok(audit, "{}");
+	cr_assert_eq(truncate(file, 0), 0);
+	put_ok(audit, "{}");
+	limit_size((rlim_t)size_of_file() + 20);
+	cr_expect_eq(put(audit, "{}", &seq), STATUS_IO);
+	limit_size(RLIM_INFINITY);
+	cr_expect_eq(put_ok(audit, "{}"), 3);
+	audit_close(audit);
+	char *text = contents(file);
+	cr_expect_eq(strncmp(text, "{\"seq\":2,", 9), 0, "%s", text);
+	cr_expect_not_null(strstr(text, "}\n{\"seq\":3,"), "%s", text);
+	free(text);
+}
+
 enum { THREADS = 16, ROUNDS = 200 };
 
 static void *write_many(void *audit)
