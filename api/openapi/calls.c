@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/call.h"
+#include "api/limits.h"
 #include "api/names.h"
 
 /* How a kind looks as a member of a request and of a result (codec.h); NULL where it has none. */
@@ -46,7 +47,8 @@ static const struct {
 		   "9][0-9]*$'},{'type':'null'}]}"},
 	{"Constant", "{'description':'A constant of the standard by its name, or its number',"
 		     "'type':'string','pattern':'^(CK[A-Z]+_[A-Z0-9_]+|0x[0-9a-f]{1,16})$'}"},
-	{"Handle", "{'description':'A handle, or the index of an earlier call of the group that returned it',"
+	{"Handle", "{'description':'A handle, or the index of an earlier call of the group: what it returned, or found "
+		   "first',"
 		   "'oneOf':[{'type':'integer','minimum':0},{'type':'object','required':['from'],"
 		   "'properties':{'from':{'type':'integer','minimum':0}},'additionalProperties':false}]}"},
 	{"Bytes", "{'description':'Base64 in either alphabet, padded or not; null is a NULL pointer',"
@@ -162,17 +164,43 @@ static void call_result_write(struct json_writer *w)
 	json_end_object(w);
 }
 
+static void list_write(struct json_writer *w, const char *name, const char *items, size_t items_max)
+{
+	put_object(w, name);
+	put(w, "type", "'array'");
+	put(w, "items", items);
+	json_name(w, "maxItems");
+	json_write_uint(w, items_max);
+	json_end_object(w);
+}
+
+static void groups_write(struct json_writer *w)
+{
+	put_object(w, "CallGroups");
+	put_text(w, "description",
+		"Groups run side by side, the calls of a group one after the other up to the first that fails");
+	put(w, "type", "'object'");
+	put(w, "required", "['groups']");
+	put(w, "additionalProperties", "false");
+	put_object(w, "properties");
+	list_write(w, "groups", REF("CallGroup"), LIMIT_GROUPS);
+	json_end_object(w);
+	json_end_object(w);
+	put_object(w, "CallGroup");
+	put(w, "type", "'object'");
+	put(w, "required", "['op','calls']");
+	put(w, "additionalProperties", "false");
+	put_object(w, "properties");
+	put(w, "op",
+		"{'description':'128 bits that name the operation','type':'string','pattern':'^[0-9a-fA-F]{32}$'}");
+	list_write(w, "calls", REF("Call"), LIMIT_CALLS);
+	json_end_object(w);
+	json_end_object(w);
+}
+
 void calls_write(struct json_writer *w)
 {
-	put(w, "CallGroups",
-		"{'description':'Groups run side by side, the calls of a group one after the other up to the first "
-		"that fails',"
-		"'type':'object','required':['groups'],'additionalProperties':false,'properties':{'groups':{'type':'"
-		"array','items':" REF("CallGroup") "}}}");
-	put(w, "CallGroup",
-		"{'type':'object','required':['calls'],'additionalProperties':false,'properties':{"
-		"'op':{'description':'128 bits that name the operation','type':'string','pattern':'^[0-9a-fA-F]{32}$'},"
-		"'calls':{'type':'array','items':" REF("Call") "}}}");
+	groups_write(w);
 	put(w, "CallResults",
 		"{'description':'One item for each "
 		"group','type':'object','required':['groups'],'properties':{'groups':{"

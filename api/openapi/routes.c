@@ -21,6 +21,17 @@ static bool is_operation(const struct route_row *row)
 {
 	return strstr(row->path, "{operation}") != NULL;
 }
+/* Whether the route tells with the same body that all is well and that it is not. */
+static bool is_health(const struct route_row *row)
+{
+	return row->response == SCHEMA_Health;
+}
+
+static bool is_not_health(const struct route_row *row)
+{
+	return !is_health(row);
+}
+
 static bool is_any(const struct route_row *row)
 {
 	(void)row;
@@ -48,7 +59,8 @@ static const struct problem_answer {
 	{422, has_body, "Understood, but the token cannot do it so", NULL},
 	{423, is_worker, "The PIN is locked, or the slot is busy", NULL},
 	{429, is_worker, "Too much at once", "{'Retry-After':{'schema':{'type':'integer'}}}"},
-	{503, is_any, "The token or the gateway cannot serve now", "{'Retry-After':{'schema':{'type':'integer'}}}"},
+	{503, is_not_health, "The token or the gateway cannot serve now",
+		"{'Retry-After':{'schema':{'type':'integer'}}}"},
 };
 
 enum note { NOTE_MEDIA, NOTE_QUERY, NOTE_REQUEST, NOTE_ANSWER };
@@ -162,11 +174,8 @@ static void status_begin(struct json_writer *w, unsigned status)
 	put_object(w, name);
 }
 
-static void answers_write(struct json_writer *w, const struct route_row *row)
+static void success_write(struct json_writer *w, const struct route_row *row)
 {
-	char name[16];
-
-	put_object(w, "responses");
 	status_begin(w, row->success);
 	put_text(w, "description", row->success == 204 ? "Done" : row->summary);
 	if (row->success == 201)
@@ -174,6 +183,24 @@ static void answers_write(struct json_writer *w, const struct route_row *row)
 	if (row->success != 204)
 		content_write(w, row);
 	json_end_object(w);
+	if (!is_health(row))
+		return;
+	status_begin(w, 503);
+	put_text(w, "description", "Not so; the body says why");
+	put_object(w, "content");
+	put_object(w, "application/json");
+	content_schema(w, row->response, NULL);
+	json_end_object(w);
+	json_end_object(w);
+	json_end_object(w);
+}
+
+static void answers_write(struct json_writer *w, const struct route_row *row)
+{
+	char name[16];
+
+	put_object(w, "responses");
+	success_write(w, row);
 	for (size_t i = 0; i < COUNT_OF(problem_answers); i++) {
 		if (!problem_answers[i].applies(row))
 			continue;
