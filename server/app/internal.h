@@ -424,6 +424,9 @@ enum status registry_lock(struct registry *registry, const struct settings *sett
 /* References to all processes that `wanted` accepts (all if NULL); the caller gives them and the array back. NULL: none, or no memory. */
 struct worker_process **registry_processes(struct registry *registry,
 	bool (*wanted)(const struct worker_process *process, const void *context), const void *context, size_t *ret_count);
+/* How many `wanted` accepts. */
+size_t registry_count(struct registry *registry, bool (*wanted)(const struct worker_process *process, const void *context),
+	const void *context);
 void processes_unref(struct worker_process **processes, size_t count);
 
 #endif

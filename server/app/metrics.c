@@ -72,9 +72,8 @@ static bool is_live_for(const struct worker_process *process, const void *contex
 
 static void write_live(struct registry *registry, struct buffer *out, struct token *token)
 {
-	size_t count = 0;
+	size_t count = registry_count(registry, is_live_for, token);
 	char labels[LIMIT_LABEL + 32];
-	processes_unref(registry_processes(registry, is_live_for, token, &count), count);
 	snprintf(labels, sizeof labels, "{slot=\"%s\"}", token->name);
 	sample(out, "p11gate_workers_live", labels, count);
 }

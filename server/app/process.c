@@ -158,8 +158,7 @@ static enum status check_room(struct registry *registry, const struct process_ki
 {
 	if (kind->slot == NULL)
 		return STATUS_OK;
-	size_t count = 0;
-	processes_unref(registry_processes(registry, counts_as_worker, NULL, &count), count);
+	size_t count = registry_count(registry, counts_as_worker, NULL);
 	if (count < kind->settings->limits.workers_max || make_room(registry))
 		return STATUS_OK;
 	log_event(LOG_LEVEL_WARNING, "no worker started: limits.workers_max is reached", "slot", kind->slot->name, NULL);

@@ -86,6 +86,17 @@ struct worker_process **registry_processes(struct registry *registry,
 	return found;
 }
 
+size_t registry_count(struct registry *registry, bool (*wanted)(const struct worker_process *process, const void *context),
+	const void *context)
+{
+	size_t count = 0;
+	pthread_mutex_lock(&registry->mutex);
+	for (struct worker_process *process = registry->processes; process != NULL; process = process->next)
+		count += wanted(process, context);
+	pthread_mutex_unlock(&registry->mutex);
+	return count;
+}
+
 void processes_unref(struct worker_process **processes, size_t count)
 {
 	for (size_t i = 0; i < count; i++)

@@ -275,6 +275,7 @@ static void do_request(int fd, const struct worker_request *request, struct aren
 		line_number(&job, "generation", job.generation);
 		line_number(&job, "instances_ended", instances_ended);
 		line_number(&job, "policy", policy_generation);
+		line_number(&job, "running", running);
 	}
 	respond(&job);
 	buffer_done(&job.body);

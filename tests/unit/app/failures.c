@@ -36,6 +36,7 @@ Test(failures, a_worker_that_dies_fails_its_requests_and_the_next_one_starts_ano
 	struct asked before = ask(&fixture, 1, "login=1");
 	struct asked in_flight = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "hang"};
 	ask_begin(&in_flight);
+	until_running(&fixture, 1, 1);
 	struct asked deadly = ask(&fixture, 1, "die");
 	ask_join(&in_flight);
 	cr_expect_eq(deadly.status, STATUS_CLOSED);
@@ -60,6 +61,7 @@ Test(failures, a_worker_that_hangs_is_ended_at_the_deadline_and_the_others_are_n
 	struct asked before = ask(&fixture, 1, ""), other = ask(&fixture, 2, "");
 	struct asked hung = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "hang", .deadline_ms = 200};
 	ask_begin(&hung);
+	until_running(&fixture, 1, 1);
 	for (unsigned i = 0; i < 20; i++)
 		cr_expect_eq(ask(&fixture, 2, "sleep=5").status, STATUS_OK);
 	ask_join(&hung);

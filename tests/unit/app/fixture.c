@@ -164,6 +164,14 @@ unsigned long long number_of(const struct asked *asked, const char *key)
 	return strtoull(text, NULL, 10);
 }
 
+void until_running(struct fixture *fixture, char id, unsigned count)
+{
+	struct asked probe;
+	do {
+		probe = ask(fixture, id, "");
+	} while (number_of(&probe, "running") != count + 1);
+}
+
 bool becomes(bool (*condition)(void *context), void *context)
 {
 	int64_t deadline = clock_ms() + 10000;

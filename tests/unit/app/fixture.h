@@ -49,6 +49,9 @@ void ask_it(struct asked *asked);
 void ask_begin(struct asked *asked);
 void ask_join(struct asked *asked);
 
+/* Waits until the worker of that application runs `count` requests. */
+void until_running(struct fixture *fixture, char id, unsigned count);
+
 /* The number or the text behind "key=" in an answer's body. */
 unsigned long long number_of(const struct asked *asked, const char *key);
 const char *text_of(const struct asked *asked, const char *key, char out[256]);

@@ -206,8 +206,7 @@ Test(lifetime, a_reload_lets_running_requests_finish)
 	struct asked asked = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "sleep=400"};
 	struct asked first = ask(&fixture, 1, "");
 	ask_begin(&asked);
-	struct asked probe = ask(&fixture, 1, "sleep=50");
-	cr_expect_eq(probe.status, STATUS_OK);
+	until_running(&fixture, 1, 1);
 	fixture.slots[0].token_label = "another";
 	reload(&fixture);
 	ask_join(&asked);

@@ -143,6 +143,7 @@ Test(token, is_waited_for_no_longer_than_configured)
 	struct asked holder = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .deadline_ms = 3000,
 		.query = "acquire=1,1;hang"};
 	ask_begin(&holder);
+	until_running(&fixture, 1, 1);
 	while (rv_of(2, LOGIN_AS_USER) == CKR_OK)
 		continue;
 	struct asked waiter = ask(&fixture, 2, LOGIN_AS_USER);
