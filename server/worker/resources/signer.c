@@ -23,6 +23,7 @@ void signer_of_algorithm(struct request *request, const struct algorithm *algori
 {
 	*ret_signer = (struct signer){
 		.algorithm = algorithm,
+		.row = algorithm,
 		.combined = algorithm->combined == algorithm->mechanism || signer_token_has(request, algorithm->combined),
 		.ecdsa = algorithm->form == FORM_ECDSA,
 		.asked = algorithm->name,
@@ -36,6 +37,7 @@ void signer_of_mechanism(struct request *request, CK_MECHANISM_TYPE mechanism, s
 	*ret_signer = (struct signer){
 		.algorithm = replace ? combined : NULL,
 		.mechanism = mechanism,
+		.row = row,
 		.ecdsa = row != NULL && row->form == FORM_ECDSA,
 		.asked = name_of(NAMES_MECHANISM, mechanism),
 		.by_mechanism = true,
@@ -44,15 +46,15 @@ void signer_of_mechanism(struct request *request, CK_MECHANISM_TYPE mechanism, s
 
 bool signer_fits(const struct signer *signer, const struct key *key)
 {
-	const struct algorithm *algorithm = signer->algorithm;
-	if (algorithm == NULL)
+	const struct algorithm *row = signer->row;
+	if (row == NULL)
 		return true;
-	if (algorithm->type == CKK_GENERIC_SECRET)
+	if (row->type == CKK_GENERIC_SECRET)
 		return key->class == CKO_SECRET_KEY;
-	if (algorithm->type != key->type)
+	if (row->type != key->type)
 		return false;
 	/* A mechanism stands for every curve, a JOSE name for one. */
-	return signer->by_mechanism || algorithm->curve == NULL || (key->curve != NULL && strcmp(algorithm->curve, key->curve->name) == 0);
+	return signer->by_mechanism || row->curve == NULL || (key->curve != NULL && strcmp(row->curve, key->curve->name) == 0);
 }
 
 size_t signer_digest_len(const struct signer *signer)

@@ -11,7 +11,7 @@
 #include "api/base64url.h"
 #include "server/common/frame.h"
 
-enum { TURNS = 8, TURN_SIZE = 65536 };
+enum { TURNS = 32, TURN_SIZE = 65536 };
 
 static const char *or_empty(const char *text)
 {
