@@ -60,14 +60,14 @@ void forward_inventory(struct request *request)
 	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
 		if (forms[i].route == request->match.row->id)
 			form = forms[i].form;
-	uint64_t after = 0, wait_ms = 0;
-	if (!query_number(request->head->query, "after", &after) || !query_number(request->head->query, "wait_ms", &wait_ms)) {
-		answer_problem(request, PROBLEM_MALFORMED_QUERY, "after and wait_ms are decimal numbers");
+	uint64_t after = 0, wait_s = 0;
+	if (!query_number(request->head->query, "after", &after) || !query_number(request->head->query, "wait", &wait_s)) {
+		answer_problem(request, PROBLEM_MALFORMED_QUERY, "after and wait are decimal numbers");
 		return;
 	}
 	struct buffer *payload = &request->connection->payload;
 	enum status status = registry_inventory(request->connection->listener->registry, form, request->slot, slot_visible, request,
-		after, wait_ms < WAIT_MAX_MS ? (unsigned)wait_ms : WAIT_MAX_MS, payload);
+		after, (wait_s < WAIT_MAX_S ? (unsigned)wait_s : WAIT_MAX_S) * 1000, payload);
 	if (status == STATUS_OK && payload->failed)
 		status = STATUS_NO_MEMORY;
 	if (status != STATUS_OK) {

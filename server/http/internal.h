@@ -37,7 +37,7 @@ enum {
 	PROBLEM_MAX = 4096,           /* bytes of a problem document */
 	BODY_DRAIN_MAX = 8 << 20,     /* bytes of a body that is too large which are read away so that the answer arrives */
 	CORK_MAX = 15 << 10,          /* bytes of a body that leaves in one TLS record with its head */
-	WAIT_MAX_MS = 25000,          /* longest wait of a long poll */
+	WAIT_MAX_S = 25,              /* longest wait of a long poll */
 };
 
 #define RETRY_AFTER_TEXT "1"   /* seconds */
