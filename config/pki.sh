@@ -2,7 +2,8 @@
 # Makes a certificate authority, a server certificate and client certificates for trying things out:
 #   config/pki.sh DIR [CLIENT ...]
 # DIR gets ca.crt, server.crt and CLIENT.crt with their keys (.key, mode 0600). What is there and valid
-# for another day stays. For localhost, 127.0.0.1 and ::1 only; a real installation has its own authority.
+# for another day stays. The server is localhost, 127.0.0.1, ::1 and what SERVER_NAMES adds ("DNS:gateway,IP:10.0.0.1");
+# a real installation has its own authority.
 set -euo pipefail
 umask 077
 
@@ -47,7 +48,7 @@ signed() { # signed NAME: its certificate is of this authority
 }
 
 fresh ca || authority
-signed server || leaf server localhost serverAuth subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1
+signed server || leaf server localhost serverAuth "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1${SERVER_NAMES:+,$SERVER_NAMES}"
 for client in "$@"; do
 	signed "$client" || leaf "$client" "$client" clientAuth
 done

@@ -16,7 +16,7 @@ once() { # once FILE: the file's content comes from standard input, mode 0600, u
 }
 
 init() {
-	/usr/lib/p11gate/pki.sh "$pki" --server gateway --client alice --client bob --client doctor
+	SERVER_NAMES=DNS:gateway /usr/lib/p11gate/pki.sh "$pki" alice bob health
 	for name in ca.crt alice.crt alice.key bob.crt bob.key; do
 		once "$client/$name" < "$pki/$name"
 	done
@@ -32,7 +32,7 @@ init() {
 }
 
 health() {
-	curl --silent --fail --max-time 2 --output /dev/null --cacert "$pki/ca.crt" --cert "$pki/doctor.crt" --key "$pki/doctor.key" \
+	curl --silent --fail --max-time 2 --output /dev/null --cacert "$pki/ca.crt" --cert "$pki/health.crt" --key "$pki/health.key" \
 		--resolve gateway:8443:127.0.0.1 https://gateway:8443/readyz
 }
 
