@@ -67,9 +67,9 @@ help:
 deps:
 	@config/deps.sh build test demo
 
-LIBS_GATEWAY := -lmicrohttpd -lgnutls -lcrypto -lcyaml -lyaml -lpthread
+LIBS_GATEWAY := -lmicrohttpd -lgnutls -lcrypto -lyaml -lpthread
 LIBS_WORKER  := -ljansson -lcrypto -lseccomp -ldl -lpthread
-LIBS_TOOL    := -lcyaml -lyaml -lgnutls -lcrypto
+LIBS_TOOL    := -lyaml -lgnutls -lcrypto
 LIBS_MODULE  := -lssl -lcrypto -lhttp_parser -linih -lpthread
 
 $(BUILD)/p11gated: $(BUILD)/obj/server/gateway_main.o $(BUILD)/obj/openapi_json.o $(HTTP) $(AUDIT) $(STORE) $(APP) $(CONFIG) $(COMMON) $(API)
