@@ -37,9 +37,13 @@ leaf() { # leaf NAME COMMON-NAME USAGE ALTERNATIVE-NAMES
 	openssl req -new -config /dev/null -key "$dir/$1.key" -subj "/O=p11gate demo/CN=$2" -out "$dir/$1.csr"
 	printf '%s\n' basicConstraints=critical,CA:FALSE keyUsage=critical,digitalSignature "extendedKeyUsage=$3" \
 		subjectKeyIdentifier=hash authorityKeyIdentifier=keyid "subjectAltName=$4" >"$dir/$1.ext"
+	# openssl tells on standard error what went well, too.
 	openssl x509 -req -in "$dir/$1.csr" -CA "$dir/ca.crt" -CAkey "$dir/ca.key" -set_serial "0x$(openssl rand -hex 16)" \
-		-sha256 -days "$days" -extfile "$dir/$1.ext" -out "$dir/$1.crt.new" 2>/dev/null
-	rm -f "$dir/$1.csr" "$dir/$1.ext"
+		-sha256 -days "$days" -extfile "$dir/$1.ext" -out "$dir/$1.crt.new" 2>"$dir/$1.log" || {
+		cat "$dir/$1.log" >&2
+		exit 1
+	}
+	rm -f "$dir/$1.csr" "$dir/$1.ext" "$dir/$1.log"
 	mv "$dir/$1.crt.new" "$dir/$1.crt"
 }
 
@@ -48,7 +52,7 @@ signed() { # signed NAME: its certificate is of this authority
 }
 
 fresh ca || authority
-signed server || leaf server localhost serverAuth "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1${SERVER_NAMES:+,$SERVER_NAMES}"
+signed server || leaf server localhost serverAuth "DNS:localhost,IP:127.0.0.1,IP:::1${SERVER_NAMES:+,$SERVER_NAMES}"
 for client in "$@"; do
 	signed "$client" || leaf "$client" "$client" clientAuth "URI:urn:p11gate:demo:$client"
 done
