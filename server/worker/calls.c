@@ -1,7 +1,8 @@
 #include "server/worker/internal.h"
 
 #include <stdio.h>
-#include <string.h>
+
+#include "api/hex.h"
 
 /*
  * POST …/calls: groups of Cryptoki calls from the client module. Everything is decoded before anything runs.
@@ -13,24 +14,14 @@ struct group {
 	CK_RV *results;
 };
 
-static bool is_hex32(struct json_text text)
-{
-	if (text.len != 2 * OPERATION_ID_LEN)
-		return false;
-	for (size_t i = 0; i < text.len; i++) {
-		if (!strchr("0123456789abcdef", text.data[i]) || text.data[i] == '\0')
-			return false;
-	}
-	return true;
-}
-
 static bool read_operation(struct json_reader *in)
 {
+	unsigned char id[OPERATION_ID_LEN];
 	struct json_text text;
 
 	if (!json_read_string(in, &text))
 		return false;
-	return is_hex32(text) || json_fail(in, "op must be 32 lower-case hexadecimal digits");
+	return hex_decode(id, sizeof id, text.data, text.len) || json_fail(in, "op must be 32 hexadecimal digits");
 }
 
 /* A reference to an earlier call can only point backwards, to one that returns a handle. */

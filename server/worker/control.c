@@ -32,6 +32,19 @@ void worker_stop(struct worker *worker)
 	_exit(0);
 }
 
+/* What changed without a request. A gateway that does not take it is gone or asks later. */
+static void tell_state(struct worker *worker)
+{
+	struct buffer payload BUFFER_AUTO;
+	struct worker_state state;
+
+	state_read(worker, &state);
+	buffer_init(&payload, FRAME_CHUNK);
+	worker_state_pack(&payload, &state);
+	if (!payload.failed)
+		(void)!frame_send(WORKER_CONTROL_FD, FRAME_STATE, payload.data, payload.len);
+}
+
 static void end_instance(struct worker *worker, const struct buffer *payload)
 {
 	struct arena arena ARENA_AUTO;
@@ -44,6 +57,7 @@ static void end_instance(struct worker *worker, const struct buffer *payload)
 	sessions_close_instance(worker, message.instance);
 	pthread_rwlock_unlock(&worker->module.lock);
 	(void)!login_rest(worker, NULL);
+	tell_state(worker);
 }
 
 /* False at the end of the control socket, or when it says so. */
@@ -84,6 +98,7 @@ void control_serve(struct worker *worker)
 		if (login_keep_left(worker) == 0) {
 			atomic_store(&worker->login.keep_until_ms, 0);
 			(void)!login_rest(worker, NULL);
+			tell_state(worker);
 		}
 	}
 	worker_stop(worker);

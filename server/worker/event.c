@@ -1,10 +1,12 @@
 #include "server/worker/worker.h"
 
-#include <string.h>
-
+#include "api/hex.h"
 #include "api/names.h"
 
-enum { EVENT_MAX = 8192 };   /* bytes of one event */
+enum {
+	EVENT_MAX = 8192,   /* bytes of one event */
+	HEX_MAX = 256,      /* bytes of a member written in hexadecimal */
+};
 
 static const char *kind_name(enum audit_kind kind)
 {
@@ -26,15 +28,11 @@ static void text_member(struct json_writer *w, const char *name, const char *val
 
 static void hex_member(struct json_writer *w, const char *name, const unsigned char *data, size_t len)
 {
-	static const char digits[] = "0123456789abcdef";
-	char hex[512];
+	char hex[2 * HEX_MAX + 1];
 
-	if (!data || len == 0 || len > sizeof hex / 2)
+	if (!data || len == 0 || len > HEX_MAX)
 		return;
-	for (size_t i = 0; i < len; i++) {
-		hex[2 * i] = digits[data[i] >> 4];
-		hex[2 * i + 1] = digits[data[i] & 15];
-	}
+	hex_encode(hex, data, len);
 	json_name(w, name);
 	json_write_text(w, hex, 2 * len);
 }

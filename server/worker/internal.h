@@ -171,6 +171,8 @@ struct worker {
 	struct login login;
 	struct policy policy;
 	struct running running;
+	pthread_mutex_t state_lock;      /* a leaf */
+	uint64_t state_serial;
 	int wake;                        /* eventfd: the control thread recomputes its deadline */
 };
 
@@ -187,6 +189,9 @@ void thread_serve(struct worker *worker, int channel);
 void control_serve(struct worker *worker) __attribute__((noreturn));
 /* Waits for running requests, finalizes the module, ends the process. Any thread. */
 void worker_stop(struct worker *worker) __attribute__((noreturn));
+
+/* thread.c: sessions and login as they are now, numbered so that the gateway can tell old news from new. */
+void state_read(struct worker *worker, struct worker_state *ret_state);
 
 /* dispatch.c: runs the request's route and fills its reply. */
 void dispatch(struct request *request);

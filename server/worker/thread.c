@@ -27,16 +27,31 @@ static void running_leave(struct running *running)
 	pthread_mutex_unlock(&running->lock);
 }
 
+void state_read(struct worker *worker, struct worker_state *ret_state)
+{
+	pthread_mutex_lock(&worker->state_lock);
+	*ret_state = (struct worker_state){
+		.state_serial = ++worker->state_serial,
+		.sessions = sessions_count(worker),
+		.login = (uint32_t)login_state(worker),
+	};
+	pthread_mutex_unlock(&worker->state_lock);
+}
+
 static void response_fill(struct worker *worker, const struct reply *reply, struct worker_response *ret_response)
 {
+	struct worker_state state;
+
+	state_read(worker, &state);
 	*ret_response = (struct worker_response){
 		.status = reply->status,
 		.content_type = reply->content_type && reply->body.len > 0 ? reply->content_type : "",
 		.headers = {reply->headers, reply->headers_count},
 		.audit = {reply->events, reply->events_count},
 		.calls = {reply->calls, reply->calls_count},
-		.sessions = sessions_count(worker),
-		.login = (uint32_t)login_state(worker),
+		.sessions = state.sessions,
+		.login = state.login,
+		.state_serial = state.state_serial,
 		.operation_opened = reply->operation_opened ? reply->operation_opened : "",
 		.operation_closed = reply->operation_closed ? reply->operation_closed : "",
 		.body = {reply->body.data, reply->body.len},

@@ -87,10 +87,25 @@ static void worker_path(char path[256])
 	strcat(path, "/p11gate-worker");
 }
 
+/* A test module: $(BUILD)/tests/NAME. */
+static const char *module_path(const struct worker_options *options, char path[256])
+{
+	const char *name = options->shim ? "shim_module.so" : options->module ? options->module : SOFTHSM;
+	ssize_t len = readlink("/proc/self/exe", path, 200);
+
+	if (strchr(name, '/'))
+		return name;
+	cr_assert(len > 0);
+	path[len] = '\0';
+	snprintf(strrchr(path, '/') + 1, 40, "%s", name);
+	return path;
+}
+
 static void send_start(struct worker_fixture *worker, const struct worker_options *options, unsigned threads)
 {
 	struct buffer slot BUFFER_AUTO, policy BUFFER_AUTO, start BUFFER_AUTO;
 	const char *label = options->label ? options->label : "demo";
+	char module[256];
 	struct bytes labels[1] = {{(const unsigned char *)options->challenge_only,
 		options->challenge_only ? strlen(options->challenge_only) : 0}};
 	const struct worker_policy rules = {.generation = 1, .challenge_only_labels = {labels, options->challenge_only ? 1 : 0}};
@@ -106,13 +121,15 @@ static void send_start(struct worker_fixture *worker, const struct worker_option
 	const struct bytes slots[1] = {{slot.data, slot.len}};
 	const struct worker_start message = {
 		.role = options->inventory ? ROLE_INVENTORY : ROLE_APPLICATION, .module_name = "softhsm",
-		.module_path = options->module ? options->module : SOFTHSM, .module_init_args = "",
+		.module_path = module_path(options, module), .module_init_args = "",
 		.module_sha256 = {options->sha256, options->sha256 ? 32 : 0},
 		.sandbox = options->sandbox ? options->sandbox : "generic", .verify_login_fresh = options->fresh,
 		.slots = {slots, 1}, .threads = threads, .token_generation = worker->token->generation,
-		.sessions_max = options->sessions_max ? options->sessions_max : 64, .operations_max = options->operations_max ? options->operations_max : 8,
+		.sessions_max = options->sessions_max ? options->sessions_max : 64,
+		.operations_max = options->operations_max ? options->operations_max : 8,
 		.operation_ttl_ms = options->operation_ttl_ms ? options->operation_ttl_ms : 60000,
-		.token_wait_ms = 5000, .rest_idle_ms = 60000, .rest_max_ms = 600000, .application = "00", .policy = {policy.data, policy.len},
+		.token_wait_ms = 5000, .rest_idle_ms = options->rest_idle_ms ? options->rest_idle_ms : 60000,
+		.rest_max_ms = 600000, .application = "00", .policy = {policy.data, policy.len},
 	};
 	worker_start_pack(&start, &message);
 	cr_assert_eq(frame_send(worker->pairs[0], FRAME_START, start.data, start.len), STATUS_OK);
@@ -171,10 +188,10 @@ static void await(struct worker_fixture *worker, int fd, enum frame_type wanted,
 	}
 }
 
-static void spawn(struct worker_fixture *worker, unsigned threads)
+static void spawn(struct worker_fixture *worker, unsigned threads, const char *shim)
 {
 	posix_spawn_file_actions_t actions;
-	char program[256], conf[128], sanitizer[512];
+	char program[256], conf[128], sanitizer[512], faults[128];
 	const char *given = getenv("ASAN_OPTIONS");
 	int theirs[FIXTURE_PAIRS + 1], pair[2];
 
@@ -182,6 +199,7 @@ static void spawn(struct worker_fixture *worker, unsigned threads)
 	snprintf(conf, sizeof conf, "SOFTHSM2_CONF=%s/softhsm2.conf", worker->token->directory);
 	/* The leak checker would have to trace a process that lets nobody. */
 	snprintf(sanitizer, sizeof sanitizer, "ASAN_OPTIONS=%s:detect_leaks=0", given ? given : "");
+	snprintf(faults, sizeof faults, "P11GATE_SHIM=%s", shim ? shim : "");
 	posix_spawn_file_actions_init(&actions);
 	for (unsigned i = 0; i < threads + 1; i++) {
 		cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
@@ -191,7 +209,7 @@ static void spawn(struct worker_fixture *worker, unsigned threads)
 		*(i == 0 ? &worker->control : &worker->pairs[i - 1]) = pair[0];
 		posix_spawn_file_actions_adddup2(&actions, theirs[i], CONTROL + (int)i);
 	}
-	cr_assert_eq(posix_spawn(&worker->pid, program, &actions, NULL, (char *[]){program, NULL}, (char *[]){conf, sanitizer, NULL}), 0);
+	cr_assert_eq(posix_spawn(&worker->pid, program, &actions, NULL, (char *[]){program, NULL}, (char *[]){conf, sanitizer, faults, NULL}), 0);
 	posix_spawn_file_actions_destroy(&actions);
 	for (unsigned i = 0; i < threads + 1; i++)
 		close(theirs[i]);
@@ -208,7 +226,7 @@ void worker_fixture_start(struct token_fixture *token, const struct worker_optio
 	unsigned threads = options->threads ? options->threads : 2;
 	memset(ret_worker, 0, sizeof *ret_worker);
 	ret_worker->token = token;
-	spawn(ret_worker, threads);
+	spawn(ret_worker, threads, options->shim);
 	send_start(ret_worker, options, threads);
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
 	arena_init(&arena, FRAME_CHUNK);
@@ -216,6 +234,19 @@ void worker_fixture_start(struct token_fixture *token, const struct worker_optio
 	cr_assert_eq(worker_started_unpack(payload.data, payload.len, &arena, &started), STATUS_OK);
 	ret_worker->started_rv = started.rv;
 	snprintf(ret_worker->started_detail, sizeof ret_worker->started_detail, "%s", started.detail);
+}
+
+struct worker_state worker_fixture_state(struct worker_fixture *worker)
+{
+	struct buffer payload BUFFER_AUTO;
+	struct arena arena ARENA_AUTO;
+	struct worker_state state;
+
+	buffer_init(&payload, FRAME_CHUNK);
+	arena_init(&arena, FRAME_CHUNK);
+	await(worker, worker->control, FRAME_STATE, &payload);
+	cr_assert_eq(worker_state_unpack(payload.data, payload.len, &arena, &state), STATUS_OK);
+	return state;
 }
 
 int worker_fixture_stop(struct worker_fixture *worker)

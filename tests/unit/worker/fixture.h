@@ -30,7 +30,8 @@ struct token_fixture {
 
 /* How a worker is started; zero and NULL mean the usual. */
 struct worker_options {
-	const char *module;          /* SoftHSM */
+	const char *module;          /* SoftHSM; a name without '/' is a test module beside the tests */
+	const char *shim;            /* faults of shim_module.c, which is the module then */
 	const char *label;           /* "demo" */
 	const char *serial, *reader;
 	const char *sandbox;         /* "generic" */
@@ -38,6 +39,7 @@ struct worker_options {
 	const unsigned char *sha256;
 	bool fresh, inventory;
 	unsigned threads, sessions_max, operations_max, operation_ttl_ms;
+	uint64_t rest_idle_ms;
 };
 
 struct worker_fixture {
@@ -64,6 +66,8 @@ void token_fixture_tool(struct token_fixture *token, char *const arguments[]);
 
 /* Starts a worker and waits for STARTED; `options` may be NULL. */
 void worker_fixture_start(struct token_fixture *token, const struct worker_options *options, struct worker_fixture *ret_worker);
+/* Waits for news on the control pair. */
+struct worker_state worker_fixture_state(struct worker_fixture *worker);
 /* Waits for the worker's end after SHUTDOWN and tells its wait status. */
 int worker_fixture_stop(struct worker_fixture *worker);
 

@@ -1,0 +1,123 @@
+/*
+ * SoftHSM with faults that it does not have by itself. P11GATE_SHIM names them, separated by commas:
+ *
+ *   lock=N       after N wrong PINs in a row every login is CKR_PIN_LOCKED, and the token says so
+ *   sessions=N   more than N sessions are CKR_SESSION_COUNT
+ *   already      every login is CKR_USER_ALREADY_LOGGED_IN
+ *   careless     keys with CKA_ALWAYS_AUTHENTICATE work without their PIN
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cryptoki.h"
+
+static CK_FUNCTION_LIST functions;
+static const CK_FUNCTION_LIST *real;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned wrong_pins, sessions;
+
+/* The number of a fault, 1 for one without number, 0 if it is not wanted. */
+static unsigned fault(const char *name)
+{
+	const char *wanted = getenv("P11GATE_SHIM");
+	const char *at = wanted ? strstr(wanted, name) : NULL;
+
+	if (!at)
+		return 0;
+	at += strlen(name);
+	return *at == '=' ? (unsigned)strtoul(at + 1, NULL, 10) : 1;
+}
+
+static CK_RV count_pin(CK_RV rv)
+{
+	unsigned limit = fault("lock");
+
+	pthread_mutex_lock(&lock);
+	if (rv == CKR_PIN_INCORRECT)
+		wrong_pins++;
+	else if (rv == CKR_OK)
+		wrong_pins = 0;
+	if (limit > 0 && rv == CKR_PIN_INCORRECT && wrong_pins >= limit)
+		rv = CKR_PIN_LOCKED;
+	pthread_mutex_unlock(&lock);
+	return rv;
+}
+
+static CK_RV shim_login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR *pin, CK_ULONG len)
+{
+	unsigned limit = fault("lock");
+
+	if (fault("already"))
+		return CKR_USER_ALREADY_LOGGED_IN;
+	pthread_mutex_lock(&lock);
+	unsigned wrong = wrong_pins;
+	pthread_mutex_unlock(&lock);
+	if (limit > 0 && wrong >= limit)
+		return CKR_PIN_LOCKED;
+	return count_pin(real->C_Login(session, user, pin, len));
+}
+
+static CK_RV shim_open(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, CK_NOTIFY notify, CK_SESSION_HANDLE *session)
+{
+	unsigned limit = fault("sessions");
+	CK_RV rv = CKR_SESSION_COUNT;
+
+	pthread_mutex_lock(&lock);
+	if (limit == 0 || sessions < limit)
+		rv = real->C_OpenSession(slot, flags, application, notify, session);
+	sessions += rv == CKR_OK;
+	pthread_mutex_unlock(&lock);
+	return rv;
+}
+
+static CK_RV shim_close(CK_SESSION_HANDLE session)
+{
+	CK_RV rv = real->C_CloseSession(session);
+
+	pthread_mutex_lock(&lock);
+	sessions -= rv == CKR_OK;
+	pthread_mutex_unlock(&lock);
+	return rv;
+}
+
+static CK_RV shim_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+	CK_UTF8CHAR pin[] = "1234";
+	CK_RV rv = real->C_SignInit(session, mechanism, key);
+
+	/* What SoftHSM says to it does not matter: for other keys there is nothing to give a PIN for. */
+	if (rv == CKR_OK && fault("careless"))
+		(void)real->C_Login(session, CKU_CONTEXT_SPECIFIC, pin, 4);
+	return rv;
+}
+
+static CK_RV shim_finalize(CK_VOID_PTR reserved)
+{
+	pthread_mutex_lock(&lock);
+	sessions = 0;
+	pthread_mutex_unlock(&lock);
+	return real->C_Finalize(reserved);
+}
+
+CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR ret_functions)
+{
+	void *library = dlopen("/usr/lib/softhsm/libsofthsm2.so", RTLD_NOW | RTLD_LOCAL);
+	void *symbol = library ? dlsym(library, "C_GetFunctionList") : NULL;
+	CK_C_GetFunctionList get;
+	CK_FUNCTION_LIST *list;
+
+	memcpy(&get, &symbol, sizeof get);
+	if (!symbol || get(&list) != CKR_OK)
+		return CKR_GENERAL_ERROR;
+	real = list;
+	functions = *list;
+	functions.C_Login = shim_login;
+	functions.C_OpenSession = shim_open;
+	functions.C_CloseSession = shim_close;
+	functions.C_SignInit = shim_sign_init;
+	functions.C_Finalize = shim_finalize;
+	*ret_functions = &functions;
+	return CKR_OK;
+}

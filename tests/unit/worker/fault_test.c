@@ -1,0 +1,110 @@
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "api/route.h"
+#include "tests/unit/worker/fixture.h"
+
+/* Tokens with faults that SoftHSM does not have: tests/support/modules/shim_module.c. */
+
+#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":\"%s\"}}"
+#define RIGHT "MTIzNA"
+#define WRONG "OTk5OQ"
+#define DIGEST "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
+#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":128}}"
+#define CAREFUL ",{\"CKA_ALWAYS_AUTHENTICATE\":true}"
+
+static struct token_fixture token;
+static struct worker_fixture worker;
+static struct client client = {.worker = &worker};
+
+static void start_with(const char *faults)
+{
+	token_fixture_new(&token);
+	worker_fixture_start(&token, &(struct worker_options){.shim = faults}, &worker);
+	cr_assert_eq(worker.started_rv, 0, "%s", worker.started_detail);
+}
+
+static void expect_public(json_int_t session)
+{
+	json_t *info = client_call(&client, "{\"GetSessionInfo\":{\"session\":%lld}}", session);
+
+	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_PUBLIC_SESSION");
+	json_decref(info);
+}
+
+TestSuite(fault, .timeout = 60);
+
+Test(fault, A17_a_pin_locked_at_reauthentication_logs_the_application_out)
+{
+	start_with("lock=2");
+	json_int_t session = open_logged_in(&client), other = open_session(&client);
+	json_int_t key = make_key(&client, session, "careful", CAREFUL);
+
+	expect(&client, "CKR_OK", SIGN_INIT, session, key);
+	expect(&client, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_CONTEXT_SPECIFIC", WRONG);
+	expect(&client, "CKR_PIN_LOCKED", LOGIN, session, "CKU_CONTEXT_SPECIFIC", WRONG);
+	expect_public(session);
+	expect_public(other);
+	expect(&client, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
+	expect(&client, "CKR_PIN_LOCKED", LOGIN, session, "CKU_USER", RIGHT);
+	expect(&client, "CKR_OBJECT_HANDLE_INVALID", SIGN_INIT, session, key);
+}
+
+Test(fault, X1_already_logged_in_is_never_taken_for_a_login)
+{
+	start_with("already");
+	json_int_t session = open_session(&client);
+	char body[512];
+
+	snprintf(body, sizeof body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[" LOGIN "]}]}", session, "CKU_USER", RIGHT);
+	struct answer answer = client_post(&client, body);
+	json_t *result = json_array_get(json_object_get(json_array_get(json_object_get(answer.body, "groups"), 0), "results"), 0);
+	cr_assert_str_eq(json_string_value(json_object_get(result, "rv")), "CKR_FUNCTION_FAILED");
+	cr_assert_eq(answer.login, LOGIN_NONE);
+	answer_free(&answer);
+}
+
+Test(fault, X5_on_a_token_with_few_sessions_the_workers_own_go_first)
+{
+	start_with("sessions=2");
+	json_int_t session = open_logged_in(&client), other = open_session(&client);
+
+	expect(&client, "CKR_SESSION_COUNT", "{\"OpenSession\":{\"flags\":6}}");
+	expect(&client, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
+	json_t *info = client_call(&client, "{\"GetSessionInfo\":{\"session\":%lld}}", other);
+	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_USER_FUNCTIONS");
+	json_decref(info);
+}
+
+Test(fault, A4_a_module_that_does_not_ask_for_the_pin_is_not_relied_on)
+{
+	start_with("careless");
+	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "careful", CAREFUL);
+
+	expect(&client, "CKR_OK", SIGN_INIT, session, key);
+	expect(&client, "CKR_USER_NOT_LOGGED_IN", SIGN, session);
+	expect(&client, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
+}
+
+Test(fault, A18_a_key_that_asks_for_its_pin_neither_derives_nor_unwraps)
+{
+	start_with("careless");
+	json_int_t session = open_logged_in(&client);
+	json_int_t key = make_key(&client, session, "careful", CAREFUL ",{\"CKA_DERIVE\":true}");
+
+	expect(&client, "CKR_USER_NOT_LOGGED_IN",
+		"{\"DeriveKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDH1_DERIVE\",\"parameter\":{\"kdf\":\"CKD_NULL\","
+		"\"pSharedData\":null,\"pPublicData\":\"BA\"}},\"base_key\":%lld,\"attributes\":[]}}", session, key);
+}
+
+Test(fault, C15_a_login_of_the_resource_routes_ends_when_it_is_not_used)
+{
+	token_fixture_new(&token);
+	worker_fixture_start(&token, &(struct worker_options){.rest_idle_ms = 200}, &worker);
+	struct answer answer = client_request(&client, ROUTE_login, "", "{\"pin\":\"1234\"}");
+	cr_assert_eq(answer.status, 200);
+	cr_assert_eq(answer.login, LOGIN_USER);
+	answer_free(&answer);
+	cr_assert_eq(worker_fixture_state(&worker).login, LOGIN_NONE);
+}
