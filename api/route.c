@@ -26,6 +26,12 @@ static const char *const parameter_names[PARAMETER_COUNT] = {
 #undef PARAMETER
 };
 
+static const unsigned char parameter_lengths[PARAMETER_COUNT] = {
+#define PARAMETER(constant, name, description) [PARAMETER_##constant] = sizeof(name) - 1,
+	ROUTE_PARAMETERS(PARAMETER)
+#undef PARAMETER
+};
+
 const struct route_row *route_row(enum route_id id)
 {
 	return &rows[id];
@@ -34,6 +40,7 @@ const struct route_row *route_row(enum route_id id)
 /* One segment of a request path, raw and decoded. */
 struct segment {
 	char *text; /* decoded, NUL-terminated, in the arena */
+	size_t len; /* bytes of text */
 	bool slash; /* the decoded text holds a '/' */
 };
 
@@ -44,27 +51,28 @@ struct path {
 	size_t count; /* SEGMENTS_MAX + 1 if there are more, which no template has */
 };
 
-static bool is_path_byte(unsigned char byte)
+/* pchar of RFC 3986. */
+static bool is_path_byte(char byte)
 {
-	return byte != '\0' &&
-	       strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@%", byte) != NULL;
+	if ((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9'))
+		return true;
+	return byte != '\0' && strchr("-._~!$&'()*+,;=:@%", byte) != NULL;
 }
 
 static int hex_digit(char digit)
 {
-	const char *digits = "0123456789abcdef0123456789ABCDEF";
-	const char *at = digit == '\0' ? NULL : strchr(digits, digit);
-
-	return at == NULL ? -1 : (int)(at - digits) % 16;
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	if ((digit >= 'a' && digit <= 'f') || (digit >= 'A' && digit <= 'F'))
+		return (digit | 0x20) - 'a' + 10;
+	return -1;
 }
 
 /* Decodes `len` raw bytes into `segment->text`, which has room. Returns why it is malformed, or NULL. */
 static const char *segment_decode(struct segment *segment, const char *raw, size_t len)
 {
-	size_t decoded = 0;
-
 	for (size_t i = 0; i < len; i++) {
-		if (!is_path_byte((unsigned char)raw[i]))
+		if (!is_path_byte(raw[i]))
 			return "The path holds a byte that must be percent-encoded.";
 		char byte = raw[i];
 		if (byte == '%') {
@@ -76,9 +84,9 @@ static const char *segment_decode(struct segment *segment, const char *raw, size
 			i += 2;
 			segment->slash = segment->slash || byte == '/';
 		}
-		segment->text[decoded++] = byte;
+		segment->text[segment->len++] = byte;
 	}
-	if (!json_text_valid(segment->text, decoded))
+	if (!json_text_valid(segment->text, segment->len))
 		return "The path holds %00 or is not UTF-8.";
 	if (strcmp(segment->text, ".") == 0 || strcmp(segment->text, "..") == 0)
 		return "The path holds a dot segment.";
@@ -114,15 +122,24 @@ static bool path_split(
 	return true;
 }
 
-/* The parameter that the `len` bytes of a template's segment name, or PARAMETER_COUNT for a fixed segment. */
-static enum route_parameter template_parameter(const char *segment, size_t len)
+/* The parameter that a template's segment "{name}" names; PARAMETER_COUNT for a fixed segment. */
+static enum route_parameter template_parameter(const char *segment)
 {
-	if (len < 2 || segment[0] != '{')
+	if (*segment != '{')
 		return PARAMETER_COUNT;
-	for (enum route_parameter i = 0; i < PARAMETER_COUNT; i++)
-		if (strlen(parameter_names[i]) == len - 2 && memcmp(parameter_names[i], segment + 1, len - 2) == 0)
+	for (enum route_parameter i = 0; i < PARAMETER_COUNT; i++) {
+		size_t len = parameter_lengths[i];
+		if (strncmp(segment + 1, parameter_names[i], len) == 0 && segment[1 + len] == '}')
 			return i;
+	}
 	return PARAMETER_COUNT;
+}
+
+static bool segment_is(const struct segment *given, const char *segment)
+{
+	if (strncmp(segment, given->text, given->len) != 0)
+		return false;
+	return segment[given->len] == '/' || segment[given->len] == '\0';
 }
 
 /* Whether the path has the template's shape; its parameters then. `*ret_slash`: it would, but for a slash outside {key}. */
@@ -132,25 +149,18 @@ static bool template_matches(
 	bool slash = false;
 	size_t i = 0;
 
-	for (; *template == '/'; i++) {
-		const char *segment = template + 1;
-		size_t len = strcspn(segment, "/");
-		if (i >= path->count || i >= SEGMENTS_MAX)
-			return false;
+	for (; template != NULL && i < path->count && i < SEGMENTS_MAX; i++) {
 		const struct segment *given = &path->segments[i];
-		enum route_parameter parameter = template_parameter(segment, len);
-		if (parameter == PARAMETER_COUNT) {
-			if (strlen(given->text) != len || memcmp(given->text, segment, len) != 0)
-				return false;
-		} else {
-			if (*given->text == '\0')
-				return false;
+		enum route_parameter parameter = template_parameter(template + 1);
+		if (parameter == PARAMETER_COUNT ? !segment_is(given, template + 1) : given->len == 0)
+			return false;
+		if (parameter != PARAMETER_COUNT) {
 			slash = slash || (given->slash && parameter != PARAMETER_KEY);
 			parameters[parameter] = given->text;
 		}
-		template = segment + len;
+		template = strchr(template + 1, '/');
 	}
-	if (i != path->count)
+	if (template != NULL || i != path->count)
 		return false;
 	*ret_slash = *ret_slash || slash;
 	return !slash;
