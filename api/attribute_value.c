@@ -72,22 +72,16 @@ static bool typed_write(struct json_writer *w, const struct attribute_row *row, 
 		json_write_bool(w, *bytes != CK_FALSE);
 		return true;
 	case ATTRIBUTE_ULONG:
-	case ATTRIBUTE_NAME:
-		return number_value_write(w, row, data, len);
+	case ATTRIBUTE_NAME: return number_value_write(w, row, data, len);
 	case ATTRIBUTE_TEXT:
 		if (!json_text_valid(data, len))
 			return false;
 		json_write_text(w, data, len);
 		return true;
-	case ATTRIBUTE_BYTES:
-		json_write_bytes(w, data, len);
-		return true;
-	case ATTRIBUTE_DATE:
-		return date_write(w, bytes, len);
-	case ATTRIBUTE_MECHANISMS:
-		return mechanisms_write(w, bytes, len);
-	case ATTRIBUTE_TEMPLATE:
-		break;
+	case ATTRIBUTE_BYTES: json_write_bytes(w, data, len); return true;
+	case ATTRIBUTE_DATE: return date_write(w, bytes, len);
+	case ATTRIBUTE_MECHANISMS: return mechanisms_write(w, bytes, len);
+	case ATTRIBUTE_TEMPLATE: break;
 	}
 	return false;
 }
@@ -150,7 +144,8 @@ static bool tagged_read(struct json_reader *in, const struct attribute_row *row,
 	if (json_text_is(tag, "length")) {
 		if (!length_read(in, row, value))
 			return false;
-	} else if (json_text_is(tag, row == NULL ? "bytes" : "raw") && (row == NULL || row->value != ATTRIBUTE_TEMPLATE)) {
+	} else if (json_text_is(tag, row == NULL ? "bytes" : "raw") &&
+		   (row == NULL || row->value != ATTRIBUTE_TEMPLATE)) {
 		if (!bytes_value_read(in, value))
 			return false;
 	} else {
@@ -181,8 +176,8 @@ static bool number_value_read(struct json_reader *in, const struct attribute_row
 	if (row->value == ATTRIBUTE_NAME) {
 		if (!name_read(in, row->names, &number))
 			return false;
-	} else if (json_peek(in) == JSON_TYPE_STRING && json_read_string(in, &name) && name_number(NAMES_NONE, name, &number) &&
-		   number == CK_UNAVAILABLE_INFORMATION) {
+	} else if (json_peek(in) == JSON_TYPE_STRING && json_read_string(in, &name) &&
+		   name_number(NAMES_NONE, name, &number) && number == CK_UNAVAILABLE_INFORMATION) {
 		/* read as a name */
 	} else {
 		*in = before;
@@ -231,7 +226,7 @@ static bool mechanisms_read(struct json_reader *in, struct attribute_value *valu
 		if (count == LIMIT_ATTRIBUTE_VALUE / sizeof(CK_MECHANISM_TYPE))
 			return json_fail(in, "an attribute's value is too long");
 		if (!array_grow(in, &items, &capacity, count, sizeof(CK_MECHANISM_TYPE)) ||
-		    !name_read(in, NAMES_MECHANISM, &((CK_MECHANISM_TYPE *)items)[count]))
+			!name_read(in, NAMES_MECHANISM, &((CK_MECHANISM_TYPE *)items)[count]))
 			return false;
 		count++;
 	}
@@ -249,21 +244,14 @@ bool attribute_value_read(struct json_reader *in, const struct attribute_row *ro
 	if (json_peek(in) == JSON_TYPE_OBJECT || row == NULL)
 		return tagged_read(in, row, ret_value);
 	switch (row->value) {
-	case ATTRIBUTE_BOOL:
-		return bool_read(in, ret_value);
+	case ATTRIBUTE_BOOL: return bool_read(in, ret_value);
 	case ATTRIBUTE_ULONG:
-	case ATTRIBUTE_NAME:
-		return number_value_read(in, row, ret_value);
-	case ATTRIBUTE_TEXT:
-		return text_read(in, ret_value);
-	case ATTRIBUTE_BYTES:
-		return bytes_value_read(in, ret_value);
-	case ATTRIBUTE_DATE:
-		return date_read(in, ret_value);
-	case ATTRIBUTE_MECHANISMS:
-		return mechanisms_read(in, ret_value);
-	case ATTRIBUTE_TEMPLATE:
-		break;
+	case ATTRIBUTE_NAME: return number_value_read(in, row, ret_value);
+	case ATTRIBUTE_TEXT: return text_read(in, ret_value);
+	case ATTRIBUTE_BYTES: return bytes_value_read(in, ret_value);
+	case ATTRIBUTE_DATE: return date_read(in, ret_value);
+	case ATTRIBUTE_MECHANISMS: return mechanisms_read(in, ret_value);
+	case ATTRIBUTE_TEMPLATE: break;
 	}
 	return json_fail(in, "a template is an array");
 }

@@ -2,12 +2,15 @@
 
 #include <string.h>
 
-#define ARGUMENT(index, kind, name) {WIRE_##kind, #name}
+#define ARGUMENT(index, kind, name) \
+	{ \
+		WIRE_##kind, #name, sizeof(#name) - 1 \
+	}
 
 static const struct call_row rows[CALL_COUNT] = {
 #define CALL(name, place, permission, audit, operation, step, ...) \
-	{CALL_##name, #name, PLACE_##place, PERMISSION_##permission, AUDIT_##audit, OPERATION_##operation, STEP_##step, \
-		EACH_COUNT(__VA_ARGS__), {EACH(ARGUMENT, __VA_ARGS__)}},
+	{CALL_##name, #name, PLACE_##place, PERMISSION_##permission, AUDIT_##audit, OPERATION_##operation, \
+		STEP_##step, EACH_COUNT(__VA_ARGS__), {EACH(ARGUMENT, __VA_ARGS__)}},
 #include "calls.def"
 };
 

@@ -40,6 +40,7 @@ enum { CALL_ARGUMENTS_MAX = 6 };
 struct call_argument {
 	enum wire_kind kind;
 	const char *name;   /* the member's name on the wire */
+	size_t name_len;
 };
 
 struct call_row {

@@ -16,8 +16,9 @@
  *   TEMPLATE           null, or [{"CKA_LABEL":value}, …] in order; value: typed by the attribute's row, null (NULL, 0 bytes),
  *                      {"raw":"…"} for a value whose length or content does not fit the type; an attribute without a row is
  *                      {"0x80000001":{"bytes":"…"}}; a nested template is an array. A date is "2026-11-22"; a number or name that
- *                      is CK_UNAVAILABLE_INFORMATION is that name. An attribute without a row whose type has
- *                      CKF_ARRAY_ATTRIBUTE never travels, since its bytes might be pointers
+ *                      is CK_UNAVAILABLE_INFORMATION is that name. The value of an attribute without a
+ *                      row whose type has CKF_ARRAY_ATTRIBUTE never travels, since its bytes might be pointers: it cannot be in
+ *                      a template, and a query asks for its length only
  *   QUERY              null, or [{"CKA_LABEL":capacity}, …], null = NULL pointer; nested: an array /
  *                      [value | {"length":n} (length only) | null (CK_UNAVAILABLE_INFORMATION), …] for rv OK, ATTRIBUTE_SENSITIVE,
  *                      ATTRIBUTE_TYPE_INVALID and BUFFER_TOO_SMALL
@@ -73,7 +74,7 @@ struct call {
  *   CKR_DATA_LEN_RANGE           BYTES above LIMIT_BYTES, FILL above LIMIT_OUTPUT
  *   CKR_PIN_LEN_RANGE            PIN above LIMIT_PIN
  *   CKR_ATTRIBUTE_VALUE_INVALID  template or value beyond limits.h, NULL value with a length, nested template of a broken length
- *   CKR_ATTRIBUTE_TYPE_INVALID   attribute without a row whose type has CKF_ARRAY_ATTRIBUTE
+ *   CKR_ATTRIBUTE_TYPE_INVALID   template with an attribute without a row whose type has CKF_ARRAY_ATTRIBUTE
  *   CKR_MECHANISM_PARAM_INVALID  parameter of a mechanism without a row or without a described structure, parameter beyond
  *                                limits.h, NULL pointer with a length within it
  */

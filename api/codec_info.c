@@ -5,16 +5,11 @@
 enum struct_id info_structure(enum wire_kind kind)
 {
 	switch (kind) {
-	case WIRE_SLOT_INFO:
-		return STRUCT_SLOT_INFO;
-	case WIRE_TOKEN_INFO:
-		return STRUCT_TOKEN_INFO;
-	case WIRE_SESSION_INFO:
-		return STRUCT_SESSION_INFO;
-	case WIRE_MECHANISM_INFO:
-		return STRUCT_MECHANISM_INFO;
-	default:
-		return STRUCT_INFO;
+	case WIRE_SLOT_INFO: return STRUCT_SLOT_INFO;
+	case WIRE_TOKEN_INFO: return STRUCT_TOKEN_INFO;
+	case WIRE_SESSION_INFO: return STRUCT_SESSION_INFO;
+	case WIRE_MECHANISM_INFO: return STRUCT_MECHANISM_INFO;
+	default: return STRUCT_INFO;
 	}
 }
 

@@ -50,8 +50,8 @@ void structure_write(struct json_writer *w, enum struct_id id, const void *data)
 /* `out` has structure_size bytes; what is written on failure must not be used. */
 bool structure_read(struct json_reader *in, enum struct_id id, void *out) MUST_CHECK;
 
-CK_RV structure_visit_handles(enum struct_id id, void *data, CK_RV (*visit)(void *context, CK_OBJECT_HANDLE *handle), void *context)
-	MUST_CHECK;
+CK_RV structure_visit_handles(enum struct_id id, void *data, CK_RV (*visit)(void *context, CK_OBJECT_HANDLE *handle),
+	void *context) MUST_CHECK;
 
 /* --- mechanism.c: mechanisms.def --- */
 
@@ -61,7 +61,7 @@ bool mechanism_read(struct json_reader *in, CK_MECHANISM **ret_mechanism) MUST_C
 
 /* --- attribute.c: attributes.def --- */
 
-/* True for an attribute that may hold pointers no row describes: it never travels. */
+/* True for an attribute that may hold pointers no row describes: its value never travels. */
 bool attribute_opaque(CK_ATTRIBUTE_TYPE type);
 
 /* Bytes per counted element of an attribute's value: lengths and capacities travel in elements (codec.h). */
@@ -79,15 +79,16 @@ void attribute_value_write(struct json_writer *w, const struct attribute_row *ro
 
 struct attribute_value {
 	enum { FORM_NULL, FORM_LENGTH, FORM_DATA, FORM_NESTED } form;
-	void *data;                       /* FORM_DATA */
-	CK_ULONG len;                     /* bytes; FORM_LENGTH FORM_DATA */
-	struct attribute_value *nested;   /* FORM_NESTED: `count` values with their types */
+	void *data; /* FORM_DATA */
+	CK_ULONG len; /* bytes; FORM_LENGTH FORM_DATA */
+	struct attribute_value *nested; /* FORM_NESTED: `count` values with their types */
 	CK_ATTRIBUTE_TYPE *types;
 	CK_ULONG count;
 };
 
 /* A value that is not a template: FORM_NULL, FORM_DATA, or {"length":n} as FORM_LENGTH. */
-bool attribute_value_read(struct json_reader *in, const struct attribute_row *row, struct attribute_value *ret_value) MUST_CHECK;
+bool attribute_value_read(
+	struct json_reader *in, const struct attribute_row *row, struct attribute_value *ret_value) MUST_CHECK;
 
 /* --- template.c --- */
 
@@ -99,14 +100,15 @@ bool template_read(struct json_reader *in, CK_ATTRIBUTE **ret_items, CK_ULONG *r
 
 CK_RV query_check(const CK_ATTRIBUTE *items, CK_ULONG count) MUST_CHECK;
 void query_write(struct json_writer *w, const CK_ATTRIBUTE *items, CK_ULONG count);
-bool query_read(struct json_reader *in, CK_ATTRIBUTE **ret_items, struct query **ret_queries, CK_ULONG *ret_count) MUST_CHECK;
+bool query_read(
+	struct json_reader *in, CK_ATTRIBUTE **ret_items, struct query **ret_queries, CK_ULONG *ret_count) MUST_CHECK;
 
 /* Worker: what a module made of the query. */
 void query_answer_write(struct json_writer *w, const CK_ATTRIBUTE *items, const struct query *queries, CK_ULONG count);
 
 /* Client: `count` values in the order of the query `items`. */
-bool query_answer_read(struct json_reader *in, const CK_ATTRIBUTE *items, CK_ULONG count, struct attribute_value **ret_values)
-	MUST_CHECK;
+bool query_answer_read(struct json_reader *in, const CK_ATTRIBUTE *items, CK_ULONG count,
+	struct attribute_value **ret_values) MUST_CHECK;
 
 /* Client: writes the values to the application's attributes; false if one of them did not fit. */
 bool query_answer_store(const struct attribute_value *values, CK_ATTRIBUTE *items, CK_ULONG count);

@@ -19,8 +19,7 @@ static bool in_request(enum wire_kind kind)
 	case WIRE_QUERY:
 	case WIRE_BUFFER:
 	case WIRE_FILL:
-	case WIRE_FOUND:
-		return true;
+	case WIRE_FOUND: return true;
 	case WIRE_SLOT:
 	case WIRE_NOTIFY:
 	case WIRE_LIST:
@@ -31,8 +30,7 @@ static bool in_request(enum wire_kind kind)
 	case WIRE_SLOT_INFO:
 	case WIRE_TOKEN_INFO:
 	case WIRE_SESSION_INFO:
-	case WIRE_MECHANISM_INFO:
-		break;
+	case WIRE_MECHANISM_INFO: break;
 	}
 	return false;
 }
@@ -44,18 +42,13 @@ static CK_RV input_check(enum wire_kind kind, const union wire_value *value)
 		if (value->bytes.data == NULL && value->bytes.len > 0)
 			return CKR_ARGUMENTS_BAD;
 		return value->bytes.len <= LIMIT_BYTES ? CKR_OK : CKR_DATA_LEN_RANGE;
-	case WIRE_PIN:
-		return value->bytes.data == NULL || value->bytes.len <= LIMIT_PIN ? CKR_OK : CKR_PIN_LEN_RANGE;
+	case WIRE_PIN: return value->bytes.data == NULL || value->bytes.len <= LIMIT_PIN ? CKR_OK : CKR_PIN_LEN_RANGE;
 	case WIRE_FILL:
 		return value->bytes.data == NULL || value->bytes.len <= LIMIT_OUTPUT ? CKR_OK : CKR_DATA_LEN_RANGE;
-	case WIRE_MECHANISM:
-		return mechanism_check(value->mechanism);
-	case WIRE_TEMPLATE:
-		return template_check(value->attributes.items, value->attributes.count);
-	case WIRE_QUERY:
-		return query_check(value->attributes.items, value->attributes.count);
-	default:
-		return CKR_OK;
+	case WIRE_MECHANISM: return mechanism_check(value->mechanism);
+	case WIRE_TEMPLATE: return template_check(value->attributes.items, value->attributes.count);
+	case WIRE_QUERY: return query_check(value->attributes.items, value->attributes.count);
+	default: return CKR_OK;
 	}
 }
 
@@ -63,24 +56,18 @@ static CK_RV input_check(enum wire_kind kind, const union wire_value *value)
 static bool output_present(enum wire_kind kind, const union wire_value *value)
 {
 	switch (kind) {
-	case WIRE_BUFFER:
-		return value->buffer.len != NULL;
-	case WIRE_LIST:
-		return value->list.count != NULL;
-	case WIRE_FOUND:
-		return value->found.items != NULL && value->found.count != NULL;
+	case WIRE_BUFFER: return value->buffer.len != NULL;
+	case WIRE_LIST: return value->list.count != NULL;
+	case WIRE_FOUND: return value->found.items != NULL && value->found.count != NULL;
 	case WIRE_NEW_SESSION:
 	case WIRE_NEW_OBJECT:
-	case WIRE_ULONG_OUT:
-		return value->number_out != NULL;
+	case WIRE_ULONG_OUT: return value->number_out != NULL;
 	case WIRE_INFO:
 	case WIRE_SLOT_INFO:
 	case WIRE_TOKEN_INFO:
 	case WIRE_SESSION_INFO:
-	case WIRE_MECHANISM_INFO:
-		return value->info != NULL;
-	default:
-		return true;
+	case WIRE_MECHANISM_INFO: return value->info != NULL;
+	default: return true;
 	}
 }
 
@@ -95,44 +82,21 @@ static void capacity_write(struct json_writer *w, const void *data, CK_ULONG cap
 static void argument_write(struct json_writer *w, enum wire_kind kind, const union wire_value *value)
 {
 	switch (kind) {
-	case WIRE_BOOL:
-		json_write_bool(w, value->flag != CK_FALSE);
-		break;
-	case WIRE_ULONG:
-		number_write(w, value->number);
-		break;
-	case WIRE_USER:
-		name_write(w, NAMES_USER, value->number);
-		break;
+	case WIRE_BOOL: json_write_bool(w, value->flag != CK_FALSE); break;
+	case WIRE_ULONG: number_write(w, value->number); break;
+	case WIRE_USER: name_write(w, NAMES_USER, value->number); break;
 	case WIRE_SESSION:
-	case WIRE_OBJECT:
-		json_write_uint(w, value->number);
-		break;
+	case WIRE_OBJECT: json_write_uint(w, value->number); break;
 	case WIRE_BYTES:
 	case WIRE_PIN:
-	case WIRE_LABEL:
-		bytes_write(w, value->bytes.data, value->bytes.len);
-		break;
-	case WIRE_MECHANISM:
-		mechanism_write(w, value->mechanism);
-		break;
-	case WIRE_TEMPLATE:
-		template_write(w, value->attributes.items, value->attributes.count);
-		break;
-	case WIRE_QUERY:
-		query_write(w, value->attributes.items, value->attributes.count);
-		break;
-	case WIRE_BUFFER:
-		capacity_write(w, value->buffer.data, *value->buffer.len);
-		break;
-	case WIRE_FILL:
-		capacity_write(w, value->bytes.data, value->bytes.len);
-		break;
-	case WIRE_FOUND:
-		json_write_uint(w, value->found.max);
-		break;
-	default:
-		break;
+	case WIRE_LABEL: bytes_write(w, value->bytes.data, value->bytes.len); break;
+	case WIRE_MECHANISM: mechanism_write(w, value->mechanism); break;
+	case WIRE_TEMPLATE: template_write(w, value->attributes.items, value->attributes.count); break;
+	case WIRE_QUERY: query_write(w, value->attributes.items, value->attributes.count); break;
+	case WIRE_BUFFER: capacity_write(w, value->buffer.data, *value->buffer.len); break;
+	case WIRE_FILL: capacity_write(w, value->bytes.data, value->bytes.len); break;
+	case WIRE_FOUND: json_write_uint(w, value->found.max); break;
+	default: break;
 	}
 }
 
@@ -262,7 +226,7 @@ static bool found_read(struct json_reader *in, union wire_value *value)
 	value->found.items = arena_array(in->arena, value->found.max, sizeof(CK_OBJECT_HANDLE));
 	value->found.count = number_alloc(in, 0);
 	return (value->found.items != NULL && value->found.count != NULL) ||
-		json_fail(in, "the request needs too much memory");
+	       json_fail(in, "the request needs too much memory");
 }
 
 static bool argument_read(struct json_reader *in, struct call *call, size_t i)
@@ -271,38 +235,25 @@ static bool argument_read(struct json_reader *in, struct call *call, size_t i)
 	struct query *queries;
 
 	switch (call->row->arguments[i].kind) {
-	case WIRE_BOOL:
-		return flag_read(in, &value->flag);
-	case WIRE_ULONG:
-		return number_read(in, &value->number);
-	case WIRE_USER:
-		return name_read(in, NAMES_USER, &value->number);
+	case WIRE_BOOL: return flag_read(in, &value->flag);
+	case WIRE_ULONG: return number_read(in, &value->number);
+	case WIRE_USER: return name_read(in, NAMES_USER, &value->number);
 	case WIRE_SESSION:
-	case WIRE_OBJECT:
-		return handle_read(in, &value->number, &call->from[i]);
-	case WIRE_BYTES:
-		return bytes_read(in, LIMIT_BYTES, &value->bytes.data, &value->bytes.len);
-	case WIRE_PIN:
-		return bytes_read(in, LIMIT_PIN, &value->bytes.data, &value->bytes.len);
-	case WIRE_LABEL:
-		return label_read(in, value);
-	case WIRE_MECHANISM:
-		return mechanism_read(in, &value->mechanism);
-	case WIRE_TEMPLATE:
-		return template_read(in, &value->attributes.items, &value->attributes.count);
+	case WIRE_OBJECT: return handle_read(in, &value->number, &call->from[i]);
+	case WIRE_BYTES: return bytes_read(in, LIMIT_BYTES, &value->bytes.data, &value->bytes.len);
+	case WIRE_PIN: return bytes_read(in, LIMIT_PIN, &value->bytes.data, &value->bytes.len);
+	case WIRE_LABEL: return label_read(in, value);
+	case WIRE_MECHANISM: return mechanism_read(in, &value->mechanism);
+	case WIRE_TEMPLATE: return template_read(in, &value->attributes.items, &value->attributes.count);
 	case WIRE_QUERY:
 		if (!query_read(in, &value->attributes.items, &queries, &value->attributes.count))
 			return false;
 		call->queries[i] = queries;
 		return true;
-	case WIRE_BUFFER:
-		return buffer_read(in, value, &call->capacities[i]);
-	case WIRE_FILL:
-		return fill_read(in, value);
-	case WIRE_FOUND:
-		return found_read(in, value);
-	default:
-		return json_fail(in, "the call has no such argument");
+	case WIRE_BUFFER: return buffer_read(in, value, &call->capacities[i]);
+	case WIRE_FILL: return fill_read(in, value);
+	case WIRE_FOUND: return found_read(in, value);
+	default: return json_fail(in, "the call has no such argument");
 	}
 }
 
@@ -322,9 +273,7 @@ static bool output_alloc(struct json_reader *in, struct call *call, size_t i)
 		break;
 	case WIRE_NEW_SESSION:
 	case WIRE_NEW_OBJECT:
-	case WIRE_ULONG_OUT:
-		value->number_out = number_alloc(in, 0);
-		break;
+	case WIRE_ULONG_OUT: value->number_out = number_alloc(in, 0); break;
 	case WIRE_INFO:
 	case WIRE_SLOT_INFO:
 	case WIRE_TOKEN_INFO:
@@ -334,8 +283,7 @@ static bool output_alloc(struct json_reader *in, struct call *call, size_t i)
 		if (value->info == NULL)
 			return json_fail(in, "the request needs too much memory");
 		break;
-	default:
-		break;
+	default: break;
 	}
 	return !json_failed(in);
 }
@@ -345,8 +293,10 @@ static size_t argument_index(const struct call_row *row, struct json_text name, 
 {
 	for (size_t step = 0; step < row->argument_count; step++) {
 		size_t i = (expected + step) % row->argument_count;
+		const struct call_argument *argument = &row->arguments[i];
 
-		if (in_request(row->arguments[i].kind) && json_text_is(name, row->arguments[i].name))
+		if (argument->name_len == name.len && memcmp(argument->name, name.data, name.len) == 0 &&
+			in_request(argument->kind))
 			return i;
 	}
 	return row->argument_count;

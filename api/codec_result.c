@@ -15,16 +15,13 @@ static bool in_result(enum wire_kind kind, CK_RV rv)
 	case WIRE_SLOT_INFO:
 	case WIRE_TOKEN_INFO:
 	case WIRE_SESSION_INFO:
-	case WIRE_MECHANISM_INFO:
-		return rv == CKR_OK;
+	case WIRE_MECHANISM_INFO: return rv == CKR_OK;
 	case WIRE_BUFFER:
-	case WIRE_LIST:
-		return rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL;
+	case WIRE_LIST: return rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL;
 	case WIRE_QUERY:
 		return rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL || rv == CKR_ATTRIBUTE_SENSITIVE ||
-			rv == CKR_ATTRIBUTE_TYPE_INVALID;
-	default:
-		return false;
+		       rv == CKR_ATTRIBUTE_TYPE_INVALID;
+	default: return false;
 	}
 }
 
@@ -50,14 +47,10 @@ static bool output_overrun(const struct call *call, size_t i)
 	const union wire_value *value = &call->values[i];
 
 	switch (call->row->arguments[i].kind) {
-	case WIRE_BUFFER:
-		return value->buffer.data != NULL && *value->buffer.len > call->capacities[i];
-	case WIRE_LIST:
-		return value->list.items != NULL && *value->list.count > call->capacities[i];
-	case WIRE_FOUND:
-		return *value->found.count > value->found.max;
-	default:
-		return false;
+	case WIRE_BUFFER: return value->buffer.data != NULL && *value->buffer.len > call->capacities[i];
+	case WIRE_LIST: return value->list.items != NULL && *value->list.count > call->capacities[i];
+	case WIRE_FOUND: return *value->found.count > value->found.max;
+	default: return false;
 	}
 }
 
@@ -79,23 +72,15 @@ static void output_write(struct json_writer *w, const struct call *call, size_t 
 		else
 			numbers_write(w, value->list.items, *value->list.count);
 		break;
-	case WIRE_FILL:
-		bytes_write(w, value->bytes.data, value->bytes.len);
-		break;
-	case WIRE_FOUND:
-		numbers_write(w, value->found.items, *value->found.count);
-		break;
+	case WIRE_FILL: bytes_write(w, value->bytes.data, value->bytes.len); break;
+	case WIRE_FOUND: numbers_write(w, value->found.items, *value->found.count); break;
 	case WIRE_QUERY:
 		query_answer_write(w, value->attributes.items, call->queries[i], value->attributes.count);
 		break;
 	case WIRE_NEW_SESSION:
 	case WIRE_NEW_OBJECT:
-	case WIRE_ULONG_OUT:
-		number_write(w, *value->number_out);
-		break;
-	default:
-		info_encode(w, kind, value->info);
-		break;
+	case WIRE_ULONG_OUT: number_write(w, *value->number_out); break;
+	default: info_encode(w, kind, value->info); break;
 	}
 }
 
@@ -119,9 +104,9 @@ void call_encode_result(struct json_writer *w, const struct call *call, CK_RV rv
 
 /* An output that was read and waits to be stored, so that a broken answer changes nothing. */
 struct output {
-	void *data;                       /* bytes, numbers or a structure; NULL: only the length is known */
-	CK_ULONG len;                     /* bytes, or count of numbers, or the number */
-	struct attribute_value *values;   /* of a QUERY */
+	void *data; /* bytes, numbers or a structure; NULL: only the length is known */
+	CK_ULONG len; /* bytes, or count of numbers, or the number */
+	struct attribute_value *values; /* of a QUERY */
 };
 
 static bool length_read(struct json_reader *in, CK_ULONG *ret_len)
@@ -167,7 +152,8 @@ static bool output_numbers_read(struct json_reader *in, CK_ULONG max, struct out
 	return true;
 }
 
-static bool output_read(struct json_reader *in, enum wire_kind kind, const union wire_value *value, struct output *output)
+static bool output_read(
+	struct json_reader *in, enum wire_kind kind, const union wire_value *value, struct output *output)
 {
 	switch (kind) {
 	case WIRE_BUFFER:
@@ -181,20 +167,23 @@ static bool output_read(struct json_reader *in, enum wire_kind kind, const union
 	case WIRE_FILL:
 		if (!output_bytes_read(in, output))
 			return false;
-		return (value->bytes.data == NULL ? output->data == NULL : output->len == value->bytes.len) ||
-			json_fail(in, "the answer has another length than asked for");
-	case WIRE_FOUND:
-		return output_numbers_read(in, value->found.max, output);
+		return output->len == (value->bytes.data == NULL ? 0 : value->bytes.len) ||
+		       json_fail(in, "the answer has another length than asked for");
+	case WIRE_FOUND: return output_numbers_read(in, value->found.max, output);
 	case WIRE_QUERY:
 		return query_answer_read(in, value->attributes.items, value->attributes.count, &output->values);
 	case WIRE_NEW_SESSION:
-	case WIRE_NEW_OBJECT:
-		return integer_read(in, &output->len);
-	case WIRE_ULONG_OUT:
-		return number_read(in, &output->len);
-	default:
-		return info_read(in, kind, output);
+	case WIRE_NEW_OBJECT: return integer_read(in, &output->len);
+	case WIRE_ULONG_OUT: return number_read(in, &output->len);
+	default: return info_read(in, kind, output);
 	}
+}
+
+/* memcpy that takes NULL for nothing. */
+static void bytes_store(void *to, const void *from, size_t len)
+{
+	if (from != NULL && len > 0)
+		memcpy(to, from, len);
 }
 
 static CK_RV buffer_store(const struct output *output, const union wire_value *value)
@@ -206,7 +195,7 @@ static CK_RV buffer_store(const struct output *output, const union wire_value *v
 		return CKR_OK;
 	if (output->data == NULL || output->len > capacity)
 		return CKR_BUFFER_TOO_SMALL;
-	memcpy(value->buffer.data, output->data, output->len);
+	bytes_store(value->buffer.data, output->data, output->len);
 	return CKR_OK;
 }
 
@@ -219,7 +208,7 @@ static CK_RV list_store(const struct output *output, const union wire_value *val
 		return CKR_OK;
 	if (output->data == NULL || output->len > capacity)
 		return CKR_BUFFER_TOO_SMALL;
-	memcpy(value->list.items, output->data, output->len * sizeof(CK_ULONG));
+	bytes_store(value->list.items, output->data, output->len * sizeof(CK_ULONG));
 	return CKR_OK;
 }
 
@@ -227,29 +216,21 @@ static CK_RV list_store(const struct output *output, const union wire_value *val
 static CK_RV output_store(enum wire_kind kind, const struct output *output, const union wire_value *value)
 {
 	switch (kind) {
-	case WIRE_BUFFER:
-		return buffer_store(output, value);
-	case WIRE_LIST:
-		return list_store(output, value);
-	case WIRE_FILL:
-		if (value->bytes.data != NULL)
-			memcpy(value->bytes.data, output->data, output->len);
-		return CKR_OK;
+	case WIRE_BUFFER: return buffer_store(output, value);
+	case WIRE_LIST: return list_store(output, value);
+	case WIRE_FILL: bytes_store(value->bytes.data, output->data, output->len); return CKR_OK;
 	case WIRE_FOUND:
-		memcpy(value->found.items, output->data, output->len * sizeof(CK_ULONG));
+		bytes_store(value->found.items, output->data, output->len * sizeof(CK_ULONG));
 		*value->found.count = output->len;
 		return CKR_OK;
 	case WIRE_QUERY:
-		return query_answer_store(output->values, value->attributes.items, value->attributes.count) ? CKR_OK :
-			CKR_BUFFER_TOO_SMALL;
+		return query_answer_store(output->values, value->attributes.items, value->attributes.count)
+			       ? CKR_OK
+			       : CKR_BUFFER_TOO_SMALL;
 	case WIRE_NEW_SESSION:
 	case WIRE_NEW_OBJECT:
-	case WIRE_ULONG_OUT:
-		*value->number_out = output->len;
-		return CKR_OK;
-	default:
-		memcpy(value->info, output->data, structure_size(info_structure(kind)));
-		return CKR_OK;
+	case WIRE_ULONG_OUT: *value->number_out = output->len; return CKR_OK;
+	default: bytes_store(value->info, output->data, structure_size(info_structure(kind))); return CKR_OK;
 	}
 }
 
@@ -264,8 +245,8 @@ static size_t output_index(const struct call_row *row, CK_RV rv, struct json_tex
 }
 
 /* Everything of the result element; false: the reader holds the error. */
-static bool result_read(struct json_reader *in, const struct call_row *row, const union wire_value values[], CK_RV *ret_rv,
-	struct output outputs[])
+static bool result_read(struct json_reader *in, const struct call_row *row, const union wire_value values[],
+	CK_RV *ret_rv, struct output outputs[])
 {
 	struct json_text name;
 	unsigned seen = 0;
@@ -299,7 +280,7 @@ static bool result_read(struct json_reader *in, const struct call_row *row, cons
 CK_RV call_decode_result(struct json_reader *in, const struct call_row *row, const union wire_value values[])
 {
 	struct output outputs[CALL_ARGUMENTS_MAX] = {0};
-	CK_RV rv;
+	CK_RV rv = CKR_GENERAL_ERROR;
 
 	if (!result_read(in, row, values, &rv, outputs))
 		return CKR_GENERAL_ERROR;

@@ -4,15 +4,21 @@
 
 /* How a mechanism's parameter is typed; a structure is PARAMETER_STRUCT + its struct_id. */
 enum parameter {
-	PARAMETER_NONE, PARAMETER_UNTYPED, PARAMETER_BYTES, PARAMETER_ULONG, PARAMETER_OBJECT, PARAMETER_STRUCT,
+	PARAMETER_NONE,
+	PARAMETER_UNTYPED,
+	PARAMETER_BYTES,
+	PARAMETER_ULONG,
+	PARAMETER_OBJECT,
+	PARAMETER_STRUCT,
 #define STRUCT(name, type, ...) PARAMETER_##name = PARAMETER_STRUCT + STRUCT_##name,
 #include "api/structs.def"
 };
 
 static enum parameter parameter_of(CK_MECHANISM_TYPE type)
 {
+#define MECHANISM(name, parameter) \
+	case name: return PARAMETER_##parameter;
 	switch (type) {
-#define MECHANISM(name, parameter) case name: return PARAMETER_##parameter;
 #include "api/mechanisms.def"
 	}
 	return PARAMETER_UNTYPED;
@@ -28,15 +34,11 @@ static bool parameter_fits(enum parameter parameter, CK_ULONG len)
 {
 	switch (parameter) {
 	case PARAMETER_NONE:
-	case PARAMETER_UNTYPED:
-		return false;
-	case PARAMETER_BYTES:
-		return true;
+	case PARAMETER_UNTYPED: return false;
+	case PARAMETER_BYTES: return true;
 	case PARAMETER_ULONG:
-	case PARAMETER_OBJECT:
-		return len == sizeof(CK_ULONG);
-	default:
-		return len == structure_size(struct_of(parameter));
+	case PARAMETER_OBJECT: return len == sizeof(CK_ULONG);
+	default: return len == structure_size(struct_of(parameter));
 	}
 }
 
@@ -61,16 +63,13 @@ static void parameter_write(struct json_writer *w, enum parameter parameter, con
 	CK_ULONG number;
 
 	switch (parameter) {
-	case PARAMETER_BYTES:
-		json_write_bytes(w, mechanism->pParameter, mechanism->ulParameterLen);
-		break;
+	case PARAMETER_BYTES: json_write_bytes(w, mechanism->pParameter, mechanism->ulParameterLen); break;
 	case PARAMETER_ULONG:
 	case PARAMETER_OBJECT:
 		memcpy(&number, mechanism->pParameter, sizeof(number));
 		number_write(w, number);
 		break;
-	default:
-		structure_write(w, struct_of(parameter), mechanism->pParameter);
+	default: structure_write(w, struct_of(parameter), mechanism->pParameter);
 	}
 }
 
@@ -131,10 +130,8 @@ static bool parameter_read(struct json_reader *in, CK_MECHANISM *mechanism)
 	size_t len;
 
 	switch (parameter) {
-	case PARAMETER_NONE:
-		return json_fail(in, "the mechanism takes no parameter");
-	case PARAMETER_UNTYPED:
-		return json_fail(in, "the mechanism's parameter cannot travel");
+	case PARAMETER_NONE: return json_fail(in, "the mechanism takes no parameter");
+	case PARAMETER_UNTYPED: return json_fail(in, "the mechanism's parameter cannot travel");
 	case PARAMETER_BYTES:
 		if (!json_read_bytes(in, &data, &len))
 			return false;
@@ -144,10 +141,8 @@ static bool parameter_read(struct json_reader *in, CK_MECHANISM *mechanism)
 		mechanism->ulParameterLen = len;
 		return true;
 	case PARAMETER_ULONG:
-	case PARAMETER_OBJECT:
-		return number_parameter_read(in, mechanism);
-	default:
-		return struct_parameter_read(in, struct_of(parameter), mechanism);
+	case PARAMETER_OBJECT: return number_parameter_read(in, mechanism);
+	default: return struct_parameter_read(in, struct_of(parameter), mechanism);
 	}
 }
 
@@ -183,9 +178,9 @@ bool mechanism_read(struct json_reader *in, CK_MECHANISM **ret_mechanism)
 	if (!name_read(in, NAMES_MECHANISM, &mechanism->mechanism))
 		return false;
 	if (json_next_member(in, &name)) {
-		if (json_text_is(name, "parameter") ? !parameter_read(in, mechanism) :
-		    json_text_is(name, "parameter_length") ? !parameter_length_read(in, mechanism) :
-		    !json_fail(in, "a mechanism has no such member"))
+		if (json_text_is(name, "parameter")              ? !parameter_read(in, mechanism)
+			: json_text_is(name, "parameter_length") ? !parameter_length_read(in, mechanism)
+								 : !json_fail(in, "a mechanism has no such member"))
 			return false;
 		if (json_next_member(in, &name))
 			return json_fail(in, "a mechanism has no such member");
@@ -196,7 +191,8 @@ bool mechanism_read(struct json_reader *in, CK_MECHANISM **ret_mechanism)
 	return true;
 }
 
-CK_RV mechanism_visit_handles(CK_MECHANISM *mechanism, CK_RV (*visit)(void *context, CK_OBJECT_HANDLE *handle), void *context)
+CK_RV mechanism_visit_handles(
+	CK_MECHANISM *mechanism, CK_RV (*visit)(void *context, CK_OBJECT_HANDLE *handle), void *context)
 {
 	enum parameter parameter;
 

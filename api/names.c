@@ -19,23 +19,23 @@ struct name {
 
 static const struct name attribute_names[] = {
 #define ATTRIBUTE(name, ...) NAME(#name, name, ATTRIBUTE)
-#include "attributes.def"
+#include "api/attributes.def"
 };
 static const struct name mechanism_names[] = {
 #define MECHANISM(name, parameter) NAME(#name, name, MECHANISM)
-#include "mechanisms.def"
+#include "api/mechanisms.def"
 };
 static const struct name return_names[] = {
 #define RETURN(name, ...) NAME(#name, name, RETURN)
-#include "returns.def"
+#include "api/returns.def"
 };
 static const struct name constant_names[] = {
 #define CONSTANT(family, name) NAME(#name, name, family)
-#include "constants.def"
+#include "api/constants.def"
 };
 static const struct name alias_names[] = {
 #define ALIAS(family, name) NAME(#name, name, family)
-#include "aliases.def"
+#include "api/aliases.def"
 };
 
 struct name_table {
@@ -48,14 +48,10 @@ struct name_table {
 static struct name_table table_of(enum name_set set)
 {
 	switch (set) {
-	case NAMES_ATTRIBUTE:
-		return TABLE(attribute_names);
-	case NAMES_MECHANISM:
-		return TABLE(mechanism_names);
-	case NAMES_RETURN:
-		return TABLE(return_names);
-	default:
-		return TABLE(constant_names);
+	case NAMES_ATTRIBUTE: return TABLE(attribute_names);
+	case NAMES_MECHANISM: return TABLE(mechanism_names);
+	case NAMES_RETURN: return TABLE(return_names);
+	default: return TABLE(constant_names);
 	}
 }
 
@@ -82,27 +78,30 @@ static const struct name *find(struct name_table table, enum name_set set, struc
 
 static const char *attribute_name(CK_ULONG number)
 {
+#define ATTRIBUTE(name, ...) \
+	case name: return #name;
 	switch (number) {
-#define ATTRIBUTE(name, ...) case name: return #name;
-#include "attributes.def"
+#include "api/attributes.def"
 	}
 	return NULL;
 }
 
 static const char *mechanism_name(CK_ULONG number)
 {
+#define MECHANISM(name, parameter) \
+	case name: return #name;
 	switch (number) {
-#define MECHANISM(name, parameter) case name: return #name;
-#include "mechanisms.def"
+#include "api/mechanisms.def"
 	}
 	return NULL;
 }
 
 static const char *return_name(CK_ULONG number)
 {
+#define RETURN(name, ...) \
+	case name: return #name;
 	switch (number) {
-#define RETURN(name, ...) case name: return #name;
-#include "returns.def"
+#include "api/returns.def"
 	}
 	return NULL;
 }
@@ -113,9 +112,10 @@ static const char *constant_name(enum name_set set, CK_ULONG number)
 {
 	if (number > UINT32_MAX)
 		return NULL;
+#define CONSTANT(family, name) \
+	case KEY(NAMES_##family, name): return #name;
 	switch (KEY(set, number)) {
-#define CONSTANT(family, name) case KEY(NAMES_##family, name): return #name;
-#include "constants.def"
+#include "api/constants.def"
 	}
 	return NULL;
 }
@@ -125,14 +125,10 @@ const char *name_of(enum name_set set, CK_ULONG number)
 	if (number == CK_UNAVAILABLE_INFORMATION)
 		return unavailable_name;
 	switch (set) {
-	case NAMES_ATTRIBUTE:
-		return attribute_name(number);
-	case NAMES_MECHANISM:
-		return mechanism_name(number);
-	case NAMES_RETURN:
-		return return_name(number);
-	default:
-		return constant_name(set, number);
+	case NAMES_ATTRIBUTE: return attribute_name(number);
+	case NAMES_MECHANISM: return mechanism_name(number);
+	case NAMES_RETURN: return return_name(number);
+	default: return constant_name(set, number);
 	}
 }
 

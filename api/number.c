@@ -63,8 +63,10 @@ bool array_grow(struct json_reader *in, void **items, CK_ULONG *capacity, CK_ULO
 		return true;
 	more = *capacity == 0 ? 8 : *capacity * 2;
 	moved = arena_array(in->arena, more, item_size);
-	if (moved == NULL)
-		return json_fail(in, "the request needs too much memory");
+	if (moved == NULL) {
+		(void)json_fail(in, "the request needs too much memory");
+		return false;
+	}
 	if (count > 0)
 		memcpy(moved, *items, count * item_size);
 	*items = moved;
@@ -83,7 +85,7 @@ bool numbers_read(struct json_reader *in, CK_ULONG max, CK_ULONG **ret_items, CK
 		if (count == max)
 			return json_fail(in, "the array has too many elements");
 		if (!array_grow(in, &items, &capacity, count, sizeof(CK_ULONG)) ||
-		    !integer_read(in, &((CK_ULONG *)items)[count]))
+			!integer_read(in, &((CK_ULONG *)items)[count]))
 			return false;
 		count++;
 	}

@@ -16,10 +16,8 @@ static CK_RV query_check_at(const CK_ATTRIBUTE *items, CK_ULONG count, unsigned 
 	if (count > LIMIT_ATTRIBUTES)
 		return CKR_ATTRIBUTE_VALUE_INVALID;
 	for (CK_ULONG i = 0; i < count; i++) {
-		CK_RV rv = CKR_OK;
+		CK_RV rv;
 
-		if (attribute_opaque(items[i].type))
-			return CKR_ATTRIBUTE_TYPE_INVALID;
 		if (!is_template(items[i].type) || items[i].pValue == NULL)
 			continue;
 		if (depth == LIMIT_TEMPLATE_DEPTH)
@@ -48,7 +46,7 @@ void query_write(struct json_writer *w, const CK_ATTRIBUTE *items, CK_ULONG coun
 
 		json_begin_object(w);
 		attribute_type_write(w, item->type);
-		if (item->pValue == NULL)
+		if (item->pValue == NULL || attribute_opaque(item->type))
 			json_write_null(w);
 		else if (is_template(item->type))
 			query_write(w, item->pValue, item->ulValueLen / sizeof(CK_ATTRIBUTE));
@@ -102,6 +100,8 @@ static bool item_read(struct json_reader *in, unsigned depth, CK_ATTRIBUTE *item
 		return false;
 	if (json_peek(in) == JSON_TYPE_NULL)
 		good = json_read_null(in);
+	else if (attribute_opaque(item->type))
+		good = json_fail(in, "the attribute's value cannot travel");
 	else if (is_template(item->type))
 		good = nested_read(in, depth, query);
 	else
@@ -122,14 +122,14 @@ static bool query_read_at(struct json_reader *in, unsigned depth, CK_ATTRIBUTE *
 	CK_ULONG items_capacity = 0, queries_capacity = 0, count = 0;
 
 	if (!json_enter_array(in) || !array_grow(in, &items, &items_capacity, 0, sizeof(CK_ATTRIBUTE)) ||
-	    !array_grow(in, &queries, &queries_capacity, 0, sizeof(struct query)))
+		!array_grow(in, &queries, &queries_capacity, 0, sizeof(struct query)))
 		return false;
 	while (json_next_element(in)) {
 		if (count == LIMIT_ATTRIBUTES)
 			return json_fail(in, "a template has too many attributes");
 		if (!array_grow(in, &items, &items_capacity, count, sizeof(CK_ATTRIBUTE)) ||
-		    !array_grow(in, &queries, &queries_capacity, count, sizeof(struct query)) ||
-		    !item_read(in, depth, &((CK_ATTRIBUTE *)items)[count], &((struct query *)queries)[count]))
+			!array_grow(in, &queries, &queries_capacity, count, sizeof(struct query)) ||
+			!item_read(in, depth, &((CK_ATTRIBUTE *)items)[count], &((struct query *)queries)[count]))
 			return false;
 		count++;
 	}
@@ -203,11 +203,16 @@ void query_answer_write(struct json_writer *w, const CK_ATTRIBUTE *items, const 
 
 static bool nested_answer_read(struct json_reader *in, unsigned depth, struct attribute_value *value);
 
-static bool item_answer_read(struct json_reader *in, const struct attribute_row *row, unsigned depth, struct attribute_value *value)
+static bool item_answer_read(
+	struct json_reader *in, CK_ATTRIBUTE_TYPE type, unsigned depth, struct attribute_value *value)
 {
-	if (row != NULL && row->value == ATTRIBUTE_TEMPLATE && json_peek(in) == JSON_TYPE_ARRAY)
+	if (is_template(type) && json_peek(in) == JSON_TYPE_ARRAY)
 		return nested_answer_read(in, depth, value);
-	return attribute_value_read(in, row, value);
+	if (!attribute_value_read(in, attribute_row(type), value))
+		return false;
+	if (value->form == FORM_DATA && attribute_opaque(type))
+		return json_fail(in, "the attribute's value cannot travel");
+	return true;
 }
 
 static bool nested_answer_read(struct json_reader *in, unsigned depth, struct attribute_value *value)
@@ -224,12 +229,14 @@ static bool nested_answer_read(struct json_reader *in, unsigned depth, struct at
 		struct json_text name;
 
 		if (!array_grow(in, &items, &items_capacity, count, sizeof(*value)) ||
-		    !array_grow(in, &types, &types_capacity, count, sizeof(CK_ATTRIBUTE_TYPE)) || !json_enter_object(in))
+			!array_grow(in, &types, &types_capacity, count, sizeof(CK_ATTRIBUTE_TYPE)) ||
+			!json_enter_object(in))
 			return false;
 		if (!json_next_member(in, &name))
 			return json_fail(in, "an attribute has no name");
 		if (!attribute_type_read(in, name, &((CK_ATTRIBUTE_TYPE *)types)[count], &row) ||
-		    !item_answer_read(in, row, depth + 1, &((struct attribute_value *)items)[count]))
+			!item_answer_read(in, ((CK_ATTRIBUTE_TYPE *)types)[count], depth + 1,
+				&((struct attribute_value *)items)[count]))
 			return false;
 		if (json_next_member(in, &name))
 			return json_fail(in, "an attribute has one name");
@@ -239,7 +246,8 @@ static bool nested_answer_read(struct json_reader *in, unsigned depth, struct at
 	return !json_failed(in);
 }
 
-bool query_answer_read(struct json_reader *in, const CK_ATTRIBUTE *items, CK_ULONG count, struct attribute_value **ret_values)
+bool query_answer_read(
+	struct json_reader *in, const CK_ATTRIBUTE *items, CK_ULONG count, struct attribute_value **ret_values)
 {
 	struct attribute_value *values = arena_array(in->arena, count, sizeof(*values));
 	CK_ULONG i = 0;
@@ -251,7 +259,7 @@ bool query_answer_read(struct json_reader *in, const CK_ATTRIBUTE *items, CK_ULO
 	while (json_next_element(in)) {
 		if (i == count)
 			return json_fail(in, "the answer has more values than attributes");
-		if (!item_answer_read(in, attribute_row(items[i].type), 0, &values[i]))
+		if (!item_answer_read(in, items[i].type, 0, &values[i]))
 			return false;
 		i++;
 	}

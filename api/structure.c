@@ -5,18 +5,27 @@
 #include "api/codec_internal.h"
 
 enum field_kind {
-	KIND_BOOL, KIND_ULONG, KIND_NAME, KIND_OBJECT, KIND_FLAGS, KIND_VERSION, KIND_PADDED, KIND_FIXED, KIND_BYTES,
-	KIND_INSIDE, KIND_POINTER,
+	KIND_BOOL,
+	KIND_ULONG,
+	KIND_NAME,
+	KIND_OBJECT,
+	KIND_FLAGS,
+	KIND_VERSION,
+	KIND_PADDED,
+	KIND_FIXED,
+	KIND_BYTES,
+	KIND_INSIDE,
+	KIND_POINTER,
 };
 
 struct field {
 	enum field_kind kind;
+	int detail; /* the family of names or flags, or the structure */
 	const char *name;
 	size_t name_len;
 	size_t offset;
-	size_t length_offset;   /* KIND_BYTES */
-	size_t size;            /* KIND_PADDED KIND_FIXED */
-	int detail;             /* the family of names or flags, or the structure */
+	size_t length_offset; /* KIND_BYTES */
+	size_t size; /* KIND_PADDED KIND_FIXED */
 };
 
 struct structure {
@@ -27,11 +36,14 @@ struct structure {
 
 /* Within a function of STRUCT(), T is the C type. The condition is checked by the compiler. */
 #define MEMBER(m) (((T *)0)->m)
-#define IS(m, type) _Generic(MEMBER(m), type: 1, default: 0)
+#define IS(m, type) _Generic(MEMBER(m), type : 1, default : 0)
 #define OFFSET(m, condition) \
-	(sizeof(struct { _Static_assert(condition, "the member has another type in the header"); char c; }) * 0 + offsetof(T, m))
+	(sizeof(struct { \
+		_Static_assert(condition, "the member has another type in the header"); \
+		char c; \
+	}) * 0 + offsetof(T, m))
 #define ROW(kind, m, condition, length_offset, size, detail) \
-	{kind, #m, sizeof(#m) - 1, OFFSET(m, condition), length_offset, size, detail},
+	{kind, detail, #m, sizeof(#m) - 1, OFFSET(m, condition), length_offset, size},
 
 #define FIELD_BOOL(m) ROW(KIND_BOOL, m, IS(m, CK_BBOOL), 0, 0, 0)
 #define FIELD_ULONG(m) ROW(KIND_ULONG, m, IS(m, CK_ULONG), 0, 0, 0)
@@ -41,9 +53,11 @@ struct structure {
 #define FIELD_VERSION(m) ROW(KIND_VERSION, m, IS(m, CK_VERSION), 0, 0, 0)
 #define FIELD_PADDED(m) ROW(KIND_PADDED, m, IS(m[0], CK_UTF8CHAR) && sizeof(MEMBER(m)) >= 16, 0, sizeof(MEMBER(m)), 0)
 #define FIELD_FIXED(m) ROW(KIND_FIXED, m, IS(m[0], CK_BYTE) && sizeof(MEMBER(m)) > 1, 0, sizeof(MEMBER(m)), 0)
-#define FIELD_BYTES(m, length) ROW(KIND_BYTES, m, (IS(m, CK_BYTE_PTR) || IS(m, CK_VOID_PTR)) && IS(length, CK_ULONG), \
-	offsetof(T, length), 0, 0)
-#define FIELD_INSIDE(m, structure) ROW(KIND_INSIDE, m, sizeof(MEMBER(m)) == sizeof(TYPE_##structure), 0, 0, STRUCT_##structure)
+#define FIELD_BYTES(m, length) \
+	ROW(KIND_BYTES, m, (IS(m, CK_BYTE_PTR) || IS(m, CK_VOID_PTR)) && IS(length, CK_ULONG), offsetof(T, length), 0, \
+		0)
+#define FIELD_INSIDE(m, structure) \
+	ROW(KIND_INSIDE, m, sizeof(MEMBER(m)) == sizeof(TYPE_##structure), 0, 0, STRUCT_##structure)
 #define FIELD_POINTER(m, structure) ROW(KIND_POINTER, m, IS(m, TYPE_##structure *), 0, 0, STRUCT_##structure)
 #define FIELD(kind, ...) FIELD_##kind(__VA_ARGS__)
 
@@ -194,7 +208,7 @@ static bool version_read(struct json_reader *in, unsigned char *out)
 	at = text.data;
 	end = text.data + text.len;
 	if (!version_part(&at, end, &version.major) || at == end || *at++ != '.' ||
-	    !version_part(&at, end, &version.minor) || at != end)
+		!version_part(&at, end, &version.minor) || at != end)
 		return json_fail(in, "a version is two numbers with a dot between them");
 	memcpy(out, &version, sizeof(version));
 	return true;
@@ -205,36 +219,16 @@ static void field_write(struct json_writer *w, const struct field *field, const 
 	const unsigned char *at = base + field->offset;
 
 	switch (field->kind) {
-	case KIND_BOOL:
-		json_write_bool(w, *at != CK_FALSE);
-		break;
-	case KIND_ULONG:
-		number_write(w, number_at(at));
-		break;
-	case KIND_NAME:
-		name_write(w, (enum name_set)field->detail, number_at(at));
-		break;
-	case KIND_OBJECT:
-		json_write_uint(w, number_at(at));
-		break;
-	case KIND_FLAGS:
-		flags_write(w, (enum flag_set)field->detail, number_at(at));
-		break;
-	case KIND_VERSION:
-		version_write(w, at);
-		break;
-	case KIND_PADDED:
-		padded_write(w, at, field->size);
-		break;
-	case KIND_FIXED:
-		json_write_bytes(w, at, field->size);
-		break;
-	case KIND_BYTES:
-		bytes_write(w, pointer_at(at), number_at(base + field->length_offset));
-		break;
-	case KIND_INSIDE:
-		structure_write(w, (enum struct_id)field->detail, at);
-		break;
+	case KIND_BOOL: json_write_bool(w, *at != CK_FALSE); break;
+	case KIND_ULONG: number_write(w, number_at(at)); break;
+	case KIND_NAME: name_write(w, (enum name_set)field->detail, number_at(at)); break;
+	case KIND_OBJECT: json_write_uint(w, number_at(at)); break;
+	case KIND_FLAGS: flags_write(w, (enum flag_set)field->detail, number_at(at)); break;
+	case KIND_VERSION: version_write(w, at); break;
+	case KIND_PADDED: padded_write(w, at, field->size); break;
+	case KIND_FIXED: json_write_bytes(w, at, field->size); break;
+	case KIND_BYTES: bytes_write(w, pointer_at(at), number_at(base + field->length_offset)); break;
+	case KIND_INSIDE: structure_write(w, (enum struct_id)field->detail, at); break;
 	case KIND_POINTER:
 		if (pointer_at(at) == NULL)
 			json_write_null(w);
@@ -327,25 +321,17 @@ static bool field_read(struct json_reader *in, const struct field *field, unsign
 	unsigned char *out = base + field->offset;
 
 	switch (field->kind) {
-	case KIND_BOOL:
-		return field_bool_read(in, out);
+	case KIND_BOOL: return field_bool_read(in, out);
 	case KIND_ULONG:
 	case KIND_NAME:
 	case KIND_OBJECT:
-	case KIND_FLAGS:
-		return field_number_read(in, field, out);
-	case KIND_VERSION:
-		return version_read(in, out);
-	case KIND_PADDED:
-		return padded_read(in, out, field->size);
-	case KIND_FIXED:
-		return fixed_read(in, out, field->size);
-	case KIND_BYTES:
-		return field_bytes_read(in, field, base);
-	case KIND_INSIDE:
-		return structure_read(in, (enum struct_id)field->detail, out);
-	case KIND_POINTER:
-		return pointer_read(in, (enum struct_id)field->detail, out);
+	case KIND_FLAGS: return field_number_read(in, field, out);
+	case KIND_VERSION: return version_read(in, out);
+	case KIND_PADDED: return padded_read(in, out, field->size);
+	case KIND_FIXED: return fixed_read(in, out, field->size);
+	case KIND_BYTES: return field_bytes_read(in, field, base);
+	case KIND_INSIDE: return structure_read(in, (enum struct_id)field->detail, out);
+	case KIND_POINTER: return pointer_read(in, (enum struct_id)field->detail, out);
 	}
 	return json_fail(in, "unknown member");
 }
@@ -392,7 +378,8 @@ bool structure_read(struct json_reader *in, enum struct_id id, void *out)
 	return true;
 }
 
-CK_RV structure_visit_handles(enum struct_id id, void *data, CK_RV (*visit)(void *context, CK_OBJECT_HANDLE *handle), void *context)
+CK_RV structure_visit_handles(
+	enum struct_id id, void *data, CK_RV (*visit)(void *context, CK_OBJECT_HANDLE *handle), void *context)
 {
 	const struct structure *structure = structure_of(id);
 

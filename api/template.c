@@ -105,7 +105,11 @@ static bool item_read(struct json_reader *in, unsigned depth, CK_ATTRIBUTE *item
 		return false;
 	if (!json_next_member(in, &name))
 		return json_fail(in, "an attribute has no name");
-	if (!attribute_type_read(in, name, &item->type, &row) || !value_read(in, row, depth, item))
+	if (!attribute_type_read(in, name, &item->type, &row))
+		return false;
+	if (attribute_opaque(item->type))
+		return json_fail(in, "the attribute's value cannot travel");
+	if (!value_read(in, row, depth, item))
 		return false;
 	if (json_next_member(in, &name))
 		return json_fail(in, "an attribute has one name");
@@ -128,7 +132,7 @@ static bool template_read_at(struct json_reader *in, unsigned depth, CK_ATTRIBUT
 		if (count == LIMIT_ATTRIBUTES)
 			return json_fail(in, "a template has too many attributes");
 		if (!array_grow(in, &items, &capacity, count, sizeof(CK_ATTRIBUTE)) ||
-		    !item_read(in, depth, &((CK_ATTRIBUTE *)items)[count]))
+			!item_read(in, depth, &((CK_ATTRIBUTE *)items)[count]))
 			return false;
 		count++;
 	}

@@ -71,8 +71,7 @@ static void module_run(struct call *call, const uint8_t *seed, size_t seed_len)
 				item->ulValueLen += (CK_ULONG)(signed char)seed[at++ % seed_len];
 			}
 			break;
-		default:
-			break;
+		default: break;
 		}
 	}
 }
@@ -104,6 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	module_run(&call, data, len);
 	json_writer_init(&w, &result);
 	call_encode_result(&w, &call, returns[len % 4]);
-	check(!result.failed && json_validate((const char *)result.data, result.len, &(const char *){NULL}, &(size_t){0}));
+	check(!result.failed &&
+		json_validate((const char *)result.data, result.len, &(const char *){NULL}, &(size_t){0}));
 	return 0;
 }

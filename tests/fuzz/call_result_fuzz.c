@@ -44,12 +44,14 @@ static CK_ULONG *number_new(struct memory *memory, CK_ULONG number)
 
 static void query_new(struct memory *memory, CK_ULONG size, union wire_value *value)
 {
-	static const CK_ATTRIBUTE_TYPE types[ATTRIBUTES] = {CKA_LABEL, CKA_CLASS, CKA_WRAP_TEMPLATE, CKA_ALLOWED_MECHANISMS};
+	static const CK_ATTRIBUTE_TYPE types[ATTRIBUTES] = {
+		CKA_LABEL, CKA_CLASS, CKA_WRAP_TEMPLATE, CKA_ALLOWED_MECHANISMS};
 	CK_ATTRIBUTE *items = memory_new(memory, ATTRIBUTES * sizeof(*items));
 	CK_ATTRIBUTE *nested = memory_new(memory, 2 * sizeof(*nested));
 
 	for (size_t i = 0; i < ATTRIBUTES; i++)
-		items[i] = (CK_ATTRIBUTE){types[i], size % 3 == 0 ? NULL : memory_new(memory, size), size % 3 == 0 ? 0 : size};
+		items[i] = (CK_ATTRIBUTE){
+			types[i], size % 3 == 0 ? NULL : memory_new(memory, size), size % 3 == 0 ? 0 : size};
 	for (size_t i = 0; i < 2; i++)
 		nested[i] = (CK_ATTRIBUTE){CKA_ID, i == 0 ? NULL : memory_new(memory, size), i == 0 ? 0 : size};
 	items[2].pValue = nested;
@@ -78,31 +80,16 @@ static void argument_new(struct memory *memory, enum wire_kind kind, CK_ULONG si
 		value->found.max = size;
 		value->found.count = number_new(memory, 0);
 		break;
-	case WIRE_QUERY:
-		query_new(memory, size, value);
-		break;
+	case WIRE_QUERY: query_new(memory, size, value); break;
 	case WIRE_NEW_SESSION:
 	case WIRE_NEW_OBJECT:
-	case WIRE_ULONG_OUT:
-		value->number_out = number_new(memory, 0);
-		break;
-	case WIRE_INFO:
-		value->info = memory_new(memory, sizeof(CK_INFO));
-		break;
-	case WIRE_SLOT_INFO:
-		value->info = memory_new(memory, sizeof(CK_SLOT_INFO));
-		break;
-	case WIRE_TOKEN_INFO:
-		value->info = memory_new(memory, sizeof(CK_TOKEN_INFO));
-		break;
-	case WIRE_SESSION_INFO:
-		value->info = memory_new(memory, sizeof(CK_SESSION_INFO));
-		break;
-	case WIRE_MECHANISM_INFO:
-		value->info = memory_new(memory, sizeof(CK_MECHANISM_INFO));
-		break;
-	default:
-		break;
+	case WIRE_ULONG_OUT: value->number_out = number_new(memory, 0); break;
+	case WIRE_INFO: value->info = memory_new(memory, sizeof(CK_INFO)); break;
+	case WIRE_SLOT_INFO: value->info = memory_new(memory, sizeof(CK_SLOT_INFO)); break;
+	case WIRE_TOKEN_INFO: value->info = memory_new(memory, sizeof(CK_TOKEN_INFO)); break;
+	case WIRE_SESSION_INFO: value->info = memory_new(memory, sizeof(CK_SESSION_INFO)); break;
+	case WIRE_MECHANISM_INFO: value->info = memory_new(memory, sizeof(CK_MECHANISM_INFO)); break;
+	default: break;
 	}
 }
 

@@ -71,8 +71,8 @@ struct call decode_request(struct codec_case *c)
 	struct call call;
 
 	json_reader_init(&in, (const char *)c->text.data, c->text.len, &c->arena);
-	cr_assert(call_decode(&in, &call) && json_end(&in), "%s at %zu in %.*s", in.error, json_offset(&in), (int)c->text.len,
-		(const char *)c->text.data);
+	cr_assert(call_decode(&in, &call) && json_end(&in), "%s at %zu in %.*s", in.error, json_offset(&in),
+		(int)c->text.len, (const char *)c->text.data);
 	memset(c->text.data, '#', c->text.len);
 	return call;
 }
@@ -120,8 +120,8 @@ CK_RV decode_result(struct codec_case *c, const struct call_row *row, const unio
 	return decode_result_bytes(c, (const char *)c->text.data, c->text.len, row, values, ret_failed);
 }
 
-CK_RV decode_result_text(struct codec_case *c, const char *text, const struct call_row *row, const union wire_value values[],
-	bool *ret_failed)
+CK_RV decode_result_text(struct codec_case *c, const char *text, const struct call_row *row,
+	const union wire_value values[], bool *ret_failed)
 {
 	return decode_result_bytes(c, text, strlen(text), row, values, ret_failed);
 }

@@ -7,9 +7,9 @@
 #include "api/codec.h"
 
 struct codec_case {
-	struct arena arena;    /* of decoded messages */
-	struct arena own;      /* of the test */
-	struct buffer text;    /* what was written last */
+	struct arena arena; /* of decoded messages */
+	struct arena own; /* of the test */
+	struct buffer text; /* what was written last */
 	struct guard *guards;
 };
 
@@ -39,11 +39,12 @@ bool decode_text(struct codec_case *c, const char *text, struct call *ret_call);
 void encode_result(struct codec_case *c, const struct call *call, CK_RV rv);
 
 /* Reads c->text as the client does. `ret_failed`: the answer was not what the row says. */
-CK_RV decode_result(struct codec_case *c, const struct call_row *row, const union wire_value values[], bool *ret_failed);
+CK_RV decode_result(
+	struct codec_case *c, const struct call_row *row, const union wire_value values[], bool *ret_failed);
 
 /* As decode_result for a literal. */
-CK_RV decode_result_text(struct codec_case *c, const char *text, const struct call_row *row, const union wire_value values[],
-	bool *ret_failed);
+CK_RV decode_result_text(struct codec_case *c, const char *text, const struct call_row *row,
+	const union wire_value values[], bool *ret_failed);
 
 void expect_written(const struct codec_case *c, const char *expected);
 

@@ -19,18 +19,12 @@ static CK_ULONG *number(struct codec_case *c, CK_ULONG value)
 static size_t info_size(enum wire_kind kind)
 {
 	switch (kind) {
-	case WIRE_INFO:
-		return sizeof(CK_INFO);
-	case WIRE_SLOT_INFO:
-		return sizeof(CK_SLOT_INFO);
-	case WIRE_TOKEN_INFO:
-		return sizeof(CK_TOKEN_INFO);
-	case WIRE_SESSION_INFO:
-		return sizeof(CK_SESSION_INFO);
-	case WIRE_MECHANISM_INFO:
-		return sizeof(CK_MECHANISM_INFO);
-	default:
-		return 0;
+	case WIRE_INFO: return sizeof(CK_INFO);
+	case WIRE_SLOT_INFO: return sizeof(CK_SLOT_INFO);
+	case WIRE_TOKEN_INFO: return sizeof(CK_TOKEN_INFO);
+	case WIRE_SESSION_INFO: return sizeof(CK_SESSION_INFO);
+	case WIRE_MECHANISM_INFO: return sizeof(CK_MECHANISM_INFO);
+	default: return 0;
 	}
 }
 
@@ -60,17 +54,11 @@ static union wire_value input_value(struct codec_case *c, enum wire_kind kind, e
 	union wire_value value = {.number = 0};
 
 	switch (kind) {
-	case WIRE_BOOL:
-		value.flag = shape == SHAPE_USUAL ? CK_TRUE : CK_FALSE;
-		break;
-	case WIRE_USER:
-		value.number = shape == SHAPE_USUAL ? CKU_USER : 7;
-		break;
+	case WIRE_BOOL: value.flag = shape == SHAPE_USUAL ? CK_TRUE : CK_FALSE; break;
+	case WIRE_USER: value.number = shape == SHAPE_USUAL ? CKU_USER : 7; break;
 	case WIRE_ULONG:
 	case WIRE_SESSION:
-	case WIRE_OBJECT:
-		value.number = kind == WIRE_ULONG ? numbers[shape] : shape * 1000 + i;
-		break;
+	case WIRE_OBJECT: value.number = kind == WIRE_ULONG ? numbers[shape] : shape * 1000 + i; break;
 	case WIRE_BYTES:
 	case WIRE_PIN:
 		if (shape != SHAPE_NULL)
@@ -99,8 +87,7 @@ static union wire_value input_value(struct codec_case *c, enum wire_kind kind, e
 			value.attributes.items = usual_query(c);
 		value.attributes.count = shape == SHAPE_USUAL ? 2 : 0;
 		break;
-	default:
-		break;
+	default: break;
 	}
 	return value;
 }
@@ -131,9 +118,7 @@ static union wire_value argument(struct codec_case *c, enum wire_kind kind, enum
 		break;
 	case WIRE_NEW_SESSION:
 	case WIRE_NEW_OBJECT:
-	case WIRE_ULONG_OUT:
-		value.number_out = number(c, 99);
-		break;
+	case WIRE_ULONG_OUT: value.number_out = number(c, 99); break;
 	default:
 		if (info_size(kind) > 0)
 			value.info = guarded(c, info_size(kind));
@@ -157,7 +142,8 @@ static bool same_bytes(const void *a, CK_ULONG a_len, const void *b, CK_ULONG b_
 
 static bool same_template(const union wire_value *a, const union wire_value *b, bool values)
 {
-	if ((a->attributes.items == NULL) != (b->attributes.items == NULL) || a->attributes.count != b->attributes.count)
+	if ((a->attributes.items == NULL) != (b->attributes.items == NULL) ||
+		a->attributes.count != b->attributes.count)
 		return false;
 	for (CK_ULONG i = 0; i < a->attributes.count; i++) {
 		const CK_ATTRIBUTE *x = &a->attributes.items[i], *y = &b->attributes.items[i];
@@ -174,40 +160,30 @@ static bool same_template(const union wire_value *a, const union wire_value *b, 
 static bool same_input(enum wire_kind kind, const union wire_value *a, const union wire_value *b)
 {
 	switch (kind) {
-	case WIRE_BOOL:
-		return a->flag == b->flag;
+	case WIRE_BOOL: return a->flag == b->flag;
 	case WIRE_ULONG:
 	case WIRE_USER:
 	case WIRE_SESSION:
-	case WIRE_OBJECT:
-		return a->number == b->number;
+	case WIRE_OBJECT: return a->number == b->number;
 	case WIRE_BYTES:
 	case WIRE_PIN:
-	case WIRE_LABEL:
-		return same_bytes(a->bytes.data, a->bytes.len, b->bytes.data, b->bytes.len);
+	case WIRE_LABEL: return same_bytes(a->bytes.data, a->bytes.len, b->bytes.data, b->bytes.len);
 	case WIRE_MECHANISM:
-		return a->mechanism == NULL ? b->mechanism == NULL :
-			a->mechanism->mechanism == b->mechanism->mechanism &&
-			same_bytes(a->mechanism->pParameter, a->mechanism->ulParameterLen, b->mechanism->pParameter,
-				b->mechanism->ulParameterLen);
-	case WIRE_TEMPLATE:
-		return same_template(a, b, true);
-	case WIRE_QUERY:
-		return same_template(a, b, false);
+		return a->mechanism == NULL ? b->mechanism == NULL
+					    : a->mechanism->mechanism == b->mechanism->mechanism &&
+						      same_bytes(a->mechanism->pParameter, a->mechanism->ulParameterLen,
+							      b->mechanism->pParameter, b->mechanism->ulParameterLen);
+	case WIRE_TEMPLATE: return same_template(a, b, true);
+	case WIRE_QUERY: return same_template(a, b, false);
 	case WIRE_BUFFER:
 		return (a->buffer.data == NULL) == (b->buffer.data == NULL) &&
-			*b->buffer.len == (a->buffer.data == NULL ? 0 : *a->buffer.len);
-	case WIRE_FILL:
-		return (a->bytes.data == NULL) == (b->bytes.data == NULL) && a->bytes.len == b->bytes.len;
-	case WIRE_FOUND:
-		return a->found.max == b->found.max && b->found.items != NULL && b->found.count != NULL;
-	case WIRE_LIST:
-		return b->list.items != NULL && *b->list.count > 0;
+		       *b->buffer.len == (a->buffer.data == NULL ? 0 : *a->buffer.len);
+	case WIRE_FILL: return (a->bytes.data == NULL) == (b->bytes.data == NULL) && a->bytes.len == b->bytes.len;
+	case WIRE_FOUND: return a->found.max == b->found.max && b->found.items != NULL && b->found.count != NULL;
+	case WIRE_LIST: return b->list.items != NULL && *b->list.count > 0;
 	case WIRE_SLOT:
-	case WIRE_NOTIFY:
-		return b->number == 0;
-	default:
-		return b->number_out != NULL;
+	case WIRE_NOTIFY: return b->number == 0;
+	default: return b->number_out != NULL;
 	}
 }
 
@@ -225,8 +201,8 @@ Test(codec, every_call_reaches_the_worker_as_the_application_made_it)
 			call = decode_request(&c);
 			cr_assert_eq(call.row, row);
 			for (size_t i = 0; i < row->argument_count; i++) {
-				cr_expect(same_input(row->arguments[i].kind, &values[i], &call.values[i]), "%s of %s in shape %d",
-					row->arguments[i].name, row->name, shape);
+				cr_expect(same_input(row->arguments[i].kind, &values[i], &call.values[i]),
+					"%s of %s in shape %d", row->arguments[i].name, row->name, shape);
 				cr_expect_eq(call.from[i], -1);
 			}
 			cr_expect(guards_intact(&c));
@@ -284,21 +260,19 @@ static bool filled(enum wire_kind kind, const union wire_value *value, size_t i)
 {
 	switch (kind) {
 	case WIRE_BUFFER:
-		return value->buffer.data == NULL ? *value->buffer.len == 1234 : all(value->buffer.data, *value->buffer.len, 0x11);
-	case WIRE_FILL:
-		return value->bytes.data == NULL || all(value->bytes.data, value->bytes.len, 0x22);
+		return value->buffer.data == NULL ? *value->buffer.len == 1234
+						  : all(value->buffer.data, *value->buffer.len, 0x11);
+	case WIRE_FILL: return value->bytes.data == NULL || all(value->bytes.data, value->bytes.len, 0x22);
 	case WIRE_FOUND:
 		for (CK_ULONG j = 0; j < value->found.max; j++) {
 			if (value->found.items[j] != 100 + j)
 				return false;
 		}
 		return *value->found.count == value->found.max;
-	case WIRE_LIST:
-		return *value->list.count == 3;
+	case WIRE_LIST: return *value->list.count == 3;
 	case WIRE_NEW_SESSION:
 	case WIRE_NEW_OBJECT:
-	case WIRE_ULONG_OUT:
-		return *value->number_out == 5000 + i;
+	case WIRE_ULONG_OUT: return *value->number_out == 5000 + i;
 	case WIRE_QUERY:
 		for (CK_ULONG j = 0; j < value->attributes.count; j++) {
 			const CK_ATTRIBUTE *item = &value->attributes.items[j];
@@ -307,8 +281,7 @@ static bool filled(enum wire_kind kind, const union wire_value *value, size_t i)
 				return false;
 		}
 		return true;
-	default:
-		return info_size(kind) == 0 || all(value->info, 2, '7');
+	default: return info_size(kind) == 0 || all(value->info, 2, '7');
 	}
 }
 
@@ -337,11 +310,12 @@ Test(codec, every_output_reaches_the_application_as_the_module_wrote_it)
 			call = decode_request(&c);
 			module_fill(&call);
 			encode_result(&c, &call, CKR_OK);
-			cr_expect_eq(decode_result(&c, row, values, &failed), too_small ? CKR_BUFFER_TOO_SMALL : CKR_OK, "%s", row->name);
+			cr_expect_eq(decode_result(&c, row, values, &failed), too_small ? CKR_BUFFER_TOO_SMALL : CKR_OK,
+				"%s", row->name);
 			cr_assert_not(failed, "%s: %.*s", row->name, (int)c.text.len, (const char *)c.text.data);
 			for (size_t i = 0; i < row->argument_count; i++)
-				cr_expect(filled(row->arguments[i].kind, &values[i], i), "%s of %s in shape %d", row->arguments[i].name,
-					row->name, shape);
+				cr_expect(filled(row->arguments[i].kind, &values[i], i), "%s of %s in shape %d",
+					row->arguments[i].name, row->name, shape);
 		}
 	}
 }
@@ -399,7 +373,8 @@ Test(codec, the_wire_form_is_as_documented)
 	CK_BYTE data[] = {0xfb, 0xff, 0x01}, signature[64];
 	CK_ULONG len = sizeof(signature);
 	union wire_value init[CALL_ARGUMENTS_MAX] = {{.number = 1}, {.mechanism = &mechanism}, {.number = 7}};
-	union wire_value sign[CALL_ARGUMENTS_MAX] = {{.number = 1}, {.bytes = {data, 3}}, {.buffer = {signature, &len}}};
+	union wire_value sign[CALL_ARGUMENTS_MAX] = {
+		{.number = 1}, {.bytes = {data, 3}}, {.buffer = {signature, &len}}};
 
 	encode_request(&c, call_row(CALL_SignInit), init);
 	expect_written(&c, "{\"SignInit\":{\"session\":1,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":7}}");
@@ -412,7 +387,8 @@ Test(codec, a_handle_may_refer_to_an_earlier_call)
 	CODEC_CASE(c);
 	struct call call;
 
-	cr_assert(decode_text(&c, "{\"Login\":{\"session\":{\"from\":0},\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}", &call));
+	cr_assert(decode_text(
+		&c, "{\"Login\":{\"session\":{\"from\":0},\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}", &call));
 	cr_expect_eq(call.from[0], 0);
 	cr_expect_eq(call.from[1], -1);
 	cr_expect_eq(call.values[1].number, CKU_USER);
@@ -437,10 +413,19 @@ Test(codec, members_come_in_any_order)
 Test(codec, broken_requests_are_refused)
 {
 	static const char *const broken[] = {
-		"", "null", "[]", "{}", "{\"Sign\":null}", "{\"Sign\":[]}", "{\"Unknown\":{}}", "{\"sign\":{}}", "{\"C_Sign\":{}}",
+		"",
+		"null",
+		"[]",
+		"{}",
+		"{\"Sign\":null}",
+		"{\"Sign\":[]}",
+		"{\"Unknown\":{}}",
+		"{\"sign\":{}}",
+		"{\"C_Sign\":{}}",
 		"{\"Sign\":{}}",
 		"{\"Sign\":{\"session\":1,\"data\":\"\"}}",
-		"{\"Sign\":{\"session\":1,\"data\":\"\",\"signature\":1},\"Sign\":{\"session\":1,\"data\":\"\",\"signature\":1}}",
+		"{\"Sign\":{\"session\":1,\"data\":\"\",\"signature\":1},\"Sign\":{\"session\":1,\"data\":\"\","
+		"\"signature\":1}}",
 		"{\"Sign\":{\"session\":1,\"data\":\"\",\"signature\":1,\"session\":1}}",
 		"{\"Sign\":{\"session\":1,\"data\":\"\",\"signature\":1,\"extra\":1}}",
 		"{\"Sign\":{\"session\":1,\"data\":\"\",\"signature\":1}} ,",
@@ -505,7 +490,8 @@ Test(codec, an_output_capacity_is_cut_to_its_ceiling)
 	CODEC_CASE(c);
 	struct call call;
 
-	cr_assert(decode_text(&c, "{\"Sign\":{\"session\":1,\"data\":\"\",\"signature\":\"18446744073709551615\"}}", &call));
+	cr_assert(decode_text(
+		&c, "{\"Sign\":{\"session\":1,\"data\":\"\",\"signature\":\"18446744073709551615\"}}", &call));
 	cr_expect_eq(*call.values[2].buffer.len, LIMIT_OUTPUT);
 	cr_assert(decode_text(&c, "{\"FindObjects\":{\"session\":1,\"objects\":9007199254740992}}", &call));
 	cr_expect_eq(call.values[1].found.max, LIMIT_FOUND);
@@ -555,11 +541,13 @@ Test(codec, a_missing_output_pointer_is_refused_by_the_client)
 				values[i].list.count = NULL;
 			else if (kind == WIRE_FOUND)
 				values[i].found.count = NULL;
-			else if (kind == WIRE_NEW_SESSION || kind == WIRE_NEW_OBJECT || kind == WIRE_ULONG_OUT || info_size(kind) > 0)
+			else if (kind == WIRE_NEW_SESSION || kind == WIRE_NEW_OBJECT || kind == WIRE_ULONG_OUT ||
+				 info_size(kind) > 0)
 				values[i].info = NULL;
 			else
 				continue;
-			cr_expect_eq(refusal(row, values), CKR_ARGUMENTS_BAD, "%s of %s", row->arguments[i].name, row->name);
+			cr_expect_eq(
+				refusal(row, values), CKR_ARGUMENTS_BAD, "%s of %s", row->arguments[i].name, row->name);
 		}
 	}
 }
@@ -656,7 +644,8 @@ Test(codec, a_longer_output_than_the_callers_buffer_is_buffer_too_small)
 
 	arguments(&c, row, SHAPE_USUAL, values);
 	*values[2].buffer.len = 2;
-	cr_expect_eq(decode_result_text(&c, "{\"rv\":\"CKR_OK\",\"signature\":\"AAAA\"}", row, values, &failed), CKR_BUFFER_TOO_SMALL);
+	cr_expect_eq(decode_result_text(&c, "{\"rv\":\"CKR_OK\",\"signature\":\"AAAA\"}", row, values, &failed),
+		CKR_BUFFER_TOO_SMALL);
 	cr_expect_not(failed);
 	cr_expect_eq(*values[2].buffer.len, 3);
 	cr_expect(all(values[2].buffer.data, 40, 0x5a));
@@ -686,11 +675,22 @@ Test(codec, a_module_that_claims_more_than_its_room_is_not_believed)
 Test(codec, broken_answers_are_a_general_error_and_change_nothing)
 {
 	static const char *const broken[] = {
-		"", "null", "[]", "{}", "{\"rv\":0}", "{\"rv\":\"CKR_NOTHING\"}", "{\"rv\":\"CKM_ECDSA\"}", "{\"public_key\":1,\"rv\":\"CKR_OK\"}",
-		"{\"rv\":\"CKR_OK\"}", "{\"rv\":\"CKR_OK\",\"public_key\":1}", "{\"rv\":\"CKR_OK\",\"public_key\":1,\"private_key\":2,\"x\":1}",
+		"",
+		"null",
+		"[]",
+		"{}",
+		"{\"rv\":0}",
+		"{\"rv\":\"CKR_NOTHING\"}",
+		"{\"rv\":\"CKM_ECDSA\"}",
+		"{\"public_key\":1,\"rv\":\"CKR_OK\"}",
+		"{\"rv\":\"CKR_OK\"}",
+		"{\"rv\":\"CKR_OK\",\"public_key\":1}",
+		"{\"rv\":\"CKR_OK\",\"public_key\":1,\"private_key\":2,\"x\":1}",
 		"{\"rv\":\"CKR_OK\",\"public_key\":1,\"public_key\":1,\"private_key\":2}",
-		"{\"rv\":\"CKR_OK\",\"public_key\":1,\"private_key\":\"AA\"}", "{\"rv\":\"CKR_OK\",\"public_key\":1,\"private_key\":null}",
-		"{\"rv\":\"CKR_OK\",\"public_key\":1,\"private_key\":2", "{\"rv\":\"CKR_OK\",\"rv\":\"CKR_OK\",\"public_key\":1,\"private_key\":2}",
+		"{\"rv\":\"CKR_OK\",\"public_key\":1,\"private_key\":\"AA\"}",
+		"{\"rv\":\"CKR_OK\",\"public_key\":1,\"private_key\":null}",
+		"{\"rv\":\"CKR_OK\",\"public_key\":1,\"private_key\":2",
+		"{\"rv\":\"CKR_OK\",\"rv\":\"CKR_OK\",\"public_key\":1,\"private_key\":2}",
 		"{\"rv\":\"CKR_DEVICE_ERROR\",\"public_key\":1,\"private_key\":2}",
 	};
 	const struct call_row *row = call_row(CALL_GenerateKeyPair);
@@ -715,12 +715,14 @@ Test(codec, an_answer_of_another_length_than_asked_for_is_a_general_error)
 	bool failed;
 
 	arguments(&c, call_row(CALL_GenerateRandom), SHAPE_USUAL, values);
-	cr_expect_eq(decode_result_text(&c, "{\"rv\":\"CKR_OK\",\"random\":\"AAAA\"}", call_row(CALL_GenerateRandom), values, &failed),
+	cr_expect_eq(decode_result_text(&c, "{\"rv\":\"CKR_OK\",\"random\":\"AAAA\"}", call_row(CALL_GenerateRandom),
+			     values, &failed),
 		CKR_GENERAL_ERROR);
 	cr_expect(failed);
 	cr_expect(all(values[1].bytes.data, 40, 0x5a));
 	arguments(&c, call_row(CALL_FindObjects), SHAPE_EMPTY, values);
-	cr_expect_eq(decode_result_text(&c, "{\"rv\":\"CKR_OK\",\"objects\":[1]}", call_row(CALL_FindObjects), values, &failed),
+	cr_expect_eq(decode_result_text(
+			     &c, "{\"rv\":\"CKR_OK\",\"objects\":[1]}", call_row(CALL_FindObjects), values, &failed),
 		CKR_GENERAL_ERROR);
 	cr_expect(failed);
 }

@@ -23,7 +23,7 @@ enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
  */
 struct filler {
 	struct codec_case *c;
-	bool full;         /* false: NULL pointers */
+	bool full; /* false: NULL pointers */
 	CK_ULONG next;
 };
 
@@ -64,7 +64,9 @@ static bool same_bytes(const void *a, CK_ULONG a_len, const void *b, CK_ULONG b_
 #define FILL_OBJECT(m) s->m = next_number(f);
 #define FILL_FLAGS(m, family) s->m = next_number(f);
 #define FILL_VERSION(m) s->m = (CK_VERSION){(CK_BYTE)f->next++, (CK_BYTE)f->next++};
-#define FILL_PADDED(m) fill_array(f, s->m, sizeof(s->m)); s->m[sizeof(s->m) - 1] = ' ';
+#define FILL_PADDED(m) \
+	fill_array(f, s->m, sizeof(s->m)); \
+	s->m[sizeof(s->m) - 1] = ' ';
 #define FILL_FIXED(m) fill_array(f, s->m, sizeof(s->m));
 #define FILL_BYTES(p, len) s->p = next_bytes(f, &s->len);
 #define FILL_INSIDE(m, structure) fill_##structure(f, &s->m);
@@ -73,7 +75,11 @@ static bool same_bytes(const void *a, CK_ULONG a_len, const void *b, CK_ULONG b_
 	if (s->m != NULL) \
 		fill_##structure(f, s->m);
 #define FIELD(kind, ...) FILL_##kind(__VA_ARGS__)
-#define STRUCT(name, type, ...) static void fill_##name(struct filler *f, type *s) { __VA_ARGS__ }
+#define STRUCT(name, type, ...) \
+	static void fill_##name(struct filler *f, type *s) \
+	{ \
+		__VA_ARGS__ \
+	}
 #include "api/structs.def"
 #undef FIELD
 
@@ -89,34 +95,37 @@ static bool same_bytes(const void *a, CK_ULONG a_len, const void *b, CK_ULONG b_
 #define SAME_INSIDE(m, structure) same_##structure(&a->m, &b->m) &&
 #define SAME_POINTER(m, structure) (a->m == NULL) == (b->m == NULL) && (a->m == NULL || same_##structure(a->m, b->m)) &&
 #define FIELD(kind, ...) SAME_##kind(__VA_ARGS__)
-#define STRUCT(name, type, ...) static bool same_##name(const type *a, const type *b) { return __VA_ARGS__ true; }
+#define STRUCT(name, type, ...) \
+	static bool same_##name(const type *a, const type *b) \
+	{ \
+		return __VA_ARGS__ true; \
+	}
 #include "api/structs.def"
 #undef FIELD
 
 /* Fills the structure `id` in guarded memory. */
 static void *filled(struct filler *f, enum struct_id id)
 {
-	switch (id) {
 #define STRUCT(name, type, ...) \
 	case STRUCT_##name: { \
 		type *s = memset(guarded(f->c, sizeof(type)), 0, sizeof(type)); \
 		fill_##name(f, s); \
 		return s; \
 	}
+	switch (id) {
 #include "api/structs.def"
-	case STRUCT_COUNT:
-		break;
+	case STRUCT_COUNT: break;
 	}
 	return NULL;
 }
 
 static bool same(enum struct_id id, const void *a, const void *b)
 {
+#define STRUCT(name, type, ...) \
+	case STRUCT_##name: return same_##name(a, b);
 	switch (id) {
-#define STRUCT(name, type, ...) case STRUCT_##name: return same_##name(a, b);
 #include "api/structs.def"
-	case STRUCT_COUNT:
-		break;
+	case STRUCT_COUNT: break;
 	}
 	return false;
 }
@@ -142,14 +151,16 @@ Test(structure, every_structure_makes_the_round_trip_member_by_member)
 		for (int full = 0; full < 2; full++) {
 			CODEC_CASE(c);
 			struct filler f = {&c, full != 0, 0};
-			void *data = filled(&f, (enum struct_id)id), *back = guarded(&c, structure_size((enum struct_id)id));
+			void *data = filled(&f, (enum struct_id)id),
+			     *back = guarded(&c, structure_size((enum struct_id)id));
 			struct json_writer w;
 			struct json_reader in;
 
 			json_writer_init(&w, &c.text);
 			structure_write(&w, (enum struct_id)id, data);
 			json_reader_init(&in, (const char *)c.text.data, c.text.len, &c.arena);
-			cr_assert(structure_read(&in, (enum struct_id)id, back) && json_end(&in), "%s: %s", struct_names[id], in.error);
+			cr_assert(structure_read(&in, (enum struct_id)id, back) && json_end(&in), "%s: %s",
+				struct_names[id], in.error);
 			memset(c.text.data, '#', c.text.len);
 			cr_expect(same((enum struct_id)id, data, back), "%s", struct_names[id]);
 			cr_expect(guards_intact(&c));
@@ -235,7 +246,7 @@ Test(mechanism, every_plain_parameter_makes_the_round_trip)
 		CK_MECHANISM *back;
 
 		if (strcmp(rows[i].parameter, "BYTES") != 0 && strcmp(rows[i].parameter, "ULONG") != 0 &&
-		    strcmp(rows[i].parameter, "OBJECT") != 0)
+			strcmp(rows[i].parameter, "OBJECT") != 0)
 			continue;
 		back = round_trip(&c, &(CK_MECHANISM){rows[i].type, &number, sizeof(number)});
 		cr_assert_eq(back->ulParameterLen, sizeof(number));
@@ -272,8 +283,8 @@ Test(mechanism, a_parameter_that_no_row_describes_never_travels)
 	for (size_t i = 0; i < ROWS; i++) {
 		if (strcmp(rows[i].parameter, "UNTYPED") != 0)
 			continue;
-		cr_expect_eq(refusal(&(CK_MECHANISM){rows[i].type, parameter, sizeof(parameter)}), CKR_MECHANISM_PARAM_INVALID, "%s",
-			rows[i].name);
+		cr_expect_eq(refusal(&(CK_MECHANISM){rows[i].type, parameter, sizeof(parameter)}),
+			CKR_MECHANISM_PARAM_INVALID, "%s", rows[i].name);
 		cr_expect_eq(refusal(&(CK_MECHANISM){rows[i].type, parameter, 0}), CKR_OK);
 	}
 	cr_expect_eq(refusal(&(CK_MECHANISM){0x80000001, parameter, sizeof(parameter)}), CKR_MECHANISM_PARAM_INVALID);
@@ -287,7 +298,8 @@ Test(mechanism, parameters_beyond_their_limits_are_refused_by_the_client)
 	CK_GCM_PARAMS gcm = {data, LIMIT_ATTRIBUTE_VALUE, 96, NULL, 0, 128};
 
 	cr_expect_eq(refusal(&(CK_MECHANISM){CKM_AES_CBC, data, LIMIT_ATTRIBUTE_VALUE}), CKR_OK);
-	cr_expect_eq(refusal(&(CK_MECHANISM){CKM_AES_CBC, data, LIMIT_ATTRIBUTE_VALUE + 1}), CKR_MECHANISM_PARAM_INVALID);
+	cr_expect_eq(
+		refusal(&(CK_MECHANISM){CKM_AES_CBC, data, LIMIT_ATTRIBUTE_VALUE + 1}), CKR_MECHANISM_PARAM_INVALID);
 	cr_expect_eq(refusal(&(CK_MECHANISM){CKM_ECDSA, data, LIMIT_ATTRIBUTE_VALUE + 1}), CKR_MECHANISM_PARAM_INVALID);
 	cr_expect_eq(refusal(&(CK_MECHANISM){CKM_AES_GCM, &gcm, sizeof(gcm)}), CKR_OK);
 	gcm.ulIvLen++;
@@ -308,13 +320,14 @@ Test(mechanism, the_wire_form_is_as_documented)
 	expect_written(&c, "{\"SignInit\":{\"session\":1,\"mechanism\":null,\"key\":2}}");
 	values[1].mechanism = &(CK_MECHANISM){CKM_RSA_AES_KEY_WRAP, &wrap, sizeof(wrap)};
 	encode_request(&c, call_row(CALL_SignInit), values);
-	expect_written(&c, "{\"SignInit\":{\"session\":1,\"mechanism\":{\"mechanism\":\"CKM_RSA_AES_KEY_WRAP\",\"parameter\":"
+	expect_written(&c,
+		"{\"SignInit\":{\"session\":1,\"mechanism\":{\"mechanism\":\"CKM_RSA_AES_KEY_WRAP\",\"parameter\":"
 		"{\"ulAESKeyBits\":256,\"pOAEPParams\":{\"hashAlg\":\"CKM_SHA256\",\"mgf\":\"CKG_MGF1_SHA256\","
 		"\"source\":\"CKZ_DATA_SPECIFIED\",\"pSourceData\":null}}},\"key\":2}}");
 	values[1].mechanism = &(CK_MECHANISM){CKM_SHA256_HMAC_GENERAL, &(CK_ULONG){16}, sizeof(CK_ULONG)};
 	encode_request(&c, call_row(CALL_SignInit), values);
-	expect_written(&c,
-		"{\"SignInit\":{\"session\":1,\"mechanism\":{\"mechanism\":\"CKM_SHA256_HMAC_GENERAL\",\"parameter\":16},\"key\":2}}");
+	expect_written(&c, "{\"SignInit\":{\"session\":1,\"mechanism\":{\"mechanism\":\"CKM_SHA256_HMAC_GENERAL\","
+			   "\"parameter\":16},\"key\":2}}");
 	values[1].mechanism = &(CK_MECHANISM){0x80000001, NULL, 0};
 	encode_request(&c, call_row(CALL_SignInit), values);
 	expect_written(&c, "{\"SignInit\":{\"session\":1,\"mechanism\":{\"mechanism\":\"0x80000001\"},\"key\":2}}");
@@ -323,21 +336,35 @@ Test(mechanism, the_wire_form_is_as_documented)
 Test(mechanism, broken_mechanisms_are_refused)
 {
 	static const char *const broken[] = {
-		"5", "[]", "{}", "\"CKM_ECDSA\"", "{\"mechanism\":5}", "{\"mechanism\":\"ECDSA\"}", "{\"mechanism\":\"CKM_ECDSA\",\"x\":1}",
-		"{\"parameter\":\"AA\",\"mechanism\":\"CKM_AES_CBC\"}", "{\"mechanism\":\"CKM_ECDSA\",\"parameter\":\"AA\"}",
-		"{\"mechanism\":\"CKM_AES_CBC\",\"parameter\":5}", "{\"mechanism\":\"CKM_AES_CBC\",\"parameter\":\"AA\",\"parameter\":\"AA\"}",
+		"5",
+		"[]",
+		"{}",
+		"\"CKM_ECDSA\"",
+		"{\"mechanism\":5}",
+		"{\"mechanism\":\"ECDSA\"}",
+		"{\"mechanism\":\"CKM_ECDSA\",\"x\":1}",
+		"{\"parameter\":\"AA\",\"mechanism\":\"CKM_AES_CBC\"}",
+		"{\"mechanism\":\"CKM_ECDSA\",\"parameter\":\"AA\"}",
+		"{\"mechanism\":\"CKM_AES_CBC\",\"parameter\":5}",
+		"{\"mechanism\":\"CKM_AES_CBC\",\"parameter\":\"AA\",\"parameter\":\"AA\"}",
 		"{\"mechanism\":\"CKM_AES_CBC\",\"mechanism\":\"CKM_AES_CBC\"}",
 		"{\"mechanism\":\"CKM_AES_CBC\",\"parameter\":\"AA\",\"parameter_length\":1}",
-		"{\"mechanism\":\"CKM_ECDSA\",\"parameter_length\":65537}", "{\"mechanism\":\"CKM_ECDSA\",\"parameter_length\":-1}",
-		"{\"mechanism\":\"0x80000001\",\"parameter\":\"AA\"}", "{\"mechanism\":\"0x80000001\",\"parameter_length\":1}",
+		"{\"mechanism\":\"CKM_ECDSA\",\"parameter_length\":65537}",
+		"{\"mechanism\":\"CKM_ECDSA\",\"parameter_length\":-1}",
+		"{\"mechanism\":\"0x80000001\",\"parameter\":\"AA\"}",
+		"{\"mechanism\":\"0x80000001\",\"parameter_length\":1}",
 		"{\"mechanism\":\"CKM_TLS_PRF\",\"parameter_length\":48}",
-		"{\"mechanism\":\"CKM_AES_CBC_ENCRYPT_DATA\",\"parameter\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}",
+		"{\"mechanism\":\"CKM_AES_CBC_ENCRYPT_DATA\",\"parameter\":"
+		"\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}",
 		"{\"mechanism\":\"CKM_AES_CBC_ENCRYPT_DATA\",\"parameter\":{\"iv\":\"AAAA\",\"pData\":\"\"}}",
 		"{\"mechanism\":\"CKM_AES_CBC_ENCRYPT_DATA\",\"parameter\":{\"iv\":\"AAAAAAAAAAAAAAAAAAAAAA\"}}",
-		"{\"mechanism\":\"CKM_AES_CBC_ENCRYPT_DATA\",\"parameter\":{\"iv\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"pData\":\"\",\"length\":5}}",
-		"{\"mechanism\":\"CKM_AES_CBC_ENCRYPT_DATA\",\"parameter\":{\"iv\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"pData\":\"\",\"pData\":\"\"}}",
+		"{\"mechanism\":\"CKM_AES_CBC_ENCRYPT_DATA\",\"parameter\":{\"iv\":\"AAAAAAAAAAAAAAAAAAAAAA\","
+		"\"pData\":\"\",\"length\":5}}",
+		"{\"mechanism\":\"CKM_AES_CBC_ENCRYPT_DATA\",\"parameter\":{\"iv\":\"AAAAAAAAAAAAAAAAAAAAAA\","
+		"\"pData\":\"\",\"pData\":\"\"}}",
 		"{\"mechanism\":\"CKM_AES_CBC_ENCRYPT_DATA\",\"parameter\":null}",
-		"{\"mechanism\":\"CKM_RSA_PKCS_PSS\",\"parameter\":{\"hashAlg\":\"CKM_SHA256\",\"mgf\":\"CKM_SHA256\",\"sLen\":32}}",
+		"{\"mechanism\":\"CKM_RSA_PKCS_PSS\",\"parameter\":{\"hashAlg\":\"CKM_SHA256\",\"mgf\":\"CKM_SHA256\","
+		"\"sLen\":32}}",
 		"{\"mechanism\":\"CKM_EDDSA\",\"parameter\":{\"phFlag\":1,\"pContextData\":null}}",
 		"{\"mechanism\":\"CKM_RSA_AES_KEY_WRAP\",\"parameter\":{\"ulAESKeyBits\":256,\"pOAEPParams\":\"AA\"}}",
 	};
@@ -374,9 +401,13 @@ Test(mechanism, handles_within_a_parameter_are_visited_and_can_be_replaced)
 	CK_HKDF_PARAMS hkdf = {.hSaltKey = CK_INVALID_HANDLE};
 	struct visits visits = {.rv = CKR_OK};
 
-	cr_expect_eq(mechanism_visit_handles(&(CK_MECHANISM){CKM_CONCATENATE_BASE_AND_KEY, &key, sizeof(key)}, visit, &visits), CKR_OK);
-	cr_expect_eq(mechanism_visit_handles(&(CK_MECHANISM){CKM_ECMQV_DERIVE, &ecmqv, sizeof(ecmqv)}, visit, &visits), CKR_OK);
-	cr_expect_eq(mechanism_visit_handles(&(CK_MECHANISM){CKM_HKDF_DERIVE, &hkdf, sizeof(hkdf)}, visit, &visits), CKR_OK);
+	cr_expect_eq(mechanism_visit_handles(
+			     &(CK_MECHANISM){CKM_CONCATENATE_BASE_AND_KEY, &key, sizeof(key)}, visit, &visits),
+		CKR_OK);
+	cr_expect_eq(mechanism_visit_handles(&(CK_MECHANISM){CKM_ECMQV_DERIVE, &ecmqv, sizeof(ecmqv)}, visit, &visits),
+		CKR_OK);
+	cr_expect_eq(
+		mechanism_visit_handles(&(CK_MECHANISM){CKM_HKDF_DERIVE, &hkdf, sizeof(hkdf)}, visit, &visits), CKR_OK);
 	cr_expect_eq(visits.count, 3);
 	cr_expect_eq(visits.seen[0], 7);
 	cr_expect_eq(visits.seen[1], 8);
@@ -431,8 +462,12 @@ Test(info, padded_text_is_trimmed_and_any_other_bytes_are_kept)
 Test(info, a_broken_structure_is_refused_and_nothing_is_written)
 {
 	static const char *const broken[] = {
-		"{}", "null", "{\"ulMinKeySize\":1,\"ulMaxKeySize\":2}", "{\"ulMinKeySize\":1,\"ulMaxKeySize\":2,\"flags\":5}",
-		"{\"ulMinKeySize\":1,\"ulMaxKeySize\":2,\"flags\":[],\"x\":1}", "{\"ulMinKeySize\":1,\"ulMaxKeySize\":2,\"flags\":[\"RNG\"]}",
+		"{}",
+		"null",
+		"{\"ulMinKeySize\":1,\"ulMaxKeySize\":2}",
+		"{\"ulMinKeySize\":1,\"ulMaxKeySize\":2,\"flags\":5}",
+		"{\"ulMinKeySize\":1,\"ulMaxKeySize\":2,\"flags\":[],\"x\":1}",
+		"{\"ulMinKeySize\":1,\"ulMaxKeySize\":2,\"flags\":[\"RNG\"]}",
 		"{\"ulMinKeySize\":\"x\",\"ulMaxKeySize\":2,\"flags\":[]}",
 	};
 
@@ -449,7 +484,8 @@ Test(info, a_broken_structure_is_refused_and_nothing_is_written)
 
 Test(info, versions_are_two_numbers_of_a_byte_each)
 {
-	static const char *const broken[] = {"", ".", "2", "2.", ".40", "2.40.", "256.0", "2.256", "02.4", "2.04", "2,40", "-1.0"};
+	static const char *const broken[] = {
+		"", ".", "2", "2.", ".40", "2.40.", "256.0", "2.256", "02.4", "2.04", "2,40", "-1.0"};
 
 	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
 		CODEC_CASE(c);
@@ -457,8 +493,10 @@ Test(info, versions_are_two_numbers_of_a_byte_each)
 		struct json_reader in;
 		char text[256];
 
-		(void)snprintf(text, sizeof(text), "{\"slotDescription\":\"\",\"manufacturerID\":\"\",\"flags\":[],\"hardwareVersion\":\"%s\","
-			"\"firmwareVersion\":\"0.0\"}", broken[i]);
+		(void)snprintf(text, sizeof(text),
+			"{\"slotDescription\":\"\",\"manufacturerID\":\"\",\"flags\":[],\"hardwareVersion\":\"%s\","
+			"\"firmwareVersion\":\"0.0\"}",
+			broken[i]);
 		json_reader_init(&in, text, strlen(text), &c.arena);
 		cr_expect_not(info_decode(&in, WIRE_SLOT_INFO, &info), "%s", broken[i]);
 	}
@@ -475,7 +513,8 @@ static CK_FUNCTION_LIST *softhsm(const char *folder)
 	FILE *file;
 
 	(void)snprintf(configuration, sizeof(configuration), "%s/softhsm2.conf", folder);
-	(void)snprintf(line, sizeof(line), "directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n", folder);
+	(void)snprintf(line, sizeof(line), "directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n",
+		folder);
 	file = fopen(configuration, "we");
 	cr_assert(file != NULL && fputs(line, file) >= 0 && fclose(file) == 0);
 	cr_assert_eq(setenv("SOFTHSM2_CONF", configuration, 1), 0);

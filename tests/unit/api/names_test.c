@@ -36,9 +36,11 @@ static const struct {
 	const struct row *rows;
 	size_t count;
 } tables[] = {
-#define TABLE(rows) {rows, sizeof(rows) / sizeof(rows)[0]}
-	TABLE(attributes), TABLE(mechanisms), TABLE(returns), TABLE(constants), TABLE(aliases)
-};
+#define TABLE(rows) \
+	{ \
+		rows, sizeof(rows) / sizeof(rows)[0] \
+	}
+	TABLE(attributes), TABLE(mechanisms), TABLE(returns), TABLE(constants), TABLE(aliases)};
 enum { TABLES = sizeof(tables) / sizeof(tables[0]), TABLES_WITHOUT_ALIASES = TABLES - 1 };
 
 static struct json_text text(const char *s)
@@ -50,8 +52,8 @@ Test(names, every_table_is_sorted_as_the_search_needs_it)
 {
 	for (size_t t = 0; t < TABLES; t++) {
 		for (size_t i = 1; i < tables[t].count; i++)
-			cr_expect_lt(strcmp(tables[t].rows[i - 1].name, tables[t].rows[i].name), 0, "%s must come before %s",
-				tables[t].rows[i].name, tables[t].rows[i - 1].name);
+			cr_expect_lt(strcmp(tables[t].rows[i - 1].name, tables[t].rows[i].name), 0,
+				"%s must come before %s", tables[t].rows[i].name, tables[t].rows[i - 1].name);
 	}
 }
 
@@ -98,8 +100,8 @@ Test(names, a_name_counts_in_its_own_family_only)
 
 Test(names, near_misses_are_refused)
 {
-	static const char *const misses[] = {"", "C", "CKM", "CKM_", "CKM_ECDS", "CKM_ECDSAX", "ckm_ecdsa", " CKM_ECDSA", "ECDSA", "4161",
-		"CKM_AES_CBC_PA", "ZZZ", "\xff"};
+	static const char *const misses[] = {"", "C", "CKM", "CKM_", "CKM_ECDS", "CKM_ECDSAX", "ckm_ecdsa",
+		" CKM_ECDSA", "ECDSA", "4161", "CKM_AES_CBC_PA", "ZZZ", "\xff"};
 	CK_ULONG number;
 
 	for (size_t i = 0; i < sizeof(misses) / sizeof(misses[0]); i++)
@@ -124,8 +126,8 @@ Test(names, a_number_without_a_name_is_hexadecimal)
 
 Test(names, only_the_canonical_hexadecimal_form_is_read)
 {
-	static const char *const bad[] = {"0x", "0x01", "0X80000001", "0x8000000g", "80000001", "0x10000000000000000", "0x-1", "0x 1",
-		"0x1041" /* has a name */};
+	static const char *const bad[] = {"0x", "0x01", "0X80000001", "0x8000000g", "80000001", "0x10000000000000000",
+		"0x-1", "0x 1", "0x1041" /* has a name */};
 	CK_ULONG number;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -167,7 +169,7 @@ Test(names, every_attribute_mechanism_and_return_value_of_the_header_has_a_row)
 		if (sscanf(line, "#define %63[A-Z0-9_a-z]", name) != 1 || strstr(name, "_VENDOR_DEFINED") != NULL)
 			continue;
 		if (strncmp(name, "CKA_", 4) != 0 && strncmp(name, "CKM_", 4) != 0 && strncmp(name, "CKR_", 4) != 0 &&
-		    strncmp(name, "CKK_", 4) != 0 && strncmp(name, "CKO_", 4) != 0)
+			strncmp(name, "CKK_", 4) != 0 && strncmp(name, "CKO_", 4) != 0)
 			continue;
 		if (strcmp(name, "CKK_INVALID_KEY_TYPE") == 0)
 			continue;
@@ -225,8 +227,8 @@ Test(flags, are_names_without_their_prefix)
 
 Test(flags, unknown_and_repeated_names_are_refused)
 {
-	static const char *const bad[] = {"[\"SERIAL_SESSION\",\"SERIAL_SESSION\"]", "[\"RNG\"]", "[\"0x3\"]", "[\"0x0\"]", "[4]", "4",
-		"[\"RW_SESSION\",\"0x2\"]", "{}", "[\"CKF_RW_SESSION\"]"};
+	static const char *const bad[] = {"[\"SERIAL_SESSION\",\"SERIAL_SESSION\"]", "[\"RNG\"]", "[\"0x3\"]",
+		"[\"0x0\"]", "[4]", "4", "[\"RW_SESSION\",\"0x2\"]", "{}", "[\"CKF_RW_SESSION\"]"};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		ARENA_AUTO struct arena arena;

@@ -82,7 +82,8 @@ Test(returns, a_problem_is_a_path_segment_of_its_own)
 {
 	for (size_t i = 0; i < ROWS; i++) {
 		cr_expect_gt(strlen(rows[i].problem), 1);
-		cr_expect_eq(strspn(rows[i].problem, "abcdefghijklmnopqrstuvwxyz-"), strlen(rows[i].problem), "%s", rows[i].problem);
+		cr_expect_eq(strspn(rows[i].problem, "abcdefghijklmnopqrstuvwxyz-"), strlen(rows[i].problem), "%s",
+			rows[i].problem);
 		for (size_t j = 0; j < i; j++)
 			cr_expect_str_neq(rows[i].problem, rows[j].problem);
 	}
@@ -93,8 +94,9 @@ Test(returns, a_title_is_a_sentence)
 	for (size_t i = 0; i < ROWS; i++) {
 		size_t len = strlen(rows[i].title);
 
-		cr_expect(len > 20 && rows[i].title[0] >= 'A' && rows[i].title[0] <= 'Z' && rows[i].title[len - 1] == '.', "%s",
-			rows[i].title);
+		cr_expect(
+			len > 20 && rows[i].title[0] >= 'A' && rows[i].title[0] <= 'Z' && rows[i].title[len - 1] == '.',
+			"%s", rows[i].title);
 	}
 }
 
