@@ -92,6 +92,15 @@ Test(base64url, refuses_lengths_that_no_bytes_encode_to)
 	expect_refused("AAAAA");
 }
 
+Test(base64url, a_lone_last_character_is_refused_whatever_stands_behind_it)
+{
+	unsigned char decoded[8];
+	size_t len;
+
+	cr_expect_not(base64url_decode(decoded, &len, "AAAAAAAA", 1));
+	cr_expect_not(base64url_decode(decoded, &len, "AAAAAAAA", 5));
+}
+
 Test(base64url, refuses_wrong_padding)
 {
 	expect_refused("=");
