@@ -75,15 +75,21 @@ static void describe(struct buffer *out, unsigned indent, const struct key *key)
 
 static void value(struct buffer *out, const struct key *key)
 {
-	/* Words separated by spaces are the items of a list. */
-	if (key->kind == KEY_TEXTS || key->kind == KEY_PERMISSIONS) {
-		buffer_text(out, "[");
-		for (const char *c = key->text; *c; c++)
-			*c == ' ' ? buffer_text(out, ", ") : buffer_byte(out, (unsigned char)*c);
-		buffer_text(out, "]");
-	} else {
+	if (key->kind != KEY_TEXTS && key->kind != KEY_PERMISSIONS) {
 		buffer_text(out, key->text);
+		return;
 	}
+	/* Words separated by spaces are the items of a list. */
+	buffer_text(out, "[");
+	for (const char *word = key->text; *word;) {
+		size_t len = strcspn(word, " ");
+
+		buffer_append(out, word, len);
+		word += len;
+		word += *word == ' ';
+		buffer_text(out, *word ? ", " : "");
+	}
+	buffer_text(out, "]");
 }
 
 static void section(struct buffer *out, enum section which, struct margin margin);
