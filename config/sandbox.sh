@@ -187,6 +187,9 @@ start() {
 		echo "sandbox: already running; . $dir/env"
 		return
 	fi
+	for program in curl openssl softhsm2-util; do
+		command -v "$program" >/dev/null || die "$program is not installed; config/deps.sh demo installs it"
+	done
 	softhsm=$(find_softhsm)
 	keep token "${TOKEN:-}" echo demo && token=$kept
 	keep pin "${PIN:-}" random_pin && pin_user=$kept

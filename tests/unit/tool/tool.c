@@ -234,6 +234,23 @@ Test(tool, help_lists_every_command)
 	free(text);
 }
 
+Test(tool, sample_prints_the_commented_configuration)
+{
+	cr_expect_eq(run("sample", NULL, NULL), EXIT_OK);
+	char *text = printed(cr_get_redirected_stdout());
+	cr_expect_eq(strncmp(text, "# The configuration of p11gated", 31), 0, "%s", text);
+	cr_expect_not_null(strstr(text, "\ntls:\n"), "%s", text);
+	free(text);
+}
+
+Test(tool, help_explains_one_command)
+{
+	cr_expect_eq(run("help", "reload", NULL), EXIT_OK);
+	char *text = printed(cr_get_redirected_stdout());
+	cr_expect_eq(strncmp(text, "  p11gate reload [--config FILE", 31), 0, "%s", text);
+	free(text);
+}
+
 Test(tool, wrong_usage_has_a_status_of_its_own)
 {
 	cr_expect_eq(run("status", "--sockt", "x"), EXIT_USAGE);
