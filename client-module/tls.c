@@ -7,14 +7,27 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "client-module/debug.h"
 
 enum { SOCKET_TYPE = 0x7f };   /* of our BIO; anything that OpenSSL has not taken */
 
+/*
+ * OpenSSL keeps state of each thread for each library context and gives it back when the thread ends, which may be long after
+ * C_Finalize: so a context is never freed. One serves all initialisations of a process; a forked child makes its own, since a
+ * lock in the parent's may have been held by a thread that the child does not have.
+ */
+struct tls_library {
+	struct tls_library *older;
+	pid_t process;
+	OSSL_LIB_CTX *context;
+};
+
+static struct tls_library *tls_libraries;
+
 struct tls {
 	OSSL_LIB_CTX *library;
-	OSSL_PROVIDER *provider;
 	SSL_CTX *context;
 	BIO_METHOD *method;           /* of the sockets */
 	const char *name;             /* expected in the gateway's certificate */
@@ -145,17 +158,30 @@ static CK_RV tls_configure(struct tls *tls, const struct client_config *config) 
 	return tls_load_files(context, config);
 }
 
+/* Only C_Initialize comes here, which one thread runs at a time. */
+static OSSL_LIB_CTX *tls_own_library(void) {
+	if (tls_libraries != NULL && tls_libraries->process == getpid()) {
+		return tls_libraries->context;
+	}
+	struct tls_library *library = malloc(sizeof(*library));
+	OSSL_LIB_CTX *context = OSSL_LIB_CTX_new();
+	if (library == NULL || context == NULL || OSSL_PROVIDER_load(context, "default") == NULL) {
+		OSSL_LIB_CTX_free(context);
+		free(library);
+		return NULL;
+	}
+	*library = (struct tls_library){.older = tls_libraries, .process = getpid(), .context = context};
+	tls_libraries = library;
+	return context;
+}
+
 static CK_RV tls_load(struct tls *tls, const struct client_config *config) {
 	/* A host program that never used OpenSSL may call C_Finalize from atexit: OpenSSL must still be there then. */
 	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL) != 1) {
 		return CKR_HOST_MEMORY;
 	}
-	tls->library = OSSL_LIB_CTX_new();
-	if (tls->library == NULL) {
-		return CKR_HOST_MEMORY;
-	}
-	tls->provider = OSSL_PROVIDER_load(tls->library, "default");
-	tls->context = tls->provider != NULL ? SSL_CTX_new_ex(tls->library, NULL, TLS_client_method()) : NULL;
+	tls->library = tls_own_library();
+	tls->context = tls->library != NULL ? SSL_CTX_new_ex(tls->library, NULL, TLS_client_method()) : NULL;
 	tls->method = tls_socket_method();
 	return tls->context != NULL && tls->method != NULL ? tls_configure(tls, config) : CKR_HOST_MEMORY;
 }
@@ -191,10 +217,6 @@ void tls_free(struct tls *tls) {
 		SSL_SESSION_free(tls->session);
 		SSL_CTX_free(tls->context);
 		BIO_meth_free(tls->method);
-		if (tls->provider != NULL) {
-			OSSL_PROVIDER_unload(tls->provider);
-		}
-		OSSL_LIB_CTX_free(tls->library);
 	}
 	if (tls->lock_ready) {
 		lock_done(&tls->lock);

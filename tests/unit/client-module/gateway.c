@@ -14,7 +14,7 @@
 #include "api/codec.h"
 #include "tests/unit/client-module/certificates.h"
 
-enum { REQUEST_MAX = 2 << 20, CONFIG_MAX = 2048, LISTEN_BACKLOG = 64 };
+enum { REQUEST_MAX = 2 << 20, CONFIG_MAX = 2048, LISTEN_BACKLOG = 64, SETTLE_MS = 2000, PATH_LEN = 128 };
 
 bool gateway_bytes(struct peer *peer, const void *data, size_t len) {
 	return len == 0 || SSL_write(peer->ssl, data, (int)len) == (int)len;
@@ -177,8 +177,9 @@ static void *gateway_connection(void *context) {
 	free(text);
 	SSL_free(peer->ssl);
 	close(peer->fd);
-	atomic_fetch_add(&gateway->closed, 1);
 	free(peer);
+	OPENSSL_thread_stop();
+	atomic_fetch_add(&gateway->closed, 1);
 	return NULL;
 }
 
@@ -209,7 +210,7 @@ static void gateway_listen(struct gateway *gateway) {
 }
 
 void gateway_configure(struct gateway *gateway, const char *lines) {
-	char path[128], text[CONFIG_MAX];
+	char path[PATH_LEN], text[CONFIG_MAX];
 	const char *host = gateway->options.host != NULL ? gateway->options.host : "localhost";
 	const char *d = gateway->directory;
 	if (lines != NULL) {
@@ -226,35 +227,46 @@ void gateway_configure(struct gateway *gateway, const char *lines) {
 	setenv("P11GATE_CONF", path, 1);
 }
 
+static struct gateway gateway_instance;
+
+/* Lets the connections' threads end before OpenSSL is cleaned up under them. */
+static void gateway_settle(void) {
+	for (int i = 0; i < SETTLE_MS && atomic_load(&gateway_instance.closed) < (int)atomic_load(&gateway_instance.connections); i++) {
+		poll(NULL, 0, 1);
+	}
+}
+
 struct gateway *gateway_start(struct gateway_options options) {
-	static struct gateway gateway;
-	char path[128];
+	struct gateway *gateway = &gateway_instance;
+	char path[PATH_LEN];
 	signal(SIGPIPE, SIG_IGN);
-	gateway.options = options;
-	atomic_store(&gateway.generation, 1);
-	strcpy(gateway.token_label, "demo");
-	strcpy(gateway.directory, "/tmp/p11gate-client-XXXXXX");
-	cr_assert_not_null(mkdtemp(gateway.directory));
-	const char *d = gateway.directory;
+	gateway->options = options;
+	atomic_store(&gateway->generation, 1);
+	strcpy(gateway->token_label, "demo");
+	strcpy(gateway->directory, "/tmp/p11gate-client-XXXXXX");
+	cr_assert_not_null(mkdtemp(gateway->directory));
+	char d[sizeof(gateway->directory)];
+	strcpy(d, gateway->directory);
 	certificate_authority(d, "ca");
 	certificate_authority(d, "other");
 	certificate_leaf(d, "gateway", options.foreign_authority ? "other" : "ca", options.names != NULL ? options.names : "DNS:localhost,IP:127.0.0.1", "serverAuth");
 	certificate_leaf(d, "client", options.refuses_client ? "other" : "ca", "DNS:client", "clientAuth");
-	gateway.context = SSL_CTX_new(TLS_server_method());
-	SSL_CTX_set_verify(gateway.context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-	SSL_CTX_set_session_id_context(gateway.context, (const unsigned char *)"test", 4);
+	gateway->context = SSL_CTX_new(TLS_server_method());
+	SSL_CTX_set_verify(gateway->context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	SSL_CTX_set_session_id_context(gateway->context, (const unsigned char *)"test", 4);
 	snprintf(path, sizeof(path), "%s/ca.crt", d);
-	cr_assert_eq(SSL_CTX_load_verify_file(gateway.context, path), 1);
+	cr_assert_eq(SSL_CTX_load_verify_file(gateway->context, path), 1);
 	snprintf(path, sizeof(path), "%s/gateway.crt", d);
-	cr_assert_eq(SSL_CTX_use_certificate_file(gateway.context, path, SSL_FILETYPE_PEM), 1);
+	cr_assert_eq(SSL_CTX_use_certificate_file(gateway->context, path, SSL_FILETYPE_PEM), 1);
 	snprintf(path, sizeof(path), "%s/gateway.key", d);
-	cr_assert_eq(SSL_CTX_use_PrivateKey_file(gateway.context, path, SSL_FILETYPE_PEM), 1);
-	gateway_listen(&gateway);
-	gateway_configure(&gateway, NULL);
+	cr_assert_eq(SSL_CTX_use_PrivateKey_file(gateway->context, path, SSL_FILETYPE_PEM), 1);
+	gateway_listen(gateway);
+	gateway_configure(gateway, NULL);
 	pthread_t thread;
-	cr_assert_eq(pthread_create(&thread, NULL, gateway_accept, &gateway), 0);
+	cr_assert_eq(pthread_create(&thread, NULL, gateway_accept, gateway), 0);
 	pthread_detach(thread);
-	return &gateway;
+	atexit(gateway_settle);
+	return gateway;
 }
 
 CK_SLOT_ID gateway_client(void) {
