@@ -10,12 +10,12 @@
 #include "api/secret.h"
 #include "server/common/clock.h"
 
-enum { REMEMBERED_MAX = 256 };   /* ended operations whose ids still get 410 instead of 404 */
+enum { REMEMBERED_MAX = 256 }; /* ended operations whose ids still get 410 instead of 404 */
 
 struct held {
 	struct held *next;
 	char id[OPERATION_ID_TEXT];
-	enum operation_state state;   /* TAKEN here means: waiting; BUSY, EXPIRED, FINISHED as they say */
+	enum operation_state state; /* TAKEN here means: waiting; BUSY, EXPIRED, FINISHED as they say */
 	int64_t expires_ms;
 	CK_OBJECT_HANDLE object;
 	unsigned login_epoch;
@@ -25,7 +25,7 @@ struct held {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct held *operations;   /* newest first */
+static struct held *operations; /* newest first */
 
 /* Forgets the request; what is left answers 410. */
 static void held_wipe(struct held *held)
@@ -92,15 +92,16 @@ static struct held *held_new(const struct worker_request *message, CK_OBJECT_HAN
 	held->content_type = strdup(message->content_type);
 	buffer_init(&held->body, LIMIT_BODY);
 	buffer_append(&held->body, message->body.data, message->body.len);
-	if (!held->identity || !held->key || !held->query || !held->accept || !held->content_type || held->body.failed) {
+	if (!held->identity || !held->key || !held->query || !held->accept || !held->content_type ||
+		held->body.failed) {
 		held_free(held);
 		return NULL;
 	}
 	return held;
 }
 
-enum operation_opening operation_open(struct request *request, CK_OBJECT_HANDLE object, char ret_id[OPERATION_ID_TEXT],
-	time_t *ret_expires)
+enum operation_opening operation_open(
+	struct request *request, CK_OBJECT_HANDLE object, char ret_id[OPERATION_ID_TEXT], time_t *ret_expires)
 {
 	const struct worker_start *settings = worker_settings(request->worker);
 	enum operation_opening result = OPERATION_NO_MEMORY;
@@ -132,8 +133,8 @@ static struct held *find(const struct worker_request *message)
 {
 	size_t len = strlen(message->operation);
 	for (struct held *held = operations; held != NULL; held = held->next)
-		if (len == OPERATION_ID_TEXT - 1 && secret_equal(held->id, message->operation, len)
-			&& strcmp(held->identity, message->identity) == 0)
+		if (len == OPERATION_ID_TEXT - 1 && secret_equal(held->id, message->operation, len) &&
+			strcmp(held->identity, message->identity) == 0)
 			return held;
 	return NULL;
 }
@@ -154,7 +155,8 @@ static bool copy_request(struct request *request, const struct held *held, struc
 	return true;
 }
 
-enum operation_state operation_take(struct request *request, struct worker_request *ret_held, CK_OBJECT_HANDLE *ret_object)
+enum operation_state operation_take(
+	struct request *request, struct worker_request *ret_held, CK_OBJECT_HANDLE *ret_object)
 {
 	pthread_mutex_lock(&lock);
 	sweep(request->worker);

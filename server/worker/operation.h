@@ -11,7 +11,7 @@
 
 #include "server/worker/worker.h"
 
-enum { OPERATION_ID_TEXT = 33 };   /* 128 random bits in hexadecimal, and a NUL */
+enum { OPERATION_ID_TEXT = 33 }; /* 128 random bits in hexadecimal, and a NUL */
 
 enum operation_opening { OPERATION_OPENED, OPERATION_TOO_MANY, OPERATION_NO_MEMORY };
 
@@ -19,22 +19,23 @@ enum operation_opening { OPERATION_OPENED, OPERATION_TOO_MANY, OPERATION_NO_MEMO
  * Holds the request that is being served, for the key `object`. The request's reply gets operation_opened. `ret_expires` is wall-clock
  * time, for people; the store itself uses a clock that nobody can set.
  */
-enum operation_opening operation_open(struct request *request, CK_OBJECT_HANDLE object, char ret_id[OPERATION_ID_TEXT],
-	time_t *ret_expires) MUST_USE;
+enum operation_opening operation_open(
+	struct request *request, CK_OBJECT_HANDLE object, char ret_id[OPERATION_ID_TEXT], time_t *ret_expires) MUST_USE;
 
 enum operation_state {
-	OPERATION_TAKEN,      /* it is the caller's until operation_put_back or operation_end */
-	OPERATION_UNKNOWN,    /* never was, or belongs to another identity */
-	OPERATION_BUSY,       /* another request has it right now */
+	OPERATION_TAKEN, /* it is the caller's until operation_put_back or operation_end */
+	OPERATION_UNKNOWN, /* never was, or belongs to another identity */
+	OPERATION_BUSY, /* another request has it right now */
 	OPERATION_EXPIRED,
-	OPERATION_FINISHED,   /* completed or cancelled */
+	OPERATION_FINISHED, /* completed or cancelled */
 };
 
 /*
  * Takes the operation of message->operation for its identity. Only for OPERATION_TAKEN: `ret_held` is the held request
  * in the arena (with identity, trace and deadline of the present one), `ret_object` its key.
  */
-enum operation_state operation_take(struct request *request, struct worker_request *ret_held, CK_OBJECT_HANDLE *ret_object) MUST_USE;
+enum operation_state operation_take(
+	struct request *request, struct worker_request *ret_held, CK_OBJECT_HANDLE *ret_object) MUST_USE;
 
 /* Returns a taken operation to wait for another PIN. */
 void operation_put_back(struct request *request);

@@ -4,7 +4,11 @@
 #include <string.h>
 #include <strings.h>
 
-struct range { const char *text; size_t len; int quality; };   /* quality in thousandths */
+struct range {
+	const char *text;
+	size_t len;
+	int quality;
+}; /* quality in thousandths */
 
 static const char *skip_blanks(const char *at)
 {
@@ -47,7 +51,8 @@ static int closeness(const struct range *range, const char *type)
 	size_t main_len = strcspn(type, "/");
 	if (range->len == strlen(type) && strncasecmp(range->text, type, range->len) == 0)
 		return 3;
-	if (range->len == main_len + 2 && strncasecmp(range->text, type, main_len + 1) == 0 && range->text[main_len + 1] == '*')
+	if (range->len == main_len + 2 && strncasecmp(range->text, type, main_len + 1) == 0 &&
+		range->text[main_len + 1] == '*')
 		return 2;
 	return range->len == 3 && memcmp(range->text, "*/*", 3) == 0;
 }

@@ -10,7 +10,10 @@ static const struct algorithm algorithms[] = {
 };
 enum { ALGORITHM_COUNT = sizeof algorithms / sizeof algorithms[0] };
 
-static const struct { const char *hash; CK_RSA_PKCS_PSS_PARAMS parameters; } pss[] = {
+static const struct {
+	const char *hash;
+	CK_RSA_PKCS_PSS_PARAMS parameters;
+} pss[] = {
 	{"SHA256", {CKM_SHA256, CKG_MGF1_SHA256, 32}},
 	{"SHA384", {CKM_SHA384, CKG_MGF1_SHA384, 48}},
 	{"SHA512", {CKM_SHA512, CKG_MGF1_SHA512, 64}},

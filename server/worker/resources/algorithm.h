@@ -10,10 +10,10 @@ enum algorithm_prepare { PREPARE_DATA, PREPARE_DIGEST, PREPARE_DIGEST_INFO, PREP
 enum algorithm_form { FORM_OPAQUE, FORM_ECDSA };
 
 struct algorithm {
-	const char *name;                 /* "ES256" */
+	const char *name; /* "ES256" */
 	CK_KEY_TYPE type;
-	const char *curve;                /* or NULL */
-	const char *hash;                 /* OpenSSL's name, or NULL */
+	const char *curve; /* or NULL */
+	const char *hash; /* OpenSSL's name, or NULL */
 	enum algorithm_prepare prepare;
 	CK_MECHANISM_TYPE mechanism, combined;
 	enum algorithm_form form;

@@ -4,9 +4,10 @@
 
 #include "api/limits.h"
 
-enum { FIRST_GUESS = 512 };   /* bytes; labels, identifiers and an RSA-4096 modulus fit, so that one call does */
+enum { FIRST_GUESS = 512 }; /* bytes; labels, identifiers and an RSA-4096 modulus fit, so that one call does */
 
-static CK_RV get(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *items, size_t count)
+static CK_RV get(
+	struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *items, size_t count)
 {
 	union wire_value v[] = {{.number = session}, {.number = object}, {.attributes = {items, count}}};
 	return invoke(request, CALL_GetAttributeValue, v);
@@ -15,12 +16,13 @@ static CK_RV get(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_H
 /* The return values that leave the other attributes of the query filled in (PKCS#11 2.40, section 5.7). */
 static bool is_partial(CK_RV rv)
 {
-	return rv == CKR_OK || rv == CKR_ATTRIBUTE_SENSITIVE || rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_BUFFER_TOO_SMALL;
+	return rv == CKR_OK || rv == CKR_ATTRIBUTE_SENSITIVE || rv == CKR_ATTRIBUTE_TYPE_INVALID ||
+	       rv == CKR_BUFFER_TOO_SMALL;
 }
 
 /* Once more with the length that the module names, for a value that did not fit. */
-static CK_RV read_long(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
-	struct bytes *ret_value)
+static CK_RV read_long(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+	CK_ATTRIBUTE_TYPE type, struct bytes *ret_value)
 {
 	CK_ATTRIBUTE item = {type, NULL, 0};
 	CK_RV rv = get(request, session, object, &item, 1);
@@ -29,7 +31,7 @@ static CK_RV read_long(struct request *request, CK_SESSION_HANDLE session, CK_OB
 	if (item.ulValueLen > LIMIT_ATTRIBUTE_VALUE)
 		return CKR_ATTRIBUTE_VALUE_INVALID;
 	CK_ULONG size = item.ulValueLen;
-	item.pValue = arena_alloc(request->arena, size + 1);   /* with a NUL behind it, like the short ones */
+	item.pValue = arena_alloc(request->arena, size + 1); /* with a NUL behind it, like the short ones */
 	if (item.pValue == NULL)
 		return CKR_HOST_MEMORY;
 	rv = get(request, session, object, &item, 1);
@@ -59,7 +61,8 @@ CK_RV attribute_read(struct request *request, CK_SESSION_HANDLE session, CK_OBJE
 	for (size_t i = 0; i < count; i++) {
 		ret_values[i] = (struct bytes){NULL, 0};
 		if (items[i].ulValueLen <= FIRST_GUESS) {
-			ret_values[i] = (struct bytes){arena_copy(request->arena, memory[i], items[i].ulValueLen), items[i].ulValueLen};
+			ret_values[i] = (struct bytes){
+				arena_copy(request->arena, memory[i], items[i].ulValueLen), items[i].ulValueLen};
 			if (ret_values[i].data == NULL)
 				return CKR_HOST_MEMORY;
 		} else if (rv != CKR_OK && can_be_long(types[i])) {

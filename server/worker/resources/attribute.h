@@ -6,7 +6,7 @@
 
 #include "server/worker/worker.h"
 
-enum { ATTRIBUTES_READ_MAX = 24 };   /* attributes in one attribute_read */
+enum { ATTRIBUTES_READ_MAX = 24 }; /* attributes in one attribute_read */
 
 /*
  * Reads the attributes `types` of `object` into `ret_values` (of `count` items; memory of the arena, with a NUL behind each). What the object lacks or does not

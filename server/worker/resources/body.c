@@ -117,25 +117,17 @@ static bool check_list(struct check *check, const json_t *list, const struct sch
 static bool check_value(struct check *check, const json_t *value, const struct schema_member *member)
 {
 	switch (member->type) {
-	case MEMBER_TEXT:
-		return check_text(check, value, BODY_TEXT_MAX);
-	case MEMBER_PIN:
-		return check_text(check, value, LIMIT_PIN);
-	case MEMBER_BASE64URL:
-		return check_base64url(check, value);
-	case MEMBER_ENUM:
-		return check_enum(check, value, member);
+	case MEMBER_TEXT: return check_text(check, value, BODY_TEXT_MAX);
+	case MEMBER_PIN: return check_text(check, value, LIMIT_PIN);
+	case MEMBER_BASE64URL: return check_base64url(check, value);
+	case MEMBER_ENUM: return check_enum(check, value, member);
 	case MEMBER_UINT:
-		return (json_is_integer(value) && json_integer_value(value) >= 0)
-			|| wrong(check, "a non-negative integer is expected here");
-	case MEMBER_BOOL:
-		return json_is_boolean(value) || wrong(check, "true or false is expected here");
-	case MEMBER_OBJECT:
-		return check_object(check, value, schema_member_row(member));
-	case MEMBER_LIST:
-		return check_list(check, value, member);
-	case MEMBER_ANY:
-		return true;
+		return (json_is_integer(value) && json_integer_value(value) >= 0) ||
+		       wrong(check, "a non-negative integer is expected here");
+	case MEMBER_BOOL: return json_is_boolean(value) || wrong(check, "true or false is expected here");
+	case MEMBER_OBJECT: return check_object(check, value, schema_member_row(member));
+	case MEMBER_LIST: return check_list(check, value, member);
+	case MEMBER_ANY: return true;
 	}
 	return wrong(check, "the value cannot be judged");
 }
@@ -147,7 +139,8 @@ static bool check_object(struct check *check, const json_t *object, const struct
 	size_t mark = check->pointer_len;
 	const char *name;
 	json_t *value;
-	json_object_foreach((json_t *)object, name, value) {
+	json_object_foreach((json_t *)object, name, value)
+	{
 		const struct schema_member *member = schema_member(row, name, strlen(name));
 		pointer_push(check, name);
 		if (member == NULL)
@@ -167,7 +160,8 @@ static bool check_object(struct check *check, const json_t *object, const struct
 
 static void refuse(struct request *request, const char *pointer, const char *detail)
 {
-	reply_problem(request, 400, "invalid-body", "The request body is not what this route takes.", detail, CKR_OK, pointer);
+	reply_problem(request, 400, "invalid-body", "The request body is not what this route takes.", detail, CKR_OK,
+		pointer);
 }
 
 void body_refuse(struct request *request, const char *pointer, const char *detail)

@@ -14,8 +14,8 @@
 #include "server/worker/worker.h"
 
 enum {
-	BODY_TEXT_MAX = 4096,   /* bytes of a TEXT member */
-	BODY_LIST_MAX = 1000,   /* elements of a LIST member */
+	BODY_TEXT_MAX = 4096, /* bytes of a TEXT member */
+	BODY_LIST_MAX = 1000, /* elements of a LIST member */
 };
 
 /*

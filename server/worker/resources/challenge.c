@@ -24,9 +24,10 @@ static bool read_method(struct request *request, const json_t *body, struct chal
 	choice->method = method_by_name(name);
 	if (choice->method != NULL)
 		return true;
-	return answer_refuse(request, CKR_MECHANISM_INVALID, "/method", method_is_randomised(name) ?
-		"The result of this method is random, so that no response would come twice; use hmac-sha256, rsa-pkcs1 or eddsa." :
-		"The methods are hmac-sha256, rsa-pkcs1, eddsa and ecdsa.");
+	return answer_refuse(request, CKR_MECHANISM_INVALID, "/method",
+		method_is_randomised(name) ? "The result of this method is random, so that no response would come "
+					     "twice; use hmac-sha256, rsa-pkcs1 or eddsa."
+					   : "The methods are hmac-sha256, rsa-pkcs1, eddsa and ecdsa.");
 }
 
 static bool read_choice(struct request *request, const json_t *body, struct challenge_choice *ret_choice)
@@ -36,8 +37,8 @@ static bool read_choice(struct request *request, const json_t *body, struct chal
 		.named = key != NULL,
 		.allow_nondeterministic = body_flag(body, "allow_nondeterministic"),
 	};
-	if (key != NULL && !key_query_of_selector(request, body_text(key, "label"), body_text(key, "id"), body_text(key, "uri"), "/key",
-		&ret_choice->query))
+	if (key != NULL && !key_query_of_selector(request, body_text(key, "label"), body_text(key, "id"),
+				   body_text(key, "uri"), "/key", &ret_choice->query))
 		return false;
 	return read_method(request, body, ret_choice);
 }
@@ -69,7 +70,8 @@ static void write_always_authenticate(struct json_writer *w, const struct key *k
 	json_write_bool(w, key->always_authenticate);
 }
 
-static void answer_response(struct use *use, const struct key *key, const struct method *method, const unsigned char response[RESPONSE_LEN])
+static void answer_response(
+	struct use *use, const struct key *key, const struct method *method, const unsigned char response[RESPONSE_LEN])
 {
 	struct request *request = use->request;
 	struct json_writer w;
@@ -115,8 +117,8 @@ void challenge_serve(struct request *request, struct held_pin *held)
 	struct key key;
 	const struct method *method;
 	reply_header(request, "Cache-Control", "no-store");
-	if (!body_read(request, SCHEMA_ChallengeRequest, &body) || !read_choice(request, body, &challenge.choice)
-		|| !read_challenge(request, body, &challenge))
+	if (!body_read(request, SCHEMA_ChallengeRequest, &body) || !read_choice(request, body, &challenge.choice) ||
+		!read_challenge(request, body, &challenge))
 		return;
 	struct use use = {
 		.request = request,
@@ -130,7 +132,8 @@ void challenge_serve(struct request *request, struct held_pin *held)
 	}
 	if (!use_begin(&use))
 		return;
-	if (challenge_select(request, use.session, &challenge.choice, &key, &method) && use_authorise(&use, &key, input.sha256))
+	if (challenge_select(request, use.session, &challenge.choice, &key, &method) &&
+		use_authorise(&use, &key, input.sha256))
 		respond(&use, &key, method, challenge.challenge);
 	use_end(&use);
 	if (held != NULL)
@@ -163,8 +166,10 @@ static void check(struct use *use, const struct challenge_choice *choice)
 	if (!challenge_select(use->request, use->session, choice, &key, &method))
 		return;
 	if (key.always_authenticate) {
-		reply_problem(use->request, 422, "one-item-per-pin", "This key asks for its PIN at every use, so it cannot be used twice here.",
-			"Its method decides: hmac-sha256, rsa-pkcs1 and eddsa always give the same response.", CKR_OK, "/key");
+		reply_problem(use->request, 422, "one-item-per-pin",
+			"This key asks for its PIN at every use, so it cannot be used twice here.",
+			"Its method decides: hmac-sha256, rsa-pkcs1 and eddsa always give the same response.", CKR_OK,
+			"/key");
 		return;
 	}
 	if (use_authorise(use, &key, no_data) && challenge_is_stable(use, &key, method))
@@ -179,7 +184,10 @@ void resource_challenge_check(struct request *request)
 	if (!body_read(request, SCHEMA_ChallengeCheckRequest, &body) || !read_choice(request, body, &choice))
 		return;
 	struct use use = {
-		.request = request, .pin = body_text(body, "pin"), .held = CK_INVALID_HANDLE, .answers_challenge = true,
+		.request = request,
+		.pin = body_text(body, "pin"),
+		.held = CK_INVALID_HANDLE,
+		.answers_challenge = true,
 	};
 	/* A check finds out; it may be asked about a method that turns out to be random. */
 	choice.allow_nondeterministic = choice.method != NULL;

@@ -7,7 +7,7 @@
 #include "server/worker/resources/answer.h"
 #include "server/worker/resources/challenge.h"
 
-enum { TESTED_MAX = 256 };   /* keys whose self-test is remembered; beyond it the oldest is tested anew */
+enum { TESTED_MAX = 256 }; /* keys whose self-test is remembered; beyond it the oldest is tested anew */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned char tested[TESTED_MAX][SHA256_LEN];
@@ -27,7 +27,9 @@ CK_RV challenge_respond(struct use *use, const struct key *key, const struct met
 	if (rv != CKR_OK || *ret_withheld)
 		return rv;
 	if (method->signature)
-		return EVP_Digest(result.data, result.len, ret_response, NULL, EVP_sha256(), NULL) == 1 ? CKR_OK : CKR_HOST_MEMORY;
+		return EVP_Digest(result.data, result.len, ret_response, NULL, EVP_sha256(), NULL) == 1
+			       ? CKR_OK
+			       : CKR_HOST_MEMORY;
 	if (result.len != RESPONSE_LEN)
 		return CKR_DEVICE_ERROR;
 	memcpy(ret_response, result.data, RESPONSE_LEN);
@@ -40,7 +42,8 @@ bool challenge_is_stable(struct use *use, const struct key *key, const struct me
 	bool withheld = false;
 	CK_RV rv = RAND_bytes(random, sizeof random) == 1 ? CKR_OK : CKR_HOST_MEMORY;
 	for (int i = 0; i < 2 && rv == CKR_OK && !withheld; i++)
-		rv = challenge_respond(use, key, method, (struct bytes){random, sizeof random}, responses[i], &withheld);
+		rv = challenge_respond(
+			use, key, method, (struct bytes){random, sizeof random}, responses[i], &withheld);
 	if (withheld)
 		return false;
 	if (rv != CKR_OK) {
@@ -50,25 +53,27 @@ bool challenge_is_stable(struct use *use, const struct key *key, const struct me
 	bool stable = secret_equal(responses[0], responses[1], RESPONSE_LEN);
 	secret_wipe(responses, sizeof responses);
 	if (!stable)
-		reply_problem(use->request, 422, "non-deterministic-response", "The same challenge got two different responses.",
-			"This key cannot be used for challenge-response; what was bound to a response could not be opened again.",
+		reply_problem(use->request, 422, "non-deterministic-response",
+			"The same challenge got two different responses.",
+			"This key cannot be used for challenge-response; what was bound to a response could not be "
+			"opened again.",
 			CKR_MECHANISM_INVALID, NULL);
 	return stable;
 }
 
 /* What stands for a tested key: its handle under this login, and its names. */
-static bool fingerprint(const struct worker *worker, const struct key *key, const struct method *method, unsigned char ret_hash[SHA256_LEN])
+static bool fingerprint(const struct worker *worker, const struct key *key, const struct method *method,
+	unsigned char ret_hash[SHA256_LEN])
 {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	unsigned epoch = login_epoch(worker);
-	bool done = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1
-		&& EVP_DigestUpdate(md, &epoch, sizeof epoch) == 1
-		&& EVP_DigestUpdate(md, &key->object, sizeof key->object) == 1
-		&& EVP_DigestUpdate(md, &method, sizeof method) == 1
-		&& EVP_DigestUpdate(md, &key->label.len, sizeof key->label.len) == 1
-		&& EVP_DigestUpdate(md, key->label.data, key->label.len) == 1
-		&& EVP_DigestUpdate(md, key->id.data, key->id.len) == 1
-		&& EVP_DigestFinal_ex(md, ret_hash, NULL) == 1;
+	bool done = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+		    EVP_DigestUpdate(md, &epoch, sizeof epoch) == 1 &&
+		    EVP_DigestUpdate(md, &key->object, sizeof key->object) == 1 &&
+		    EVP_DigestUpdate(md, &method, sizeof method) == 1 &&
+		    EVP_DigestUpdate(md, &key->label.len, sizeof key->label.len) == 1 &&
+		    EVP_DigestUpdate(md, key->label.data, key->label.len) == 1 &&
+		    EVP_DigestUpdate(md, key->id.data, key->id.len) == 1 && EVP_DigestFinal_ex(md, ret_hash, NULL) == 1;
 	EVP_MD_CTX_free(md);
 	return done;
 }

@@ -5,15 +5,18 @@ static unsigned wanted_mask(const struct challenge_choice *choice)
 {
 	unsigned mask = 0;
 	for (size_t i = 0; i < methods_count; i++)
-		if (choice->method != NULL ? &methods[i] == choice->method : methods[i].deterministic || choice->allow_nondeterministic)
+		if (choice->method != NULL ? &methods[i] == choice->method
+					   : methods[i].deterministic || choice->allow_nondeterministic)
 			mask |= 1u << i;
 	return mask;
 }
 
 static bool refuse_nondeterministic(struct request *request)
 {
-	reply_problem(request, 422, "non-deterministic-response", "The same challenge would get another response each time.",
-		"Use a key for hmac-sha256, rsa-pkcs1 or eddsa, or send allow_nondeterministic:true.", CKR_MECHANISM_INVALID, "/method");
+	reply_problem(request, 422, "non-deterministic-response",
+		"The same challenge would get another response each time.",
+		"Use a key for hmac-sha256, rsa-pkcs1 or eddsa, or send allow_nondeterministic:true.",
+		CKR_MECHANISM_INVALID, "/method");
 	return false;
 }
 
@@ -51,7 +54,8 @@ static bool select_named(struct request *request, CK_SESSION_HANDLE session, con
 	return choose_method(request, choice, mask, why, ret_method);
 }
 
-CK_RV challenge_candidates(struct request *request, CK_SESSION_HANDLE session, struct challenge_key **ret_keys, size_t *ret_count)
+CK_RV challenge_candidates(
+	struct request *request, CK_SESSION_HANDLE session, struct challenge_key **ret_keys, size_t *ret_count)
 {
 	const struct key_query everything = {.class = CK_UNAVAILABLE_INFORMATION};
 	struct key_list list;
@@ -75,7 +79,8 @@ CK_RV challenge_candidates(struct request *request, CK_SESSION_HANDLE session, s
 }
 
 /* Keeps the keys whose best method within `wanted` is the best of all. */
-static const struct method *keep_best(const struct challenge_key *keys, size_t count, unsigned wanted, struct key_list *ret_best)
+static const struct method *keep_best(
+	const struct challenge_key *keys, size_t count, unsigned wanted, struct key_list *ret_best)
 {
 	const struct method *best = NULL;
 	ret_best->count = 0;
@@ -91,8 +96,8 @@ static const struct method *keep_best(const struct challenge_key *keys, size_t c
 	return best;
 }
 
-static bool select_automatically(struct request *request, CK_SESSION_HANDLE session, const struct challenge_choice *choice,
-	struct key *ret_key, const struct method **ret_method)
+static bool select_automatically(struct request *request, CK_SESSION_HANDLE session,
+	const struct challenge_choice *choice, struct key *ret_key, const struct method **ret_method)
 {
 	struct challenge_key *keys;
 	struct key_list best = {0};
@@ -125,6 +130,6 @@ static bool select_automatically(struct request *request, CK_SESSION_HANDLE sess
 bool challenge_select(struct request *request, CK_SESSION_HANDLE session, const struct challenge_choice *choice,
 	struct key *ret_key, const struct method **ret_method)
 {
-	return choice->named ? select_named(request, session, choice, ret_key, ret_method) :
-		select_automatically(request, session, choice, ret_key, ret_method);
+	return choice->named ? select_named(request, session, choice, ret_key, ret_method)
+			     : select_automatically(request, session, choice, ret_key, ret_method);
 }

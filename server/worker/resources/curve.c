@@ -12,7 +12,8 @@ static const struct curve curves[] = {
 const struct curve *curve_of_params(struct bytes params)
 {
 	for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++)
-		if (curves[i].params.len == params.len && params.len > 0 && memcmp(curves[i].params.data, params.data, params.len) == 0)
+		if (curves[i].params.len == params.len && params.len > 0 &&
+			memcmp(curves[i].params.data, params.data, params.len) == 0)
 			return &curves[i];
 	return NULL;
 }

@@ -8,12 +8,12 @@
 #include "server/common/message.h"
 
 struct curve {
-	const char *name;                 /* "P-256" */
+	const char *name; /* "P-256" */
 	CK_KEY_TYPE type;
 	CK_MECHANISM_TYPE generate;
-	const char *openssl;              /* group or key type */
+	const char *openssl; /* group or key type */
 	unsigned bits;
-	struct bytes params;              /* CKA_EC_PARAMS */
+	struct bytes params; /* CKA_EC_PARAMS */
 };
 
 /* The curve of a key's CKA_EC_PARAMS, or NULL if it has no row. */

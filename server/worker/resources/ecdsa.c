@@ -41,8 +41,8 @@ bool ecdsa_der_to_raw(struct arena *arena, struct bytes der, size_t number_len, 
 		return false;
 	if (BN_is_negative(ECDSA_SIG_get0_r(signature)) || BN_is_negative(ECDSA_SIG_get0_s(signature)))
 		return false;
-	if (BN_bn2binpad(ECDSA_SIG_get0_r(signature), raw, (int)number_len) < 0
-		|| BN_bn2binpad(ECDSA_SIG_get0_s(signature), raw + number_len, (int)number_len) < 0)
+	if (BN_bn2binpad(ECDSA_SIG_get0_r(signature), raw, (int)number_len) < 0 ||
+		BN_bn2binpad(ECDSA_SIG_get0_s(signature), raw + number_len, (int)number_len) < 0)
 		return false;
 	*ret_raw = (struct bytes){raw, 2 * number_len};
 	return true;

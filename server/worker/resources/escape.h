@@ -17,7 +17,8 @@ const char *hex_text(struct arena *arena, const unsigned char *data, size_t len)
 bool hex_bytes(struct arena *arena, const char *text, struct bytes *ret_bytes) __attribute__((warn_unused_result));
 
 /* Decodes %XX in `len` bytes at `text` into the arena, with a NUL behind; false for an incomplete escape or without memory. */
-bool percent_decode(struct arena *arena, const char *text, size_t len, struct bytes *ret_bytes) __attribute__((warn_unused_result));
+bool percent_decode(struct arena *arena, const char *text, size_t len, struct bytes *ret_bytes)
+	__attribute__((warn_unused_result));
 
 /* Appends `len` bytes as a path segment: everything but unreserved characters is escaped. */
 void percent_encode(struct buffer *out, const char *text, size_t len);

@@ -14,11 +14,11 @@ enum { ID_LEN = 16, TEMPLATE_MAX = 16, ID_MAX = 255 };
  * KIND(name, key type, bits: default, least, most, step; 0: the kind has no sizes, mechanism; 0: of the curve, pair)
  */
 #define KINDS(KIND) \
-	KIND("EC",      CKK_EC,             0,    0,    0,     0,  0,                          true) \
-	KIND("Ed25519", CKK_EC_EDWARDS,     0,    0,    0,     0,  0,                          true) \
-	KIND("RSA",     CKK_RSA,            2048, 2048, 16384, 8,  CKM_RSA_PKCS_KEY_PAIR_GEN,  true) \
-	KIND("AES",     CKK_AES,            256,  128,  256,   64, CKM_AES_KEY_GEN,            false) \
-	KIND("HMAC",    CKK_GENERIC_SECRET, 256,  8,    4096,  8,  CKM_GENERIC_SECRET_KEY_GEN, false)
+	KIND("EC", CKK_EC, 0, 0, 0, 0, 0, true) \
+	KIND("Ed25519", CKK_EC_EDWARDS, 0, 0, 0, 0, 0, true) \
+	KIND("RSA", CKK_RSA, 2048, 2048, 16384, 8, CKM_RSA_PKCS_KEY_PAIR_GEN, true) \
+	KIND("AES", CKK_AES, 256, 128, 256, 64, CKM_AES_KEY_GEN, false) \
+	KIND("HMAC", CKK_GENERIC_SECRET, 256, 8, 4096, 8, CKM_GENERIC_SECRET_KEY_GEN, false)
 
 struct kind {
 	const char *name;
@@ -37,13 +37,17 @@ static const struct kind kinds[] = {
 /* A checked GenerateRequest. */
 struct plan {
 	const struct kind *kind;
-	const struct curve *curve;        /* or NULL */
+	const struct curve *curve; /* or NULL */
 	CK_ULONG bits;
 	struct bytes label, id;
 	CK_BBOOL extractable, always_authenticate;
 };
 
-struct template { CK_ATTRIBUTE items[TEMPLATE_MAX]; CK_ULONG count; };
+struct template
+{
+	CK_ATTRIBUTE items[TEMPLATE_MAX];
+	CK_ULONG count;
+};
 
 static const CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
 
@@ -71,7 +75,9 @@ static bool read_size(struct request *request, const json_t *body, struct plan *
 	char detail[120];
 	const char *curve = body_text(body, "curve");
 	if (kind->type == CKK_EC || kind->type == CKK_EC_EDWARDS)
-		plan->curve = curve_by_name(kind->type == CKK_EC_EDWARDS ? kind->name : curve != NULL ? curve : "P-256");
+		plan->curve = curve_by_name(kind->type == CKK_EC_EDWARDS ? kind->name
+					    : curve != NULL              ? curve
+									 : "P-256");
 	if (curve != NULL && kind->type != CKK_EC) {
 		body_refuse(request, "/curve", "only a key of type EC has a curve to choose");
 		return false;
@@ -81,9 +87,10 @@ static bool read_size(struct request *request, const json_t *body, struct plan *
 		body_refuse(request, "/bits", "the size of this type of key follows from its curve");
 		return false;
 	}
-	if (kind->bits_max != 0 && (plan->bits < kind->bits_min || plan->bits > kind->bits_max || plan->bits % kind->bits_step != 0)) {
-		snprintf(detail, sizeof detail, "A key of type %s has %lu to %lu bits, a multiple of %lu.", kind->name, kind->bits_min,
-			kind->bits_max, kind->bits_step);
+	if (kind->bits_max != 0 &&
+		(plan->bits < kind->bits_min || plan->bits > kind->bits_max || plan->bits % kind->bits_step != 0)) {
+		snprintf(detail, sizeof detail, "A key of type %s has %lu to %lu bits, a multiple of %lu.", kind->name,
+			kind->bits_min, kind->bits_max, kind->bits_step);
 		return answer_refuse(request, CKR_KEY_SIZE_RANGE, "/bits", detail);
 	}
 	return true;
@@ -118,7 +125,8 @@ static bool plan_read(struct request *request, const json_t *body, struct plan *
 		.always_authenticate = body_flag(body, "always_authenticate") ? CK_TRUE : CK_FALSE,
 	};
 	if (ret_plan->always_authenticate && !ret_plan->kind->pair)
-		return answer_refuse(request, CKR_ATTRIBUTE_TYPE_INVALID, "/always_authenticate", "Only private keys can ask for their PIN at every use.");
+		return answer_refuse(request, CKR_ATTRIBUTE_TYPE_INVALID, "/always_authenticate",
+			"Only private keys can ask for their PIN at every use.");
 	return read_size(request, body, ret_plan) && read_id(request, body, ret_plan);
 }
 
@@ -138,7 +146,8 @@ static bool check_free(struct request *request, CK_SESSION_HANDLE session, const
 	if (labels.count == 0 && ids.count == 0)
 		return true;
 	reply_problem(request, 409, "key-exists", "A key of that name exists already.",
-		labels.count > 0 ? "Choose another label, or delete the key that has this one." : "Choose another id, or leave it out.",
+		labels.count > 0 ? "Choose another label, or delete the key that has this one."
+				 : "Choose another id, or leave it out.",
 		CKR_OK, labels.count > 0 ? "/label" : "/id");
 	return false;
 }
@@ -196,8 +205,12 @@ static CK_RV generate_pair(struct request *request, CK_SESSION_HANDLE session, c
 	if (plan->always_authenticate)
 		add_flag(&private_template, CKA_ALWAYS_AUTHENTICATE, &yes);
 	union wire_value v[] = {
-		{.number = session}, {.mechanism = &mechanism}, {.attributes = {public_template.items, public_template.count}},
-		{.attributes = {private_template.items, private_template.count}}, {.number_out = &public_key}, {.number_out = &private_key},
+		{.number = session},
+		{.mechanism = &mechanism},
+		{.attributes = {public_template.items, public_template.count}},
+		{.attributes = {private_template.items, private_template.count}},
+		{.number_out = &public_key},
+		{.number_out = &private_key},
 	};
 	return invoke(request, CALL_GenerateKeyPair, v);
 }
@@ -213,7 +226,10 @@ static CK_RV generate_secret(struct request *request, CK_SESSION_HANDLE session,
 	add_usages(&template, plan->kind, true, true);
 	add(&template, CKA_VALUE_LEN, &len, sizeof len);
 	union wire_value v[] = {
-		{.number = session}, {.mechanism = &mechanism}, {.attributes = {template.items, template.count}}, {.number_out = &key},
+		{.number = session},
+		{.mechanism = &mechanism},
+		{.attributes = {template.items, template.count}},
+		{.number_out = &key},
 	};
 	return invoke(request, CALL_GenerateKey, v);
 }
@@ -223,9 +239,14 @@ static bool record(struct request *request, const struct plan *plan, CK_RV rv)
 {
 	char scratch[24];
 	const struct event event = {
-		.kind = AUDIT_OBJECT, .function = plan->kind->pair ? "C_GenerateKeyPair" : "C_GenerateKey", .rv = rv,
-		.mechanism = name_text(NAMES_MECHANISM, plan->curve != NULL ? plan->curve->generate : plan->kind->mechanism, scratch),
-		.key_label = (const char *)plan->label.data, .key_id = plan->id.data, .key_id_len = plan->id.len,
+		.kind = AUDIT_OBJECT,
+		.function = plan->kind->pair ? "C_GenerateKeyPair" : "C_GenerateKey",
+		.rv = rv,
+		.mechanism = name_text(
+			NAMES_MECHANISM, plan->curve != NULL ? plan->curve->generate : plan->kind->mechanism, scratch),
+		.key_label = (const char *)plan->label.data,
+		.key_id = plan->id.data,
+		.key_id_len = plan->id.len,
 		.key_class = plan->kind->pair ? "CKO_PRIVATE_KEY" : "CKO_SECRET_KEY",
 	};
 	return answer_event(request, &event);

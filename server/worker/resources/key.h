@@ -9,29 +9,33 @@
 #include "server/worker/worker.h"
 
 enum {
-	KEY_OBJECTS_MAX = 8192,    /* objects of the token that are looked at; a token with more is asked by name */
-	KEY_CANDIDATES_MAX = 16,   /* keys named in a key-ambiguous problem */
+	KEY_OBJECTS_MAX = 8192, /* objects of the token that are looked at; a token with more is asked by name */
+	KEY_CANDIDATES_MAX = 16, /* keys named in a key-ambiguous problem */
 };
 
 /* One key. Memory of the request's arena; handles are the module's and belong to this request. */
 struct key {
-	CK_OBJECT_HANDLE object;          /* the private or secret key; the public key if nothing else is visible */
-	CK_OBJECT_HANDLE public_object;   /* the public half; CK_INVALID_HANDLE if there is none or it was not looked for */
-	CK_OBJECT_CLASS class;            /* of `object` */
+	CK_OBJECT_HANDLE object; /* the private or secret key; the public key if nothing else is visible */
+	CK_OBJECT_HANDLE
+		public_object; /* the public half; CK_INVALID_HANDLE if there is none or it was not looked for */
+	CK_OBJECT_CLASS class; /* of `object` */
 	CK_KEY_TYPE type;
-	struct bytes label, id;           /* with a NUL behind */
-	const struct curve *curve;        /* of an EC or Edwards key, if it has a row in curve.def */
-	bool always_authenticate;         /* effective value (A30) */
+	struct bytes label, id; /* with a NUL behind */
+	const struct curve *curve; /* of an EC or Edwards key, if it has a row in curve.def */
+	bool always_authenticate; /* effective value (A30) */
 };
 
 /* The keys of a search. */
-struct key_list { struct key *items; size_t count; };
+struct key_list {
+	struct key *items;
+	size_t count;
+};
 
 /* How a caller names a key: all that is given must match. */
 struct key_query {
-	struct bytes label, id;           /* data NULL: any */
-	CK_OBJECT_CLASS class;            /* CK_UNAVAILABLE_INFORMATION: any */
-	struct pkcs11_uri uri;            /* of its token attributes, those that are there */
+	struct bytes label, id; /* data NULL: any */
+	CK_OBJECT_CLASS class; /* CK_UNAVAILABLE_INFORMATION: any */
+	struct pkcs11_uri uri; /* of its token attributes, those that are there */
 	bool by_uri;
 };
 
@@ -41,15 +45,15 @@ struct key_query {
 bool key_query_of_path(struct request *request, struct key_query *ret_query) __attribute__((warn_unused_result));
 
 /* Reads the members of a KeySelector; NULL stands for a member that is absent. False: the reply is a 400 problem with a pointer below `pointer`. */
-bool key_query_of_selector(struct request *request, const char *label, const char *id, const char *uri, const char *pointer,
-	struct key_query *ret_query) __attribute__((warn_unused_result));
+bool key_query_of_selector(struct request *request, const char *label, const char *id, const char *uri,
+	const char *pointer, struct key_query *ret_query) __attribute__((warn_unused_result));
 
 /*
  * All keys that match, pairs merged: a public key goes to the private key of the same type and CKA_ID. CKR_OK also for none;
  * CKR_DATA_LEN_RANGE if there are more than KEY_OBJECTS_MAX objects; any CKR of the search.
  */
-CK_RV key_search(struct request *request, CK_SESSION_HANDLE session, const struct key_query *query, struct key_list *ret_list)
-	__attribute__((warn_unused_result));
+CK_RV key_search(struct request *request, CK_SESSION_HANDLE session, const struct key_query *query,
+	struct key_list *ret_list) __attribute__((warn_unused_result));
 
 /*
  * The one key that matches. False: the reply says why: 404 key-not-found (401 login-required if a login might show it), 409
@@ -59,7 +63,8 @@ bool key_find(struct request *request, CK_SESSION_HANDLE session, const struct k
 	__attribute__((warn_unused_result));
 
 /* Looks for the public half of a private key, by CKA_ID, else by label; leaves CK_INVALID_HANDLE if there is not exactly one. */
-CK_RV key_find_public(struct request *request, CK_SESSION_HANDLE session, struct key *key) __attribute__((warn_unused_result));
+CK_RV key_find_public(struct request *request, CK_SESSION_HANDLE session, struct key *key)
+	__attribute__((warn_unused_result));
 
 /* 409 key-ambiguous with the candidates, as the whole reply. */
 void key_refuse_ambiguous(struct request *request, const struct key_list *list);

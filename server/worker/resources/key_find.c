@@ -6,9 +6,12 @@
 #include "server/worker/resources/attribute.h"
 #include "server/worker/resources/key.h"
 
-enum { FIND_BATCH = 256 };   /* handles asked for at once */
+enum { FIND_BATCH = 256 }; /* handles asked for at once */
 
-struct handles { CK_OBJECT_HANDLE *items; size_t count, capacity; };
+struct handles {
+	CK_OBJECT_HANDLE *items;
+	size_t count, capacity;
+};
 
 static bool bytes_equal(struct bytes a, struct bytes b)
 {
@@ -37,7 +40,8 @@ static CK_RV collect(struct request *request, CK_SESSION_HANDLE session, struct 
 				return grown;
 		}
 		CK_ULONG room = handles->capacity - handles->count, found = 0;
-		union wire_value v[] = {{.number = session}, {.found = {handles->items + handles->count, room, &found}}};
+		union wire_value v[] = {
+			{.number = session}, {.found = {handles->items + handles->count, room, &found}}};
 		CK_RV rv = invoke(request, CALL_FindObjects, v);
 		if (rv != CKR_OK)
 			return rv;
@@ -51,7 +55,8 @@ static CK_RV collect(struct request *request, CK_SESSION_HANDLE session, struct 
 	}
 }
 
-static CK_RV find_objects(struct request *request, CK_SESSION_HANDLE session, const struct key_query *query, struct handles *ret_handles)
+static CK_RV find_objects(
+	struct request *request, CK_SESSION_HANDLE session, const struct key_query *query, struct handles *ret_handles)
 {
 	CK_ATTRIBUTE template[3];
 	CK_OBJECT_CLASS class = query->class;
@@ -72,9 +77,11 @@ static CK_RV find_objects(struct request *request, CK_SESSION_HANDLE session, co
 }
 
 /* Reads what identifies a key. *ret_is_key is false for certificates, data and what vanished since the search. */
-static CK_RV read_key(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, struct key *ret_key, bool *ret_is_key)
+static CK_RV read_key(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, struct key *ret_key,
+	bool *ret_is_key)
 {
-	static const CK_ATTRIBUTE_TYPE types[] = {CKA_CLASS, CKA_KEY_TYPE, CKA_LABEL, CKA_ID, CKA_ALWAYS_AUTHENTICATE, CKA_EC_PARAMS};
+	static const CK_ATTRIBUTE_TYPE types[] = {
+		CKA_CLASS, CKA_KEY_TYPE, CKA_LABEL, CKA_ID, CKA_ALWAYS_AUTHENTICATE, CKA_EC_PARAMS};
 	struct bytes values[sizeof types / sizeof types[0]];
 	CK_RV rv = attribute_read(request, session, object, types, sizeof types / sizeof types[0], values);
 	*ret_is_key = false;
@@ -119,9 +126,9 @@ static int compare_halves(const void *a, const void *b)
 /* Whether a public key is the other half of a private one: same type and CKA_ID; without CKA_ID, the same label. */
 static bool is_half_of(const struct key *public_key, const struct key *private_key)
 {
-	return public_key->class == CKO_PUBLIC_KEY && private_key->class == CKO_PRIVATE_KEY && public_key->type == private_key->type
-		&& bytes_equal(public_key->id, private_key->id)
-		&& (public_key->id.len > 0 || bytes_equal(public_key->label, private_key->label));
+	return public_key->class == CKO_PUBLIC_KEY && private_key->class == CKO_PRIVATE_KEY &&
+	       public_key->type == private_key->type && bytes_equal(public_key->id, private_key->id) &&
+	       (public_key->id.len > 0 || bytes_equal(public_key->label, private_key->label));
 }
 
 static void merge_pairs(struct key_list *list)
@@ -131,7 +138,8 @@ static void merge_pairs(struct key_list *list)
 	for (size_t i = 0; i < list->count; i++) {
 		struct key *half = &list->items[i], *private_key = NULL;
 		/* The private halves of this type and CKA_ID stand directly before; there are several only without CKA_ID. */
-		for (size_t k = kept; k-- > 0 && list->items[k].type == half->type && bytes_equal(list->items[k].id, half->id);)
+		for (size_t k = kept;
+			k-- > 0 && list->items[k].type == half->type && bytes_equal(list->items[k].id, half->id);)
 			if (list->items[k].public_object == CK_INVALID_HANDLE && is_half_of(half, &list->items[k]))
 				private_key = &list->items[k];
 		if (private_key != NULL)
@@ -152,7 +160,8 @@ static CK_RV token_matches(struct request *request, const struct key_query *quer
 	return rv;
 }
 
-CK_RV key_search(struct request *request, CK_SESSION_HANDLE session, const struct key_query *query, struct key_list *ret_list)
+CK_RV key_search(
+	struct request *request, CK_SESSION_HANDLE session, const struct key_query *query, struct key_list *ret_list)
 {
 	struct handles handles = {0};
 	struct key_list list = {0};
@@ -178,7 +187,8 @@ CK_RV key_search(struct request *request, CK_SESSION_HANDLE session, const struc
 }
 
 /* The one object of `class` that belongs to `key` by type and CKA_ID, or by label where there is no CKA_ID. */
-static CK_RV find_half(struct request *request, CK_SESSION_HANDLE session, const struct key *key, CK_OBJECT_CLASS class, struct key_list *ret_list)
+static CK_RV find_half(struct request *request, CK_SESSION_HANDLE session, const struct key *key, CK_OBJECT_CLASS class,
+	struct key_list *ret_list)
 {
 	struct key_query query = {.class = class};
 	if (key->id.len > 0)
@@ -229,7 +239,8 @@ static bool token_wants_login(struct request *request)
 void key_refuse_missing(struct request *request, const char *detail)
 {
 	if (login_state(request->worker) != LOGIN_USER && token_wants_login(request))
-		reply_return(request, CKR_USER_NOT_LOGGED_IN, "No such key is visible without a login; private keys show after it.");
+		reply_return(request, CKR_USER_NOT_LOGGED_IN,
+			"No such key is visible without a login; private keys show after it.");
 	else
 		reply_problem(request, 404, "key-not-found", "There is no such key.", detail, CKR_OK, NULL);
 }

@@ -27,11 +27,16 @@ static const CK_ATTRIBUTE_TYPE detail_types[] = {USAGES(USAGE) CKA_EXTRACTABLE, 
 #undef USAGE
 enum {
 	USAGE_COUNT = sizeof usage_names / sizeof usage_names[0],
-	DETAIL_EXTRACTABLE = USAGE_COUNT, DETAIL_VALUE_LEN, DETAIL_MODULUS,
+	DETAIL_EXTRACTABLE = USAGE_COUNT,
+	DETAIL_VALUE_LEN,
+	DETAIL_MODULUS,
 	DETAIL_COUNT = sizeof detail_types / sizeof detail_types[0],
 };
 
-static const struct { CK_KEY_TYPE type; const char *name; } type_names[] = {
+static const struct {
+	CK_KEY_TYPE type;
+	const char *name;
+} type_names[] = {
 	{CKK_EC, "EC"},
 	{CKK_RSA, "RSA"},
 	{CKK_AES, "AES"},
@@ -72,8 +77,8 @@ void key_write_names(struct request *request, struct json_writer *writer, const 
 /* A label that a path would read as something else: a prefix, or a dot segment. */
 static bool wants_prefix(const char *label)
 {
-	return strncmp(label, "label:", 6) == 0 || strncmp(label, "id:", 3) == 0 || strncmp(label, "pkcs11:", 7) == 0
-		|| strcmp(label, ".") == 0 || strcmp(label, "..") == 0;
+	return strncmp(label, "label:", 6) == 0 || strncmp(label, "id:", 3) == 0 || strncmp(label, "pkcs11:", 7) == 0 ||
+	       strcmp(label, ".") == 0 || strcmp(label, "..") == 0;
 }
 
 const char *key_href(struct request *request, const struct key *key, enum key_reference reference)
@@ -116,7 +121,8 @@ static CK_ULONG key_bits(const struct key *key, const struct bytes details[DETAI
 }
 
 /* CKA_MODULUS is asked last and of RSA keys only: without it there would be a second call for every other key. */
-static CK_RV read_details(struct request *request, CK_SESSION_HANDLE session, const struct key *key, struct bytes ret_details[DETAIL_COUNT])
+static CK_RV read_details(struct request *request, CK_SESSION_HANDLE session, const struct key *key,
+	struct bytes ret_details[DETAIL_COUNT])
 {
 	size_t count = key->type == CKK_RSA ? DETAIL_COUNT : DETAIL_MODULUS;
 	memset(ret_details, 0, DETAIL_COUNT * sizeof *ret_details);

@@ -29,7 +29,9 @@ static BIO *encode(const struct public_key *public_key, enum form form)
 {
 	EVP_PKEY *key = public_key_openssl(public_key);
 	BIO *out = BIO_new(BIO_s_mem());
-	int done = key == NULL || out == NULL ? 0 : form == FORM_PEM ? PEM_write_bio_PUBKEY(out, key) : i2d_PUBKEY_bio(out, key);
+	int done = key == NULL || out == NULL ? 0
+		   : form == FORM_PEM         ? PEM_write_bio_PUBKEY(out, key)
+					      : i2d_PUBKEY_bio(out, key);
 	EVP_PKEY_free(key);
 	if (done == 1)
 		return out;
@@ -64,7 +66,8 @@ static CK_RV serve(struct request *request, CK_SESSION_HANDLE session, const str
 	if (!key_find(request, session, query, &key))
 		return CKR_OK;
 	if (key.class == CKO_SECRET_KEY) {
-		reply_problem(request, 404, "key-not-found", "This key has no public half.", "It is a secret key.", CKR_OK, NULL);
+		reply_problem(request, 404, "key-not-found", "This key has no public half.", "It is a secret key.",
+			CKR_OK, NULL);
 		return CKR_OK;
 	}
 	CK_RV rv = key_find_public(request, session, &key);

@@ -16,7 +16,8 @@ static bool read_uri(struct request *request, const char *text, struct key_query
 {
 	if (!pkcs11_uri_parse(request->arena, text, &query->uri, ret_error))
 		return false;
-	if ((query->uri.object.data != NULL && query->label.data != NULL) || (query->uri.id.data != NULL && query->id.data != NULL)) {
+	if ((query->uri.object.data != NULL && query->label.data != NULL) ||
+		(query->uri.id.data != NULL && query->id.data != NULL)) {
 		*ret_error = "the PKCS#11 URI repeats what label or id say";
 		return false;
 	}
@@ -64,8 +65,8 @@ bool key_query_of_path(struct request *request, struct key_query *ret_query)
 	return true;
 }
 
-bool key_query_of_selector(struct request *request, const char *label, const char *id, const char *uri, const char *pointer,
-	struct key_query *ret_query)
+bool key_query_of_selector(struct request *request, const char *label, const char *id, const char *uri,
+	const char *pointer, struct key_query *ret_query)
 {
 	struct key_query query;
 	const char *error = NULL, *member = "";

@@ -7,7 +7,7 @@
 #include "server/worker/resources/parameters.h"
 #include "server/worker/resources/resource.h"
 
-enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000 };   /* keys in one answer */
+enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000 }; /* keys in one answer */
 
 /* The order of the list, which a cursor is a place in: label, CKA_ID, type, class. */
 static int compare_bytes(struct bytes a, struct bytes b)
@@ -69,7 +69,11 @@ static bool cursor_read(struct request *request, const char *text, struct key *r
 	return true;
 }
 
-struct page { size_t limit; bool after; struct key cursor; };
+struct page {
+	size_t limit;
+	bool after;
+	struct key cursor;
+};
 
 static bool page_read(struct request *request, struct page *ret_page)
 {
@@ -82,7 +86,8 @@ static bool page_read(struct request *request, struct page *ret_page)
 		unsigned long limit = strtoul(parameters[0].value, &end, 10);
 		bool digits = parameters[0].value[0] >= '0' && parameters[0].value[0] <= '9' && *end == '\0';
 		if (!digits || limit == 0 || limit > PAGE_MAX) {
-			reply_problem(request, 400, "invalid-query", "The query of the address is not what this route takes.",
+			reply_problem(request, 400, "invalid-query",
+				"The query of the address is not what this route takes.",
 				"limit is a number from 1 to 1000.", CKR_OK, NULL);
 			return false;
 		}
@@ -91,7 +96,8 @@ static bool page_read(struct request *request, struct page *ret_page)
 	if (parameters[1].value != NULL) {
 		ret_page->after = true;
 		if (!cursor_read(request, parameters[1].value, &ret_page->cursor)) {
-			reply_problem(request, 400, "invalid-query", "The query of the address is not what this route takes.",
+			reply_problem(request, 400, "invalid-query",
+				"The query of the address is not what this route takes.",
 				"cursor is not one that this gateway has given; begin again without it.", CKR_OK, NULL);
 			return false;
 		}
@@ -107,7 +113,8 @@ static enum key_reference reference_in(const struct key_list *list, size_t i)
 	return same_before || same_behind ? KEY_BY_ID : KEY_BY_LABEL;
 }
 
-static CK_RV write_page(struct request *request, CK_SESSION_HANDLE session, struct key_list *list, const struct page *page)
+static CK_RV write_page(
+	struct request *request, CK_SESSION_HANDLE session, struct key_list *list, const struct page *page)
 {
 	struct json_writer w;
 	size_t i = 0, end;
@@ -168,7 +175,8 @@ static enum key_reference reference_of(const struct key_query *query)
 	return query->id.data != NULL ? KEY_BY_ID : KEY_BY_LABEL;
 }
 
-static CK_RV answer_key(struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference)
+static CK_RV answer_key(
+	struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference)
 {
 	struct json_writer w;
 	CK_RV rv = key_find_public(request, session, key);

@@ -8,7 +8,8 @@
 static void answer_login(struct request *request)
 {
 	const struct worker_start *settings = worker_settings(request->worker);
-	uint64_t ends_ms = settings->rest_idle_ms < settings->rest_max_ms ? settings->rest_idle_ms : settings->rest_max_ms;
+	uint64_t ends_ms = settings->rest_idle_ms < settings->rest_max_ms ? settings->rest_idle_ms
+									  : settings->rest_max_ms;
 	struct json_writer w;
 	char expires_at[32];
 	answer_time(time(NULL) + (time_t)(ends_ms / 1000), expires_at);

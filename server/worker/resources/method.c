@@ -43,13 +43,15 @@ static unsigned fitting_methods(struct request *request, const struct key *key)
 		struct signer signer;
 		method_signer(request, &methods[i], &signer);
 		const struct algorithm *algorithm = signer.algorithm;
-		if (signer_fits(&signer, key) && signer_token_has(request, signer.combined ? algorithm->combined : algorithm->mechanism))
+		if (signer_fits(&signer, key) &&
+			signer_token_has(request, signer.combined ? algorithm->combined : algorithm->mechanism))
 			mask |= 1u << i;
 	}
 	return mask;
 }
 
-CK_RV method_mask(struct request *request, CK_SESSION_HANDLE session, const struct key *key, unsigned *ret_mask, CK_RV *ret_why)
+CK_RV method_mask(
+	struct request *request, CK_SESSION_HANDLE session, const struct key *key, unsigned *ret_mask, CK_RV *ret_why)
 {
 	static const CK_ATTRIBUTE_TYPE types[] = {CKA_SIGN, CKA_VALUE_LEN};
 	struct bytes values[2];

@@ -7,11 +7,13 @@
 
 static bool refuse(struct request *request, const char *detail)
 {
-	reply_problem(request, 400, "invalid-query", "The query of the address is not what this route takes.", detail, CKR_OK, NULL);
+	reply_problem(request, 400, "invalid-query", "The query of the address is not what this route takes.", detail,
+		CKR_OK, NULL);
 	return false;
 }
 
-static bool read_pair(struct request *request, const char *pair, size_t len, struct parameter parameters[], size_t count)
+static bool read_pair(
+	struct request *request, const char *pair, size_t len, struct parameter parameters[], size_t count)
 {
 	const char *equals = memchr(pair, '=', len);
 	size_t name_len = equals == NULL ? len : (size_t)(equals - pair);
@@ -21,7 +23,8 @@ static bool read_pair(struct request *request, const char *pair, size_t len, str
 		if (equals == NULL || parameters[i].value != NULL)
 			return refuse(request, "A parameter is there twice or has no value.");
 		struct bytes value;
-		if (!percent_decode(request->arena, equals + 1, len - name_len - 1, &value) || !json_text_valid((const char *)value.data, value.len))
+		if (!percent_decode(request->arena, equals + 1, len - name_len - 1, &value) ||
+			!json_text_valid((const char *)value.data, value.len))
 			return refuse(request, "A value is not percent-encoded UTF-8.");
 		parameters[i].value = (const char *)value.data;
 		return true;

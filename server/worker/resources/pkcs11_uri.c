@@ -50,7 +50,8 @@ static bool decode(struct arena *arena, const char *text, size_t len, struct byt
 {
 	for (size_t i = 0; i < len; i++) {
 		if (!is_plain(text[i])) {
-			*ret_error = "the PKCS#11 URI has a character that must be percent-encoded (in a path the whole URI is encoded once more)";
+			*ret_error = "the PKCS#11 URI has a character that must be percent-encoded (in a path the "
+				     "whole URI is encoded once more)";
 			return false;
 		}
 	}
@@ -60,7 +61,8 @@ static bool decode(struct arena *arena, const char *text, size_t len, struct byt
 	return false;
 }
 
-static bool parse_attribute(struct arena *arena, const char *text, size_t len, struct pkcs11_uri *uri, const char **ret_error)
+static bool parse_attribute(
+	struct arena *arena, const char *text, size_t len, struct pkcs11_uri *uri, const char **ret_error)
 {
 	const char *equals = memchr(text, '=', len);
 	if (equals == NULL) {
@@ -70,7 +72,8 @@ static bool parse_attribute(struct arena *arena, const char *text, size_t len, s
 	size_t name_len = (size_t)(equals - text);
 	struct bytes *member = member_of(uri, text, name_len);
 	if (member == NULL) {
-		*ret_error = "the PKCS#11 URI has an attribute other than token, manufacturer, serial, model, object, id, type";
+		*ret_error = "the PKCS#11 URI has an attribute other than token, manufacturer, serial, model, object, "
+			     "id, type";
 		return false;
 	}
 	if (member->data != NULL) {
@@ -129,8 +132,8 @@ static bool field_matches(struct bytes wanted, const CK_UTF8CHAR *field, size_t 
 
 bool pkcs11_uri_matches_token(const struct pkcs11_uri *uri, const CK_TOKEN_INFO *token)
 {
-	return field_matches(uri->token, token->label, sizeof token->label)
-		&& field_matches(uri->manufacturer, token->manufacturerID, sizeof token->manufacturerID)
-		&& field_matches(uri->serial, token->serialNumber, sizeof token->serialNumber)
-		&& field_matches(uri->model, token->model, sizeof token->model);
+	return field_matches(uri->token, token->label, sizeof token->label) &&
+	       field_matches(uri->manufacturer, token->manufacturerID, sizeof token->manufacturerID) &&
+	       field_matches(uri->serial, token->serialNumber, sizeof token->serialNumber) &&
+	       field_matches(uri->model, token->model, sizeof token->model);
 }

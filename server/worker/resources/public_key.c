@@ -30,7 +30,8 @@ static CK_RV read_point(const struct key *key, struct bytes value, struct public
 	return ret_public->point.data == NULL ? CKR_DEVICE_ERROR : CKR_OK;
 }
 
-CK_RV public_key_read(struct request *request, CK_SESSION_HANDLE session, const struct key *key, struct public_key *ret_public)
+CK_RV public_key_read(
+	struct request *request, CK_SESSION_HANDLE session, const struct key *key, struct public_key *ret_public)
 {
 	static const CK_ATTRIBUTE_TYPE rsa[] = {CKA_MODULUS, CKA_PUBLIC_EXPONENT}, ec[] = {CKA_EC_POINT};
 	CK_OBJECT_HANDLE object = key->public_object != CK_INVALID_HANDLE ? key->public_object : key->object;
@@ -56,8 +57,8 @@ static EVP_PKEY *from_parameters(const char *type, OSSL_PARAM_BLD *build)
 	EVP_PKEY *key = NULL;
 	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
 	OSSL_PARAM *parameters = OSSL_PARAM_BLD_to_param(build);
-	if (context != NULL && parameters != NULL && EVP_PKEY_fromdata_init(context) == 1
-		&& EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, parameters) != 1)
+	if (context != NULL && parameters != NULL && EVP_PKEY_fromdata_init(context) == 1 &&
+		EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, parameters) != 1)
 		key = NULL;
 	OSSL_PARAM_free(parameters);
 	EVP_PKEY_CTX_free(context);
@@ -69,8 +70,8 @@ static EVP_PKEY *rsa_key(const struct public_key *public_key, OSSL_PARAM_BLD *bu
 	BIGNUM *n = BN_bin2bn(public_key->modulus.data, (int)public_key->modulus.len, NULL);
 	BIGNUM *e = BN_bin2bn(public_key->exponent.data, (int)public_key->exponent.len, NULL);
 	EVP_PKEY *key = NULL;
-	if (n != NULL && e != NULL && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) == 1
-		&& OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e) == 1)
+	if (n != NULL && e != NULL && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
+		OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e) == 1)
 		key = from_parameters("RSA", build);
 	BN_free(n);
 	BN_free(e);
@@ -81,9 +82,11 @@ static EVP_PKEY *ec_key(const struct public_key *public_key, OSSL_PARAM_BLD *bui
 {
 	const struct curve *curve = public_key->key->curve;
 	if (public_key->key->type == CKK_EC_EDWARDS)
-		return EVP_PKEY_new_raw_public_key_ex(NULL, curve->openssl, NULL, public_key->point.data, public_key->point.len);
-	if (OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, curve->openssl, 0) != 1
-		|| OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, public_key->point.data, public_key->point.len) != 1)
+		return EVP_PKEY_new_raw_public_key_ex(
+			NULL, curve->openssl, NULL, public_key->point.data, public_key->point.len);
+	if (OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, curve->openssl, 0) != 1 ||
+		OSSL_PARAM_BLD_push_octet_string(
+			build, OSSL_PKEY_PARAM_PUB_KEY, public_key->point.data, public_key->point.len) != 1)
 		return NULL;
 	return from_parameters("EC", build);
 }

@@ -11,16 +11,16 @@
 /* The numbers of a public key, as the token has them; memory of the arena. */
 struct public_key {
 	const struct key *key;
-	struct bytes modulus, exponent;   /* RSA */
-	struct bytes point;               /* EC: 04 ‖ x ‖ y; Edwards: the 32 bytes */
+	struct bytes modulus, exponent; /* RSA */
+	struct bytes point; /* EC: 04 ‖ x ‖ y; Edwards: the 32 bytes */
 };
 
 /*
  * Reads the numbers from the public object, else from the private one. CKR_ATTRIBUTE_TYPE_INVALID if the token does not reveal them,
  * CKR_KEY_TYPE_INCONSISTENT for a key that has no public half or no row in curve.def.
  */
-CK_RV public_key_read(struct request *request, CK_SESSION_HANDLE session, const struct key *key, struct public_key *ret_public)
-	__attribute__((warn_unused_result));
+CK_RV public_key_read(struct request *request, CK_SESSION_HANDLE session, const struct key *key,
+	struct public_key *ret_public) __attribute__((warn_unused_result));
 
 /* As an OpenSSL key, which the caller frees; NULL if the numbers are not a key. */
 EVP_PKEY *public_key_openssl(const struct public_key *public_key);

@@ -57,7 +57,8 @@ static bool read_inputs(struct request *request, const json_t *body, struct sign
 	sign->batch = items != NULL;
 	sign->count = sign->batch ? json_array_size(items) : 1;
 	if (sign->batch && (body_has(body, "data") || body_has(body, "digest") || sign->count == 0)) {
-		body_refuse(request, "/items", sign->count == 0 ? "the array is empty" : "items take the place of data and digest");
+		body_refuse(request, "/items",
+			sign->count == 0 ? "the array is empty" : "items take the place of data and digest");
 		return false;
 	}
 	sign->inputs = arena_array(request->arena, sign->count, sizeof *sign->inputs);
@@ -80,7 +81,8 @@ static bool read_mechanism(struct request *request, const char *name, struct sig
 {
 	CK_MECHANISM_TYPE mechanism;
 	if (!name_number(NAMES_MECHANISM, (struct json_text){name, strlen(name)}, &mechanism))
-		return answer_refuse(request, CKR_MECHANISM_INVALID, "/mechanism", "There is no mechanism of that name; write CKM_… or 0x….");
+		return answer_refuse(request, CKR_MECHANISM_INVALID, "/mechanism",
+			"There is no mechanism of that name; write CKM_… or 0x….");
 	const struct algorithm *row = algorithm_by_mechanism(mechanism);
 	if (row != NULL && row->prepare == PREPARE_PSS)
 		return answer_refuse(request, CKR_MECHANISM_PARAM_INVALID, "/mechanism",
@@ -100,7 +102,8 @@ static bool read_signer(struct request *request, const json_t *body, struct sign
 	if (algorithm != NULL) {
 		const struct algorithm *row = algorithm_by_name(algorithm);
 		if (row == NULL)
-			return answer_refuse(request, CKR_MECHANISM_INVALID, "/algorithm", "There is no signature algorithm of that name.");
+			return answer_refuse(request, CKR_MECHANISM_INVALID, "/algorithm",
+				"There is no signature algorithm of that name.");
 		signer_of_algorithm(request, row, ret_signer);
 	} else if (!read_mechanism(request, mechanism, ret_signer)) {
 		return false;
@@ -117,8 +120,8 @@ static bool read_signer(struct request *request, const json_t *body, struct sign
 static bool sign_request_read(struct request *request, const json_t *body, struct sign_request *ret_sign)
 {
 	*ret_sign = (struct sign_request){.pin = body_text(body, "pin")};
-	return key_query_of_path(request, &ret_sign->key) && read_signer(request, body, &ret_sign->signer)
-		&& read_inputs(request, body, ret_sign);
+	return key_query_of_path(request, &ret_sign->key) && read_signer(request, body, &ret_sign->signer) &&
+	       read_inputs(request, body, ret_sign);
 }
 
 static void write_asked(struct json_writer *w, const struct signer *signer)
@@ -150,7 +153,8 @@ static void sign_one(struct use *use, const struct key *key, const struct sign_r
 }
 
 /* False: the audit failed, and the reply is complete. */
-static bool write_result(struct use *use, const struct key *key, const struct sign_request *sign, size_t i, struct json_writer *w)
+static bool write_result(
+	struct use *use, const struct key *key, const struct sign_request *sign, size_t i, struct json_writer *w)
 {
 	struct bytes signature;
 	bool withheld = false;
@@ -195,10 +199,12 @@ static bool check_key(struct request *request, const struct key *key, const stru
 		return false;
 	}
 	if (!signer_fits(&sign->signer, key))
-		return answer_refuse(request, CKR_KEY_TYPE_INCONSISTENT, sign->signer.by_mechanism ? "/mechanism" : "/algorithm",
+		return answer_refuse(request, CKR_KEY_TYPE_INCONSISTENT,
+			sign->signer.by_mechanism ? "/mechanism" : "/algorithm",
 			"The key is of another type or curve; GET the key to see which.");
 	if (key->always_authenticate && sign->batch) {
-		reply_problem(request, 422, "one-item-per-pin", "This key asks for its PIN at every use, so it signs one item per request.",
+		reply_problem(request, 422, "one-item-per-pin",
+			"This key asks for its PIN at every use, so it signs one item per request.",
 			"Send each item as a request of its own.", CKR_OK, "/items");
 		return false;
 	}
@@ -219,8 +225,8 @@ void sign_serve(struct request *request, struct held_pin *held)
 	};
 	if (!use_begin(&use))
 		return;
-	if (key_find(request, use.session, &sign.key, &key) && check_key(request, &key, &sign)
-		&& use_authorise(&use, &key, sign.inputs[0].sha256)) {
+	if (key_find(request, use.session, &sign.key, &key) && check_key(request, &key, &sign) &&
+		use_authorise(&use, &key, sign.inputs[0].sha256)) {
 		if (sign.batch)
 			sign_batch(&use, &key, &sign);
 		else

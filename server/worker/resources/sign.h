@@ -8,9 +8,9 @@
 
 /* A PIN that came for a held request, and what became of it. */
 struct held_pin {
-	const char *pin;            /* NUL-terminated */
-	CK_OBJECT_HANDLE object;    /* the key that the operation was opened for */
-	CK_RV rv;                   /* out: how the token took the PIN; CKR_OK too if it was not asked */
+	const char *pin; /* NUL-terminated */
+	CK_OBJECT_HANDLE object; /* the key that the operation was opened for */
+	CK_RV rv; /* out: how the token took the PIN; CKR_OK too if it was not asked */
 };
 
 /* Serve request->message, which is a request to sign or a challenge; `held` is NULL for one that comes from the client itself. */

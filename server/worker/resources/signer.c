@@ -10,7 +10,7 @@
 #include "server/worker/resources/answer.h"
 #include "server/worker/resources/ecdsa.h"
 
-enum { SIGNATURE_GUESS = 1024 };   /* bytes: RSA-8192; a longer signature costs a second call */
+enum { SIGNATURE_GUESS = 1024 }; /* bytes: RSA-8192; a longer signature costs a second call */
 
 bool signer_token_has(struct request *request, CK_MECHANISM_TYPE mechanism)
 {
@@ -24,7 +24,8 @@ void signer_of_algorithm(struct request *request, const struct algorithm *algori
 	*ret_signer = (struct signer){
 		.algorithm = algorithm,
 		.row = algorithm,
-		.combined = algorithm->combined == algorithm->mechanism || signer_token_has(request, algorithm->combined),
+		.combined = algorithm->combined == algorithm->mechanism ||
+			    signer_token_has(request, algorithm->combined),
 		.ecdsa = algorithm->form == FORM_ECDSA,
 		.asked = algorithm->name,
 	};
@@ -54,12 +55,15 @@ bool signer_fits(const struct signer *signer, const struct key *key)
 	if (row->type != key->type)
 		return false;
 	/* A mechanism stands for every curve, a JOSE name for one. */
-	return signer->by_mechanism || row->curve == NULL || (key->curve != NULL && strcmp(row->curve, key->curve->name) == 0);
+	return signer->by_mechanism || row->curve == NULL ||
+	       (key->curve != NULL && strcmp(row->curve, key->curve->name) == 0);
 }
 
 size_t signer_digest_len(const struct signer *signer)
 {
-	const EVP_MD *md = signer->algorithm == NULL || signer->algorithm->hash == NULL ? NULL : EVP_get_digestbyname(signer->algorithm->hash);
+	const EVP_MD *md = signer->algorithm == NULL || signer->algorithm->hash == NULL
+				   ? NULL
+				   : EVP_get_digestbyname(signer->algorithm->hash);
 	return md == NULL ? 0 : (size_t)EVP_MD_get_size(md);
 }
 
@@ -76,7 +80,8 @@ static void digest_info_done(X509_SIG **info)
 }
 
 /* DigestInfo of RFC 8017, section 9.2, with NULL parameters. */
-static CK_RV digest_info(struct request *request, const EVP_MD *md, const unsigned char *digest, size_t len, struct bytes *ret_info)
+static CK_RV digest_info(
+	struct request *request, const EVP_MD *md, const unsigned char *digest, size_t len, struct bytes *ret_info)
 {
 	__attribute__((cleanup(digest_info_done))) X509_SIG *info = X509_SIG_new();
 	X509_ALGOR *algorithm;
@@ -84,8 +89,8 @@ static CK_RV digest_info(struct request *request, const EVP_MD *md, const unsign
 	if (info == NULL)
 		return CKR_HOST_MEMORY;
 	X509_SIG_getm(info, &algorithm, &value);
-	if (X509_ALGOR_set0(algorithm, OBJ_nid2obj(EVP_MD_get_type(md)), V_ASN1_NULL, NULL) != 1
-		|| ASN1_OCTET_STRING_set(value, digest, (int)len) != 1)
+	if (X509_ALGOR_set0(algorithm, OBJ_nid2obj(EVP_MD_get_type(md)), V_ASN1_NULL, NULL) != 1 ||
+		ASN1_OCTET_STRING_set(value, digest, (int)len) != 1)
 		return CKR_HOST_MEMORY;
 	int size = i2d_X509_SIG(info, NULL);
 	unsigned char *out = size > 0 ? arena_alloc(request->arena, (size_t)size) : NULL, *end = out;
@@ -123,7 +128,8 @@ static CK_RV prepare(struct request *request, const struct signer *signer, const
 	return copy == NULL ? CKR_HOST_MEMORY : CKR_OK;
 }
 
-static CK_RV sign_bytes(struct request *request, CK_SESSION_HANDLE session, struct bytes bytes, struct bytes *ret_signature)
+static CK_RV sign_bytes(
+	struct request *request, CK_SESSION_HANDLE session, struct bytes bytes, struct bytes *ret_signature)
 {
 	CK_ULONG len = SIGNATURE_GUESS;
 	for (int attempt = 0; attempt < 2; attempt++) {
@@ -131,7 +137,8 @@ static CK_RV sign_bytes(struct request *request, CK_SESSION_HANDLE session, stru
 		unsigned char *out = arena_alloc(request->arena, room);
 		if (out == NULL)
 			return CKR_HOST_MEMORY;
-		union wire_value v[] = {{.number = session}, {.bytes = {(CK_BYTE *)bytes.data, bytes.len}}, {.buffer = {out, &len}}};
+		union wire_value v[] = {
+			{.number = session}, {.bytes = {(CK_BYTE *)bytes.data, bytes.len}}, {.buffer = {out, &len}}};
 		CK_RV rv = invoke(request, CALL_Sign, v);
 		if (rv == CKR_OK)
 			*ret_signature = (struct bytes){out, len};
@@ -147,7 +154,8 @@ static CK_RV sign_bytes(struct request *request, CK_SESSION_HANDLE session, stru
 static CK_RV authenticate(struct use *use, bool *ret_withheld)
 {
 	use->pin_rv = login_context(use->request, use->session, (const unsigned char *)use->pin, strlen(use->pin));
-	const struct event event = {.kind = AUDIT_LOGIN, .function = "C_Login", .rv = use->pin_rv, .user = "CKU_CONTEXT_SPECIFIC"};
+	const struct event event = {
+		.kind = AUDIT_LOGIN, .function = "C_Login", .rv = use->pin_rv, .user = "CKU_CONTEXT_SPECIFIC"};
 	*ret_withheld = !answer_event(use->request, &event);
 	return use->pin_rv;
 }
@@ -181,16 +189,22 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-static bool record(struct use *use, const struct key *key, const CK_MECHANISM *mechanism, const struct signer_input *input,
-	const char *function, CK_RV rv, uint64_t latency_us)
+static bool record(struct use *use, const struct key *key, const CK_MECHANISM *mechanism,
+	const struct signer_input *input, const char *function, CK_RV rv, uint64_t latency_us)
 {
 	char scratch[24];
 	const struct event event = {
-		.kind = AUDIT_KEY_USE, .function = function, .rv = rv,
+		.kind = AUDIT_KEY_USE,
+		.function = function,
+		.rv = rv,
 		.mechanism = name_text(NAMES_MECHANISM, mechanism->mechanism, scratch),
-		.key_label = (const char *)key->label.data, .key_id = key->id.data, .key_id_len = key->id.len,
-		.key_class = name_of(NAMES_CLASS, key->class), .input_sha256 = input->sha256,
-		.reauthenticated = use->context && use->pin_rv == CKR_OK, .latency_us = latency_us,
+		.key_label = (const char *)key->label.data,
+		.key_id = key->id.data,
+		.key_id_len = key->id.len,
+		.key_class = name_of(NAMES_CLASS, key->class),
+		.input_sha256 = input->sha256,
+		.reauthenticated = use->context && use->pin_rv == CKR_OK,
+		.latency_us = latency_us,
 	};
 	return answer_event(use->request, &event);
 }
@@ -214,7 +228,8 @@ CK_RV signer_sign(struct use *use, const struct key *key, const struct signer *s
 		rv = run(use, key, &mechanism, bytes, &signature, &function, ret_withheld);
 	if (!*ret_withheld)
 		*ret_withheld = !record(use, key, &mechanism, input, function, rv, now_us() - begun);
-	if (rv == CKR_OK && signer->ecdsa && signer->der && !ecdsa_raw_to_der(use->request->arena, signature, &signature))
+	if (rv == CKR_OK && signer->ecdsa && signer->der &&
+		!ecdsa_raw_to_der(use->request->arena, signature, &signature))
 		rv = CKR_DEVICE_ERROR;
 	if (rv == CKR_OK)
 		*ret_signature = signature;

@@ -9,21 +9,21 @@
 
 /* How a request wants to sign. */
 struct signer {
-	const struct algorithm *algorithm;   /* NULL: `mechanism` alone, which takes the input as it is */
-	CK_MECHANISM_TYPE mechanism;         /* if there is no algorithm */
-	const struct algorithm *row;         /* what is known of the mechanism: which keys fit; or NULL */
-	bool combined;                       /* the token lists the algorithm's combined mechanism */
-	bool ecdsa;                          /* the token's result is r‖s */
-	bool der;                            /* give it out as DER */
-	const char *asked;                   /* name of the algorithm or mechanism as asked for */
-	bool by_mechanism;                   /* `asked` is a CKM_ name */
+	const struct algorithm *algorithm; /* NULL: `mechanism` alone, which takes the input as it is */
+	CK_MECHANISM_TYPE mechanism; /* if there is no algorithm */
+	const struct algorithm *row; /* what is known of the mechanism: which keys fit; or NULL */
+	bool combined; /* the token lists the algorithm's combined mechanism */
+	bool ecdsa; /* the token's result is r‖s */
+	bool der; /* give it out as DER */
+	const char *asked; /* name of the algorithm or mechanism as asked for */
+	bool by_mechanism; /* `asked` is a CKM_ name */
 };
 
 /* One input. */
 struct signer_input {
 	struct bytes bytes;
 	bool is_digest;
-	unsigned char sha256[SHA256_LEN];    /* of `bytes`, for the audit */
+	unsigned char sha256[SHA256_LEN]; /* of `bytes`, for the audit */
 };
 
 /* A signer for one row of algorithm.def, after asking the token what it lists. */
@@ -44,7 +44,8 @@ bool signer_fits(const struct signer *signer, const struct key *key);
 size_t signer_digest_len(const struct signer *signer);
 
 /* Completes the input: its SHA-256. False without memory. */
-bool signer_input_init(struct signer_input *input, struct bytes bytes, bool is_digest) __attribute__((warn_unused_result));
+bool signer_input_init(struct signer_input *input, struct bytes bytes, bool is_digest)
+	__attribute__((warn_unused_result));
 
 /*
  * Init, context login if the use wants it, sign: one step on the use's session. Leaves the audit event; *ret_withheld says that it

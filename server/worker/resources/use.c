@@ -43,12 +43,16 @@ bool use_begin(struct use *use)
 static bool refuse_by_policy(struct use *use, const struct key *key)
 {
 	const struct event event = {
-		.kind = AUDIT_REFUSAL, .rv = CKR_KEY_FUNCTION_NOT_PERMITTED,
-		.key_label = (const char *)key->label.data, .key_id = key->id.data, .key_id_len = key->id.len,
+		.kind = AUDIT_REFUSAL,
+		.rv = CKR_KEY_FUNCTION_NOT_PERMITTED,
+		.key_label = (const char *)key->label.data,
+		.key_id = key->id.data,
+		.key_id_len = key->id.len,
 		.reason = "challenge_response_only",
 	};
 	if (answer_event(use->request, &event))
-		reply_return(use->request, CKR_KEY_FUNCTION_NOT_PERMITTED, "The policy lets this key answer challenges and do nothing else.");
+		reply_return(use->request, CKR_KEY_FUNCTION_NOT_PERMITTED,
+			"The policy lets this key answer challenges and do nothing else.");
 	return false;
 }
 
@@ -104,15 +108,15 @@ static bool ask(struct use *use, const struct key *key, const unsigned char sha2
 	time_t expires;
 	switch (operation_open(request, key->object, id, &expires)) {
 	case OPERATION_TOO_MANY:
-		reply_problem(request, 429, "too-many-operations", "Too many operations of this application wait for their PIN.",
+		reply_problem(request, 429, "too-many-operations",
+			"Too many operations of this application wait for their PIN.",
 			"Give their PINs, cancel them, or wait until they expire.", CKR_OK, NULL);
 		reply_header(request, "Retry-After", "5");
 		return false;
 	case OPERATION_NO_MEMORY:
 		reply_return(request, CKR_HOST_MEMORY, "The operation could not be kept.");
 		return false;
-	case OPERATION_OPENED:
-		break;
+	case OPERATION_OPENED: break;
 	}
 	append_quoted(realm, sizeof realm, worker_token_label(request->worker));
 	snprintf(challenge, sizeof challenge, "PKCS11-PIN realm=\"%s\", operation=\"%s\"", realm, id);
@@ -131,7 +135,9 @@ bool use_authorise(struct use *use, const struct key *key, const unsigned char s
 		return refuse_by_policy(use, key);
 	if (use->held != CK_INVALID_HANDLE && use->held != key->object) {
 		reply_problem(request, 410, "operation-finished", "The operation is over.",
-			"The application logged out or its key was replaced since it was asked for; send the request again.", CKR_OK, NULL);
+			"The application logged out or its key was replaced since it was asked for; send the request "
+			"again.",
+			CKR_OK, NULL);
 		return false;
 	}
 	use->context = key->always_authenticate;

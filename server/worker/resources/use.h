@@ -15,22 +15,23 @@ enum { SHA256_LEN = 32 };
 
 /* What a PIN in the request was good for. */
 enum pin_effect {
-	PIN_NONE,        /* there was none */
-	PIN_LOGIN,       /* it logged this anonymous worker in for this request */
-	PIN_CONTEXT,     /* it authorised this use of an always-authenticate key */
-	PIN_NOT_NEEDED,  /* neither sent nor kept */
+	PIN_NONE, /* there was none */
+	PIN_LOGIN, /* it logged this anonymous worker in for this request */
+	PIN_CONTEXT, /* it authorised this use of an always-authenticate key */
+	PIN_NOT_NEEDED, /* neither sent nor kept */
 };
 
 struct use {
 	struct request *request;
-	const char *pin;                  /* NUL-terminated, not owned; or NULL */
-	CK_OBJECT_HANDLE held;            /* the key that a held operation was opened for; CK_INVALID_HANDLE: this is no held operation */
-	bool answers_challenge;           /* a key marked challenge_response_only may be used */
+	const char *pin; /* NUL-terminated, not owned; or NULL */
+	CK_OBJECT_HANDLE
+		held; /* the key that a held operation was opened for; CK_INVALID_HANDLE: this is no held operation */
+	bool answers_challenge; /* a key marked challenge_response_only may be used */
 	CK_SESSION_HANDLE session;
-	bool clean;                       /* no operation can be active in the session */
-	bool logged_in;                   /* by this request and for it alone */
-	bool context;                     /* the key asks for its PIN: give it between init and use */
-	CK_RV pin_rv;                     /* how the token took the PIN; CKR_OK while it has not been asked */
+	bool clean; /* no operation can be active in the session */
+	bool logged_in; /* by this request and for it alone */
+	bool context; /* the key asks for its PIN: give it between init and use */
+	CK_RV pin_rv; /* how the token took the PIN; CKR_OK while it has not been asked */
 };
 
 /*
@@ -43,7 +44,8 @@ bool use_begin(struct use *use) __attribute__((warn_unused_result));
  * Decides whether the key may be used now. False: the reply is complete: policy refusal; or, for an always-authenticate key
  * without a PIN, 401 reauthentication-required with an operation that holds this request. `sha256` is of the data to be used.
  */
-bool use_authorise(struct use *use, const struct key *key, const unsigned char sha256[SHA256_LEN]) __attribute__((warn_unused_result));
+bool use_authorise(struct use *use, const struct key *key, const unsigned char sha256[SHA256_LEN])
+	__attribute__((warn_unused_result));
 
 /* Exchanges a session in which an operation may be active for a clean one. */
 CK_RV use_renew(struct use *use) __attribute__((warn_unused_result));

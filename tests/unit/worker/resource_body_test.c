@@ -8,12 +8,17 @@
 #include "server/worker/resources/body.h"
 
 /* A request without a worker: the body is judged before anything is asked of one. */
-struct bare { struct worker_request message; struct arena arena; struct request *request; };
+struct bare {
+	struct worker_request message;
+	struct arena arena;
+	struct request *request;
+};
 
 static void bare_init(struct bare *bare, const char *body)
 {
 	memset(bare, 0, sizeof *bare);
-	bare->message = (struct worker_request){.body = {(const unsigned char *)body, strlen(body)}, .content_type = "application/json", .trace = ""};
+	bare->message = (struct worker_request){
+		.body = {(const unsigned char *)body, strlen(body)}, .content_type = "application/json", .trace = ""};
 	arena_init(&bare->arena, LIMIT_BODY_ARENA);
 	bare->request = calloc(1, sizeof *bare->request);
 	bare->request->message = &bare->message;
@@ -37,7 +42,8 @@ static void expect_refusal(enum schema_id schema, const char *body, const char *
 	cr_expect_not(body_read(bare.request, schema, &parsed), "accepted: %s", body);
 	cr_expect_null(parsed);
 	cr_expect_eq(bare.request->reply.status, 400, "%s", body);
-	json_t *problem = json_loadb((const char *)bare.request->reply.body.data, bare.request->reply.body.len, 0, NULL);
+	json_t *problem = json_loadb(
+		(const char *)bare.request->reply.body.data, bare.request->reply.body.len, 0, NULL);
 	const char *told = json_string_value(json_object_get(problem, "pointer"));
 	if (pointer == NULL)
 		cr_expect_null(told, "%s", body);
@@ -51,8 +57,8 @@ static json_t *expect_accepted(struct bare *bare, enum schema_id schema, const c
 {
 	json_t *parsed = NULL;
 	bare_init(bare, body);
-	cr_assert(body_read(bare->request, schema, &parsed), "refused %s: %.*s", body, (int)bare->request->reply.body.len,
-		bare->request->reply.body.data);
+	cr_assert(body_read(bare->request, schema, &parsed), "refused %s: %.*s", body,
+		(int)bare->request->reply.body.len, bare->request->reply.body.data);
 	return parsed;
 }
 
@@ -85,7 +91,11 @@ Test(resource_body, takes_empty_data_but_no_empty_text)
 	expect_refusal(SCHEMA_LoginRequest, "{\"pin\":\"\"}", "/pin");
 }
 
-struct refusal { enum schema_id schema; char body[160]; char pointer[64]; };
+struct refusal {
+	enum schema_id schema;
+	char body[160];
+	char pointer[64];
+};
 
 ParameterizedTestParameters(resource_body, names_the_member_at_fault)
 {
@@ -105,7 +115,8 @@ ParameterizedTestParameters(resource_body, names_the_member_at_fault)
 		{SCHEMA_SignRequest, "{\"algorithm\":\"ES256\",\"data\":\"a\"}", "/data"},
 		{SCHEMA_SignRequest, "{\"algorithm\":\"ES256\",\"data\":\"aab\"}", "/data"},
 		{SCHEMA_SignRequest, "{\"algorithm\":\"ES256\",\"items\":{}}", "/items"},
-		{SCHEMA_SignRequest, "{\"algorithm\":\"ES256\",\"items\":[{\"data\":\"\"},{\"data\":7}]}", "/items/1/data"},
+		{SCHEMA_SignRequest, "{\"algorithm\":\"ES256\",\"items\":[{\"data\":\"\"},{\"data\":7}]}",
+			"/items/1/data"},
 		{SCHEMA_SignRequest, "{\"algorithm\":\"ES256\",\"items\":[{\"data\":\"\"},7]}", "/items/1"},
 		{SCHEMA_SignRequest, "{\"algorithm\":\"ES256\",\"items\":[{\"x\":\"\"}]}", "/items/0/x"},
 		{SCHEMA_ChallengeRequest, "{\"challenge\":\"AA\",\"key\":\"unlock\"}", "/key"},
@@ -120,13 +131,25 @@ ParameterizedTest(struct refusal *refusal, resource_body, names_the_member_at_fa
 	expect_refusal(refusal->schema, refusal->body, refusal->pointer);
 }
 
-struct text { char text[96]; };
+struct text {
+	char text[96];
+};
 
 ParameterizedTestParameters(resource_body, refuses_what_is_not_strict_json)
 {
 	static struct text texts[] = {
-		{""}, {"null"}, {"[]"}, {"\"pin\""}, {"{\"pin\":\"1\"} x"}, {"{\"pin\":\"1\",\"pin\":\"2\"}"}, {"{\"pin\":\"\\u0000\"}"},
-		{"{\"pin\":\"\\ud800\"}"}, {"{\"pin\":\"\xff\"}"}, {"{'pin':'1'}"}, {"{\"pin\":\"1\",}"}, {"\xef\xbb\xbf{\"pin\":\"1\"}"},
+		{""},
+		{"null"},
+		{"[]"},
+		{"\"pin\""},
+		{"{\"pin\":\"1\"} x"},
+		{"{\"pin\":\"1\",\"pin\":\"2\"}"},
+		{"{\"pin\":\"\\u0000\"}"},
+		{"{\"pin\":\"\\ud800\"}"},
+		{"{\"pin\":\"\xff\"}"},
+		{"{'pin':'1'}"},
+		{"{\"pin\":\"1\",}"},
+		{"\xef\xbb\xbf{\"pin\":\"1\"}"},
 		{"{\"pin\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}"},
 	};
 	return cr_make_param_array(struct text, texts, sizeof texts / sizeof texts[0]);

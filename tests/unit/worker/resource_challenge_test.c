@@ -43,7 +43,8 @@ Test(resource_challenge, D2_hmac_is_the_mac_itself_as_openssl_computes_it)
 	unsigned char key[48], response[32], expected[32];
 	memset(key, 0x5a, sizeof key);
 	import_hmac_key(&worker, "unlock", key, sizeof key);
-	REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"unlock\"}"));
+	REST_AUTO struct rest rest = REST(
+		&worker, 200, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"unlock\"}"));
 	unsigned char bytes[64];
 	cr_assert_eq(bytes_at(rest.json, "response", bytes, sizeof bytes), 32);
 	HMAC(EVP_sha256(), key, sizeof key, (const unsigned char *)challenge, CHALLENGE_LEN, expected, NULL);
@@ -61,18 +62,24 @@ Test(resource_challenge, D2_hmac_is_the_mac_itself_as_openssl_computes_it)
 
 Test(resource_challenge, D2_a_signature_is_hashed_to_32_bytes_and_never_shown)
 {
-	static const struct { const char *type, *more, *algorithm, *method; } kinds[] = {
-		{"RSA", "", "RS256", "rsa-pkcs1"}, {"RSA", ",\"bits\":4096", "RS256", "rsa-pkcs1"}, {"Ed25519", "", "EdDSA", "eddsa"},
+	static const struct {
+		const char *type, *more, *algorithm, *method;
+	} kinds[] = {
+		{"RSA", "", "RS256", "rsa-pkcs1"},
+		{"RSA", ",\"bits\":4096", "RS256", "rsa-pkcs1"},
+		{"Ed25519", "", "EdDSA", "eddsa"},
 	};
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 		unsigned char signature[1024], expected[32], bytes[64];
 		const char *label = text_of("key%zu", i);
 		make_resource_key(&worker, kinds[i].type, label, kinds[i].more);
 		REST_AUTO struct rest sign = REST(&worker, 200, .route = ROUTE_key_sign, .key = label,
-			.body = text_of("{\"algorithm\":\"%s\",\"data\":\"%s\"}", kinds[i].algorithm, b64(challenge, CHALLENGE_LEN)));
+			.body = text_of("{\"algorithm\":\"%s\",\"data\":\"%s\"}", kinds[i].algorithm,
+				b64(challenge, CHALLENGE_LEN)));
 		size_t len = bytes_at(sign.json, "signature", signature, sizeof signature);
 		EVP_Digest(signature, len, expected, NULL, EVP_sha256(), NULL);
-		REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_challenge, .body = with(text_of(",\"key\":{\"label\":\"%s\"}", label)));
+		REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_challenge,
+			.body = with(text_of(",\"key\":{\"label\":\"%s\"}", label)));
 		cr_assert_eq(bytes_at(rest.json, "response", bytes, sizeof bytes), 32);
 		cr_expect_eq(memcmp(bytes, expected, 32), 0);
 		cr_expect_str_eq(text_at(rest.json, "method"), kinds[i].method);
@@ -102,9 +109,12 @@ Test(resource_challenge, D3_a_signing_key_is_tested_at_its_first_use)
 {
 	make_resource_key(&worker, "RSA", "rsa", "");
 	make_resource_key(&worker, "HMAC", "mac", "");
-	REST_AUTO struct rest first = REST(&worker, 200, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"rsa\"}"));
-	REST_AUTO struct rest second = REST(&worker, 200, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"rsa\"}"));
-	REST_AUTO struct rest mac = REST(&worker, 200, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"mac\"}"));
+	REST_AUTO struct rest first = REST(
+		&worker, 200, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"rsa\"}"));
+	REST_AUTO struct rest second = REST(
+		&worker, 200, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"rsa\"}"));
+	REST_AUTO struct rest mac = REST(
+		&worker, 200, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"mac\"}"));
 	cr_expect_eq(calls_of(&first, "Sign"), 3);
 	cr_expect_eq(events_with(&first, "kind", "key-use"), 3);
 	cr_expect_eq(calls_of(&second, "Sign"), 1);
@@ -115,17 +125,20 @@ Test(resource_challenge, D3_ecdsa_only_where_it_is_allowed)
 {
 	unsigned char one[32], two[32];
 	make_resource_key(&worker, "EC", "ec", "");
-	REST_AUTO struct rest refused = REST(&worker, 422, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"ec\"}"));
+	REST_AUTO struct rest refused = REST(
+		&worker, 422, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"ec\"}"));
 	cr_expect_str_eq(text_at(refused.json, "type"), "/docs/errors/non-deterministic-response");
 	cr_expect_not_null(strstr(text_at(refused.json, "detail"), "allow_nondeterministic"));
 	cr_expect_eq(calls_of(&refused, "Sign"), 0);
 	REST_ONLY(&worker, 422, .route = ROUTE_challenge, .body = with(""));
 	REST_ONLY(&worker, 422, .route = ROUTE_challenge, .body = with(",\"method\":\"ecdsa\""));
-	REST_ONLY(&worker, 422, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"ec\"},\"method\":\"ecdsa\""));
+	REST_ONLY(&worker, 422, .route = ROUTE_challenge,
+		.body = with(",\"key\":{\"label\":\"ec\"},\"method\":\"ecdsa\""));
 	response_of(",\"key\":{\"label\":\"ec\"},\"allow_nondeterministic\":true", "ecdsa", one);
 	response_of(",\"allow_nondeterministic\":true", "ecdsa", two);
 	cr_expect_neq(memcmp(one, two, 32), 0);
-	REST_AUTO struct rest allowed = REST(&worker, 200, .route = ROUTE_challenge, .body = with(",\"allow_nondeterministic\":true"));
+	REST_AUTO struct rest allowed = REST(
+		&worker, 200, .route = ROUTE_challenge, .body = with(",\"allow_nondeterministic\":true"));
 	cr_expect(json_is_false(json_at(allowed.json, "deterministic")));
 }
 
@@ -134,7 +147,8 @@ Test(resource_challenge, D3_randomised_and_unknown_methods_are_422)
 	static const char *const methods[] = {"rsa-pss", "rsa-oaep", "hmac-md5", "ecdh"};
 	make_resource_key(&worker, "RSA", "rsa", "");
 	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-		REST_AUTO struct rest rest = REST(&worker, 422, .route = ROUTE_challenge, .body = with(text_of(",\"method\":\"%s\"", methods[i])));
+		REST_AUTO struct rest rest = REST(&worker, 422, .route = ROUTE_challenge,
+			.body = with(text_of(",\"method\":\"%s\"", methods[i])));
 		cr_expect_str_eq(text_at(rest.json, "pointer"), "/method");
 	}
 }
@@ -143,11 +157,13 @@ Test(resource_challenge, D3_check_compares_two_answers)
 {
 	make_resource_key(&worker, "HMAC", "mac", "");
 	make_resource_key(&worker, "EC", "ec", "");
-	REST_AUTO struct rest good = REST(&worker, 200, .route = ROUTE_challenge_check, .body = "{\"key\":{\"label\":\"mac\"}}");
+	REST_AUTO struct rest good = REST(
+		&worker, 200, .route = ROUTE_challenge_check, .body = "{\"key\":{\"label\":\"mac\"}}");
 	cr_expect_str_eq(text_at(good.json, "method"), "hmac-sha256");
 	cr_expect(json_is_true(json_at(good.json, "deterministic")));
 	cr_expect_eq(calls_of(&good, "Sign"), 2);
-	REST_AUTO struct rest bad = REST(&worker, 422, .route = ROUTE_challenge_check, .body = "{\"key\":{\"label\":\"ec\"},\"method\":\"ecdsa\"}");
+	REST_AUTO struct rest bad = REST(&worker, 422, .route = ROUTE_challenge_check,
+		.body = "{\"key\":{\"label\":\"ec\"},\"method\":\"ecdsa\"}");
 	cr_expect_str_eq(text_at(bad.json, "type"), "/docs/errors/non-deterministic-response");
 	cr_expect_eq(calls_of(&bad, "Sign"), 2);
 }
@@ -180,12 +196,15 @@ Test(resource_challenge, D6_label_and_id_must_both_match)
 	response_of(",\"key\":{\"uri\":\"pkcs11:object=two;id=%02\"}", "hmac-sha256", response);
 	REST_ONLY(&worker, 404, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"one\",\"id\":\"02\"}"));
 	REST_ONLY(&worker, 404, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"three\"}"));
-	REST_AUTO struct rest id = REST(&worker, 400, .route = ROUTE_challenge, .body = with(",\"key\":{\"id\":\"0\"}"));
+	REST_AUTO struct rest id = REST(
+		&worker, 400, .route = ROUTE_challenge, .body = with(",\"key\":{\"id\":\"0\"}"));
 	cr_expect_str_eq(text_at(id.json, "pointer"), "/key/id");
-	REST_AUTO struct rest uri = REST(&worker, 400, .route = ROUTE_challenge, .body = with(",\"key\":{\"uri\":\"object=two\"}"));
+	REST_AUTO struct rest uri = REST(
+		&worker, 400, .route = ROUTE_challenge, .body = with(",\"key\":{\"uri\":\"object=two\"}"));
 	cr_expect_str_eq(text_at(uri.json, "pointer"), "/key/uri");
 	REST_ONLY(&worker, 400, .route = ROUTE_challenge, .body = with(",\"key\":{}"));
-	REST_ONLY(&worker, 400, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"two\",\"uri\":\"pkcs11:object=two\"}"));
+	REST_ONLY(&worker, 400, .route = ROUTE_challenge,
+		.body = with(",\"key\":{\"label\":\"two\",\"uri\":\"pkcs11:object=two\"}"));
 }
 
 Test(resource_challenge, D6_nothing_that_can_answer_is_404)
@@ -227,7 +246,8 @@ Test(resource_challenge, D7_an_hmac_key_shorter_than_the_hash_is_422)
 {
 	unsigned char response[32];
 	import_hmac_key(&worker, "short", "0123456789", 10);
-	REST_AUTO struct rest rest = REST(&worker, 422, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"short\"}"));
+	REST_AUTO struct rest rest = REST(
+		&worker, 422, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"short\"}"));
 	cr_expect_str_eq(text_at(rest.json, "ckr"), "CKR_KEY_SIZE_RANGE");
 	/* It does not stand in the way of one that fits. */
 	make_resource_key(&worker, "HMAC", "mac", "");
@@ -239,7 +259,8 @@ Test(resource_challenge, D8_without_a_login_is_401_login_required)
 	make_resource_key(&worker, "HMAC", "mac", "");
 	make_resource_key(&worker, "RSA", "rsa", "");
 	REST_ONLY(&worker, 204, .route = ROUTE_logout);
-	REST_AUTO struct rest named = REST(&worker, 401, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"mac\"}"));
+	REST_AUTO struct rest named = REST(
+		&worker, 401, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"mac\"}"));
 	cr_expect_str_eq(text_at(named.json, "type"), "/docs/errors/login-required");
 	cr_expect(has_header(&named, "Cache-Control: no-store"));
 	REST_ONLY(&worker, 401, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"rsa\"}"));
@@ -250,30 +271,35 @@ Test(resource_challenge, D8_an_always_authenticate_key_is_held_and_answered)
 {
 	unsigned char bytes[64], expected[64];
 	make_resource_key(&worker, "RSA", "rsa", ",\"always_authenticate\":true");
-	REST_AUTO struct rest held = REST(&worker, 401, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"rsa\"}"));
+	REST_AUTO struct rest held = REST(
+		&worker, 401, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"rsa\"}"));
 	cr_expect_str_eq(text_at(held.json, "type"), "/docs/errors/reauthentication-required");
-	REST_AUTO struct rest given = REST(&worker, 200, .route = ROUTE_operation_reauthenticate, .operation = text_at(held.json, "operation/id"),
-		.body = PIN_BODY);
+	REST_AUTO struct rest given = REST(&worker, 200, .route = ROUTE_operation_reauthenticate,
+		.operation = text_at(held.json, "operation/id"), .body = PIN_BODY);
 	cr_expect_eq(bytes_at(given.json, "response", bytes, sizeof bytes), 32);
 	cr_expect(json_is_true(json_at(given.json, "reauthenticated")));
 	cr_expect(has_header(&given, "Cache-Control: no-store"));
-	REST_AUTO struct rest once = REST(&worker, 200, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"rsa\"},\"pin\":\"1234\""));
+	REST_AUTO struct rest once = REST(
+		&worker, 200, .route = ROUTE_challenge, .body = with(",\"key\":{\"label\":\"rsa\"},\"pin\":\"1234\""));
 	cr_expect_eq(bytes_at(once.json, "response", expected, sizeof expected), 32);
 	cr_expect_eq(memcmp(bytes, expected, 32), 0);
 	cr_expect_eq(calls_of(&once, "Login"), 1);
-	REST_ONLY(&worker, 422, .route = ROUTE_challenge_check, .body = "{\"key\":{\"label\":\"rsa\"},\"pin\":\"1234\"}");
+	REST_ONLY(
+		&worker, 422, .route = ROUTE_challenge_check, .body = "{\"key\":{\"label\":\"rsa\"},\"pin\":\"1234\"}");
 }
 
 Test(resource_challenge, D8_one_shot_pins_go_to_an_anonymous_worker)
 {
 	make_resource_key(&worker, "HMAC", "mac", "");
-	REST_AUTO struct rest unneeded = REST(&worker, 200, .route = ROUTE_challenge, .body = with(",\"pin\":\"9999\""));
+	REST_AUTO struct rest unneeded = REST(
+		&worker, 200, .route = ROUTE_challenge, .body = with(",\"pin\":\"9999\""));
 	cr_expect(json_is_false(json_at(unneeded.json, "reauthenticated")));
 	cr_expect_eq(calls_of(&unneeded, "Login"), 0);
 	REST_ONLY(&worker, 204, .route = ROUTE_logout);
 	REST_ONLY(&worker, 0, .route = ROUTE_challenge, .body = with(",\"pin\":\"1234\""));
 	REST_ONLY(&worker, 0, .route = ROUTE_challenge_check, .body = "{\"pin\":\"1234\"}");
-	REST_AUTO struct rest done = REST(&worker, 200, .route = ROUTE_challenge, .body = with(",\"pin\":\"1234\""), .anonymous = true);
+	REST_AUTO struct rest done = REST(
+		&worker, 200, .route = ROUTE_challenge, .body = with(",\"pin\":\"1234\""), .anonymous = true);
 	cr_expect_eq(done.login, LOGIN_NONE);
 }
 
@@ -285,10 +311,12 @@ Test(resource_challenge, D9_a_marked_key_answers_challenges_and_does_not_sign)
 	REST_ONLY(&worker, 200, .route = ROUTE_login, .body = PIN_BODY);
 	make_resource_key(&worker, "HMAC", "unlock", "");
 	make_resource_key(&worker, "RSA", "other", "");
-	REST_AUTO struct rest refused = REST(&worker, 403, .route = ROUTE_key_sign, .key = "unlock", .body = "{\"algorithm\":\"HS256\",\"data\":\"AA\"}");
+	REST_AUTO struct rest refused = REST(&worker, 403, .route = ROUTE_key_sign, .key = "unlock",
+		.body = "{\"algorithm\":\"HS256\",\"data\":\"AA\"}");
 	cr_expect_str_eq(text_at(refused.json, "ckr"), "CKR_KEY_FUNCTION_NOT_PERMITTED");
 	cr_expect_eq(events_with(&refused, "kind", "refusal"), 1);
 	cr_expect_eq(calls_of(&refused, "SignInit"), 0);
-	REST_ONLY(&worker, 200, .route = ROUTE_key_sign, .key = "other", .body = "{\"algorithm\":\"RS256\",\"data\":\"AA\"}");
+	REST_ONLY(&worker, 200, .route = ROUTE_key_sign, .key = "other",
+		.body = "{\"algorithm\":\"RS256\",\"data\":\"AA\"}");
 	response_of("", "hmac-sha256", response);
 }

@@ -23,7 +23,8 @@ static json_t *read_list(const struct bytes_list *list, bool parse)
 	json_t *array = json_array();
 	for (size_t i = 0; i < list->count; i++) {
 		const char *text = (const char *)list->items[i].data;
-		json_t *item = parse ? json_loadb(text, list->items[i].len, JSON_REJECT_DUPLICATES, NULL) : json_stringn(text, list->items[i].len);
+		json_t *item = parse ? json_loadb(text, list->items[i].len, JSON_REJECT_DUPLICATES, NULL)
+				     : json_stringn(text, list->items[i].len);
 		cr_assert_not_null(item, "not JSON: %.*s", (int)list->items[i].len, text);
 		json_array_append_new(array, item);
 	}
@@ -47,11 +48,17 @@ static char *join_headers(const struct bytes_list *headers)
 static struct rest rest_of(const struct worker_response *response)
 {
 	struct rest rest = {
-		.status = response->status, .login = response->login, .content_type = strdup(response->content_type),
-		.headers = join_headers(&response->headers), .body = calloc(1, response->body.len + 1), .body_len = response->body.len,
+		.status = response->status,
+		.login = response->login,
+		.content_type = strdup(response->content_type),
+		.headers = join_headers(&response->headers),
+		.body = calloc(1, response->body.len + 1),
+		.body_len = response->body.len,
 		.json = json_loadb((const char *)response->body.data, response->body.len, JSON_REJECT_DUPLICATES, NULL),
-		.events = read_list(&response->audit, true), .calls = read_list(&response->calls, false),
-		.opened = strdup(response->operation_opened), .closed = strdup(response->operation_closed),
+		.events = read_list(&response->audit, true),
+		.calls = read_list(&response->calls, false),
+		.opened = strdup(response->operation_opened),
+		.closed = strdup(response->operation_closed),
 	};
 	if (response->body.len > 0)
 		memcpy(rest.body, response->body.data, response->body.len);
@@ -65,10 +72,17 @@ struct rest rest_ask(struct worker_fixture *worker, struct ask what)
 	struct worker_response response;
 	const char *body = or_empty(what.body);
 	const struct worker_request request = {
-		.route = what.route, .permissions = ~0u, .identity = what.identity != NULL ? what.identity : "alice",
-		.anonymous = what.anonymous, .deadline_ms = 60000, .trace = "00112233445566778899aabbccddeeff",
-		.key = or_empty(what.key), .operation = or_empty(what.operation), .query = or_empty(what.query),
-		.accept = or_empty(what.accept), .content_type = what.content_type != NULL ? what.content_type : "application/json",
+		.route = what.route,
+		.permissions = ~0u,
+		.identity = what.identity != NULL ? what.identity : "alice",
+		.anonymous = what.anonymous,
+		.deadline_ms = 60000,
+		.trace = "00112233445566778899aabbccddeeff",
+		.key = or_empty(what.key),
+		.operation = or_empty(what.operation),
+		.query = or_empty(what.query),
+		.accept = or_empty(what.accept),
+		.content_type = what.content_type != NULL ? what.content_type : "application/json",
 		.body = {(const unsigned char *)body, strlen(body)},
 	};
 	worker_fixture_exchange(worker, what.pair, &request, &payload);
@@ -92,7 +106,8 @@ void rest_free(struct rest *rest)
 struct rest rest_expecting(struct worker_fixture *worker, unsigned status, struct ask what)
 {
 	struct rest rest = rest_ask(worker, what);
-	cr_assert_eq(rest.status, status, "%s answered %u instead of %u: %s", route_row(what.route)->name, rest.status, status, rest.body);
+	cr_assert_eq(rest.status, status, "%s answered %u instead of %u: %s", route_row(what.route)->name, rest.status,
+		status, rest.body);
 	return rest;
 }
 
@@ -109,7 +124,8 @@ void resource_setup(struct token_fixture *token, struct worker_fixture *worker, 
 	cr_assert_eq(worker->started_rv, 0, "%s", worker->started_detail);
 }
 
-void resource_setup_logged_in(struct token_fixture *token, struct worker_fixture *worker, const struct worker_options *options)
+void resource_setup_logged_in(
+	struct token_fixture *token, struct worker_fixture *worker, const struct worker_options *options)
 {
 	resource_setup(token, worker, options);
 	REST_ONLY(worker, 200, .route = ROUTE_login, .body = PIN_BODY);
@@ -117,7 +133,8 @@ void resource_setup_logged_in(struct token_fixture *token, struct worker_fixture
 
 void make_resource_key(struct worker_fixture *worker, const char *type, const char *label, const char *more)
 {
-	REST_ONLY(worker, 201, .route = ROUTE_key_generate, .body = text_of("{\"type\":\"%s\",\"label\":\"%s\"%s}", type, label, more));
+	REST_ONLY(worker, 201, .route = ROUTE_key_generate,
+		.body = text_of("{\"type\":\"%s\",\"label\":\"%s\"%s}", type, label, more));
 }
 
 void import_hmac_key(struct worker_fixture *worker, const char *label, const void *value, size_t len)
@@ -125,9 +142,12 @@ void import_hmac_key(struct worker_fixture *worker, const char *label, const voi
 	const struct client client = {.worker = worker, .instance = {1}};
 	json_int_t session = open_session(&client);
 	expect(&client, "CKR_OK",
-		"{\"CreateObject\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_SECRET_KEY\"},{\"CKA_KEY_TYPE\":\"CKK_GENERIC_SECRET\"},"
-		"{\"CKA_TOKEN\":true},{\"CKA_PRIVATE\":true},{\"CKA_SIGN\":true},{\"CKA_LABEL\":\"%s\"},{\"CKA_ID\":\"%s\"},"
-		"{\"CKA_VALUE\":\"%s\"}]}}", session, label, b64(label, strlen(label)), b64(value, len));
+		"{\"CreateObject\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_SECRET_KEY\"},{\"CKA_KEY_"
+		"TYPE\":\"CKK_GENERIC_SECRET\"},"
+		"{\"CKA_TOKEN\":true},{\"CKA_PRIVATE\":true},{\"CKA_SIGN\":true},{\"CKA_LABEL\":\"%s\"},{\"CKA_ID\":\"%"
+		"s\"},"
+		"{\"CKA_VALUE\":\"%s\"}]}}",
+		session, label, b64(label, strlen(label)), b64(value, len));
 	expect(&client, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
 }
 
@@ -137,7 +157,8 @@ json_t *json_at(const json_t *json, const char *path)
 	while (json != NULL && *path != '\0') {
 		size_t len = strcspn(path, "/");
 		snprintf(name, sizeof name, "%.*s", (int)len, path);
-		json = json_is_array(json) ? json_array_get(json, strtoul(name, NULL, 10)) : json_object_get(json, name);
+		json = json_is_array(json) ? json_array_get(json, strtoul(name, NULL, 10))
+					   : json_object_get(json, name);
 		path += len + (path[len] == '/');
 	}
 	return (json_t *)json;
@@ -186,7 +207,8 @@ const char *text_of(const char *format, ...)
 
 EVP_PKEY *public_key_of(struct worker_fixture *worker, const char *key)
 {
-	REST_AUTO struct rest rest = REST(worker, 200, .route = ROUTE_key_public, .key = key, .accept = "application/x-pem-file");
+	REST_AUTO struct rest rest = REST(
+		worker, 200, .route = ROUTE_key_public, .key = key, .accept = "application/x-pem-file");
 	BIO *pem = BIO_new_mem_buf(rest.body, (int)rest.body_len);
 	EVP_PKEY *public_key = PEM_read_bio_PUBKEY(pem, NULL, NULL, NULL);
 	BIO_free(pem);
@@ -194,11 +216,13 @@ EVP_PKEY *public_key_of(struct worker_fixture *worker, const char *key)
 	return public_key;
 }
 
-bool verifies(EVP_PKEY *key, const char *hash, bool pss, const void *data, size_t data_len, const unsigned char *signature, size_t len)
+bool verifies(EVP_PKEY *key, const char *hash, bool pss, const void *data, size_t data_len,
+	const unsigned char *signature, size_t len)
 {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	EVP_PKEY_CTX *context;
-	cr_assert_eq(EVP_DigestVerifyInit(md, &context, hash != NULL ? EVP_get_digestbyname(hash) : NULL, NULL, key), 1);
+	cr_assert_eq(
+		EVP_DigestVerifyInit(md, &context, hash != NULL ? EVP_get_digestbyname(hash) : NULL, NULL, key), 1);
 	if (pss) {
 		cr_assert_eq(EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING), 1);
 		cr_assert_eq(EVP_PKEY_CTX_set_rsa_pss_saltlen(context, RSA_PSS_SALTLEN_DIGEST), 1);

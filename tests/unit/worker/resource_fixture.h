@@ -22,13 +22,13 @@ struct ask {
 /* An answer; memory of its own. */
 struct rest {
 	unsigned status, login;
-	char *content_type, *headers;  /* headers: "Name: value\n" each */
-	char *body;                    /* with a NUL behind */
+	char *content_type, *headers; /* headers: "Name: value\n" each */
+	char *body; /* with a NUL behind */
 	size_t body_len;
-	json_t *json;                  /* the body, or NULL */
-	json_t *events;                /* array of objects */
-	json_t *calls;                 /* array of function names */
-	char *opened, *closed;         /* ids of operations, or "" */
+	json_t *json; /* the body, or NULL */
+	json_t *events; /* array of objects */
+	json_t *calls; /* array of function names */
+	char *opened, *closed; /* ids of operations, or "" */
 };
 
 struct rest rest_ask(struct worker_fixture *worker, struct ask what);
@@ -46,7 +46,8 @@ void rest_only(struct worker_fixture *worker, unsigned status, struct ask what);
 /* A token and a worker on it; `options` may be NULL. */
 void resource_setup(struct token_fixture *token, struct worker_fixture *worker, const struct worker_options *options);
 /* The same, logged in over the login route. */
-void resource_setup_logged_in(struct token_fixture *token, struct worker_fixture *worker, const struct worker_options *options);
+void resource_setup_logged_in(
+	struct token_fixture *token, struct worker_fixture *worker, const struct worker_options *options);
 
 /* Generates a key over the resource route; `more` are further members, with a comma in front. Needs a login. */
 void make_resource_key(struct worker_fixture *worker, const char *type, const char *label, const char *more);
@@ -69,7 +70,8 @@ size_t bytes_at(const json_t *json, const char *path, unsigned char *out, size_t
 EVP_PKEY *public_key_of(struct worker_fixture *worker, const char *key);
 
 /* True if OpenSSL verifies the signature (DER for ECDSA); `hash` NULL for Ed25519, `pss`: PSS padding. */
-bool verifies(EVP_PKEY *key, const char *hash, bool pss, const void *data, size_t data_len, const unsigned char *signature, size_t len);
+bool verifies(EVP_PKEY *key, const char *hash, bool pss, const void *data, size_t data_len,
+	const unsigned char *signature, size_t len);
 
 /* True if the header line is there. */
 bool has_header(const struct rest *rest, const char *line);

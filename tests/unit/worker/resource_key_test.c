@@ -108,7 +108,11 @@ Test(resource_keys, an_ec_pair_is_one_key_with_the_shape_of_the_schema)
 	cr_expect(json_equal(got.json, made.json));
 }
 
-struct kind { const char *type, *more, *class, *shown; int bits; const char *usage; };
+struct kind {
+	const char *type, *more, *class, *shown;
+	int bits;
+	const char *usage;
+};
 
 Test(resource_keys, every_type_is_generated_as_asked)
 {
@@ -136,11 +140,13 @@ Test(resource_keys, every_type_is_generated_as_asked)
 
 Test(resource_keys, sizes_and_curves_that_do_not_fit_the_type_are_refused)
 {
-	REST_ONLY(&worker, 422, .route = ROUTE_key_generate, .body = "{\"type\":\"RSA\",\"bits\":1024,\"label\":\"a\"}");
+	REST_ONLY(
+		&worker, 422, .route = ROUTE_key_generate, .body = "{\"type\":\"RSA\",\"bits\":1024,\"label\":\"a\"}");
 	REST_ONLY(&worker, 422, .route = ROUTE_key_generate, .body = "{\"type\":\"AES\",\"bits\":129,\"label\":\"a\"}");
 	REST_ONLY(&worker, 422, .route = ROUTE_key_generate, .body = "{\"type\":\"HMAC\",\"bits\":12,\"label\":\"a\"}");
 	REST_ONLY(&worker, 400, .route = ROUTE_key_generate, .body = "{\"type\":\"EC\",\"bits\":256,\"label\":\"a\"}");
-	REST_ONLY(&worker, 400, .route = ROUTE_key_generate, .body = "{\"type\":\"RSA\",\"curve\":\"P-256\",\"label\":\"a\"}");
+	REST_ONLY(&worker, 400, .route = ROUTE_key_generate,
+		.body = "{\"type\":\"RSA\",\"curve\":\"P-256\",\"label\":\"a\"}");
 	REST_ONLY(&worker, 404, .route = ROUTE_key, .key = "a");
 }
 
@@ -166,10 +172,12 @@ Test(resource_keys, A30_always_authenticate_is_shown)
 Test(resource_keys, a_taken_label_or_id_is_409_key_exists)
 {
 	make_resource_key(&worker, "EC", "one", ",\"id\":\"AQI\"");
-	REST_AUTO struct rest label = REST(&worker, 409, .route = ROUTE_key_generate, .body = "{\"type\":\"AES\",\"label\":\"one\"}");
+	REST_AUTO struct rest label = REST(
+		&worker, 409, .route = ROUTE_key_generate, .body = "{\"type\":\"AES\",\"label\":\"one\"}");
 	cr_expect_str_eq(text_at(label.json, "type"), "/docs/errors/key-exists");
 	cr_expect_str_eq(text_at(label.json, "pointer"), "/label");
-	REST_AUTO struct rest id = REST(&worker, 409, .route = ROUTE_key_generate, .body = "{\"type\":\"EC\",\"label\":\"two\",\"id\":\"AQI\"}");
+	REST_AUTO struct rest id = REST(&worker, 409, .route = ROUTE_key_generate,
+		.body = "{\"type\":\"EC\",\"label\":\"two\",\"id\":\"AQI\"}");
 	cr_expect_str_eq(text_at(id.json, "pointer"), "/id");
 	cr_expect_eq(events_with(&id, "kind", "object"), 0);
 }
@@ -177,7 +185,12 @@ Test(resource_keys, a_taken_label_or_id_is_409_key_exists)
 Test(resource_keys, are_found_by_label_id_and_uri)
 {
 	static const char *const names[] = {
-		"label:one", "id:0102", "id:01", "pkcs11:object=one", "pkcs11:id=%01%02", "pkcs11:object=one;type=private;token=demo",
+		"label:one",
+		"id:0102",
+		"id:01",
+		"pkcs11:object=one",
+		"pkcs11:id=%01%02",
+		"pkcs11:object=one;type=private;token=demo",
 		"pkcs11:object=one;type=public",
 	};
 	make_resource_key(&worker, "EC", "one", ",\"id\":\"AQI\"");
@@ -190,14 +203,16 @@ Test(resource_keys, are_found_by_label_id_and_uri)
 
 Test(resource_keys, malformed_names_are_400)
 {
-	static const char *const names[] = {"id:", "id:1", "id:xy", "label:", "pkcs11:", "pkcs11:object=a?pin-value=1234"};
+	static const char *const names[] = {
+		"id:", "id:1", "id:xy", "label:", "pkcs11:", "pkcs11:object=a?pin-value=1234"};
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		REST_ONLY(&worker, 400, .route = ROUTE_key, .key = names[i]);
 }
 
 Test(resource_keys, a_label_that_looks_like_a_prefix_has_a_path_that_works)
 {
-	REST_AUTO struct rest made = REST(&worker, 201, .route = ROUTE_key_generate, .body = "{\"type\":\"EC\",\"label\":\"id:0102\"}");
+	REST_AUTO struct rest made = REST(
+		&worker, 201, .route = ROUTE_key_generate, .body = "{\"type\":\"EC\",\"label\":\"id:0102\"}");
 	cr_expect(has_header(&made, "Location: /v1/slots/demo-slot/keys/label:id%3A0102"));
 	REST_ONLY(&worker, 200, .route = ROUTE_key, .key = "label:id:0102");
 	REST_ONLY(&worker, 404, .route = ROUTE_key, .key = "id:0102");
@@ -213,7 +228,8 @@ Test(resource_keys, two_keys_of_one_label_are_409_with_candidates)
 	cr_expect_str_eq(text_at(key.json, "type"), "/docs/errors/key-ambiguous");
 	cr_assert_eq(json_array_size(json_at(key.json, "candidates")), 2);
 	cr_expect_str_eq(text_at(key.json, "candidates/0/label"), "twin");
-	REST_ONLY(&worker, 409, .route = ROUTE_key_sign, .key = "twin", .body = "{\"algorithm\":\"HS256\",\"data\":\"\"}");
+	REST_ONLY(&worker, 409, .route = ROUTE_key_sign, .key = "twin",
+		.body = "{\"algorithm\":\"HS256\",\"data\":\"\"}");
 	REST_ONLY(&worker, 409, .route = ROUTE_key_public, .key = "twin");
 	REST_ONLY(&worker, 200, .route = ROUTE_key, .key = "pkcs11:object=twin;type=private");
 }
@@ -222,7 +238,8 @@ Test(resource_keys, an_absent_key_is_404_to_those_logged_in)
 {
 	REST_AUTO struct rest key = REST(&worker, 404, .route = ROUTE_key, .key = "none");
 	cr_expect_str_eq(text_at(key.json, "type"), "/docs/errors/key-not-found");
-	REST_ONLY(&worker, 404, .route = ROUTE_key_sign, .key = "none", .body = "{\"algorithm\":\"ES256\",\"data\":\"\"}");
+	REST_ONLY(&worker, 404, .route = ROUTE_key_sign, .key = "none",
+		.body = "{\"algorithm\":\"ES256\",\"data\":\"\"}");
 }
 
 Test(resource_keys, without_a_login_an_invisible_key_is_401_login_required)
@@ -233,7 +250,8 @@ Test(resource_keys, without_a_login_an_invisible_key_is_401_login_required)
 	REST_AUTO struct rest key = REST(&worker, 401, .route = ROUTE_key, .key = "hidden");
 	cr_expect_str_eq(text_at(key.json, "type"), "/docs/errors/login-required");
 	cr_expect_not_null(strstr(key.headers, "WWW-Authenticate: "));
-	REST_ONLY(&worker, 401, .route = ROUTE_key_sign, .key = "seen", .body = "{\"algorithm\":\"ES256\",\"data\":\"\"}");
+	REST_ONLY(&worker, 401, .route = ROUTE_key_sign, .key = "seen",
+		.body = "{\"algorithm\":\"ES256\",\"data\":\"\"}");
 	REST_AUTO struct rest seen = REST(&worker, 200, .route = ROUTE_key, .key = "seen");
 	cr_expect_str_eq(text_at(seen.json, "class"), "public");
 	REST_ONLY(&worker, 401, .route = ROUTE_key_generate, .body = "{\"type\":\"EC\",\"label\":\"new\"}");
@@ -262,10 +280,12 @@ Test(resource_keys, pages_show_every_key_once_though_keys_come_and_go)
 	/* Before and behind the cursor. */
 	make_resource_key(&worker, "HMAC", "aa", "");
 	make_resource_key(&worker, "HMAC", "bb", "");
-	REST_AUTO struct rest second = REST(&worker, 200, .route = ROUTE_keys, .query = text_of("limit=2&cursor=%s", text_at(first.json, "next")));
+	REST_AUTO struct rest second = REST(
+		&worker, 200, .route = ROUTE_keys, .query = text_of("limit=2&cursor=%s", text_at(first.json, "next")));
 	cr_expect_str_eq(text_at(second.json, "keys/0/label"), "bb");
 	cr_expect_str_eq(text_at(second.json, "keys/1/label"), "c");
-	REST_AUTO struct rest third = REST(&worker, 200, .route = ROUTE_keys, .query = text_of("limit=2&cursor=%s", text_at(second.json, "next")));
+	REST_AUTO struct rest third = REST(
+		&worker, 200, .route = ROUTE_keys, .query = text_of("limit=2&cursor=%s", text_at(second.json, "next")));
 	cr_expect_str_eq(text_at(third.json, "keys/0/label"), "d");
 	cr_expect_str_eq(text_at(third.json, "keys/1/label"), "e");
 	cr_expect(json_is_null(json_at(third.json, "next")));
@@ -273,8 +293,8 @@ Test(resource_keys, pages_show_every_key_once_though_keys_come_and_go)
 
 Test(resource_keys, a_wrong_query_is_400)
 {
-	static const char *const queries[] = {"limit=0", "limit=1001", "limit=x", "limit=", "limit", "limit=1&limit=2", "page=1", "cursor=%",
-		"cursor=AA", "cursor=%00", "limit=-1", "limit=+1", "limit=%201"};
+	static const char *const queries[] = {"limit=0", "limit=1001", "limit=x", "limit=", "limit", "limit=1&limit=2",
+		"page=1", "cursor=%", "cursor=AA", "cursor=%00", "limit=-1", "limit=+1", "limit=%201"};
 	for (size_t i = 0; i < sizeof queries / sizeof queries[0]; i++)
 		REST_ONLY(&worker, 400, .route = ROUTE_keys, .query = queries[i]);
 }
@@ -282,10 +302,12 @@ Test(resource_keys, a_wrong_query_is_400)
 Test(resource_keys, the_public_key_is_given_as_pem_der_and_jwk)
 {
 	make_resource_key(&worker, "EC", "ec", "");
-	REST_AUTO struct rest pem = REST(&worker, 200, .route = ROUTE_key_public, .key = "ec", .accept = "application/x-pem-file");
+	REST_AUTO struct rest pem = REST(
+		&worker, 200, .route = ROUTE_key_public, .key = "ec", .accept = "application/x-pem-file");
 	cr_expect_str_eq(pem.content_type, "application/x-pem-file");
 	cr_expect_eq(strncmp(pem.body, "-----BEGIN PUBLIC KEY-----\n", 27), 0);
-	REST_AUTO struct rest der = REST(&worker, 200, .route = ROUTE_key_public, .key = "ec", .accept = "application/pkix-spki");
+	REST_AUTO struct rest der = REST(
+		&worker, 200, .route = ROUTE_key_public, .key = "ec", .accept = "application/pkix-spki");
 	const unsigned char *at = (const unsigned char *)der.body;
 	EVP_PKEY *from_der = d2i_PUBKEY(NULL, &at, (long)der.body_len), *from_pem = public_key_of(&worker, "ec");
 	cr_assert_not_null(from_der);
@@ -307,9 +329,15 @@ Test(resource_keys, the_public_key_is_given_as_pem_der_and_jwk)
 
 Test(resource_keys, public_keys_of_every_type_are_openssl_keys)
 {
-	static const struct { const char *type, *more; int id; const char *kty; } kinds[] = {
-		{"EC", ",\"curve\":\"P-384\"", EVP_PKEY_EC, "EC"}, {"EC", ",\"curve\":\"P-521\"", EVP_PKEY_EC, "EC"},
-		{"RSA", "", EVP_PKEY_RSA, "RSA"}, {"Ed25519", "", EVP_PKEY_ED25519, "OKP"},
+	static const struct {
+		const char *type, *more;
+		int id;
+		const char *kty;
+	} kinds[] = {
+		{"EC", ",\"curve\":\"P-384\"", EVP_PKEY_EC, "EC"},
+		{"EC", ",\"curve\":\"P-521\"", EVP_PKEY_EC, "EC"},
+		{"RSA", "", EVP_PKEY_RSA, "RSA"},
+		{"Ed25519", "", EVP_PKEY_ED25519, "OKP"},
 	};
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 		const char *label = text_of("key%zu", i);
@@ -317,7 +345,8 @@ Test(resource_keys, public_keys_of_every_type_are_openssl_keys)
 		EVP_PKEY *key = public_key_of(&worker, label);
 		cr_expect_eq(EVP_PKEY_get_base_id(key), kinds[i].id);
 		EVP_PKEY_free(key);
-		REST_AUTO struct rest jwk = REST(&worker, 200, .route = ROUTE_key_public, .key = label, .accept = "application/json");
+		REST_AUTO struct rest jwk = REST(
+			&worker, 200, .route = ROUTE_key_public, .key = label, .accept = "application/json");
 		cr_expect_str_eq(text_at(jwk.json, "kty"), kinds[i].kty);
 	}
 }

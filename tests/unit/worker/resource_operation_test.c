@@ -7,7 +7,8 @@
 #include "tests/unit/worker/resource_fixture.h"
 
 #define SIGN_BODY "{\"algorithm\":\"ES256\",\"data\":\"d2hhdCBpcyBzaWduZWQ\",\"format\":\"der\"}"
-#define SIGN_BODY_PIN(pin) "{\"algorithm\":\"ES256\",\"data\":\"d2hhdCBpcyBzaWduZWQ\",\"format\":\"der\",\"pin\":\"" pin "\"}"
+#define SIGN_BODY_PIN(pin) \
+	"{\"algorithm\":\"ES256\",\"data\":\"d2hhdCBpcyBzaWduZWQ\",\"format\":\"der\",\"pin\":\"" pin "\"}"
 #define DATA "what is signed"
 
 static struct token_fixture token;
@@ -72,7 +73,8 @@ Test(resource_operation, A24_a_use_without_the_pin_is_held)
 Test(resource_operation, A25_the_right_pin_gives_the_signature_of_the_held_bytes)
 {
 	const char *id = open_operation();
-	REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
+	REST_AUTO struct rest rest = REST(
+		&worker, 200, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
 	cr_expect_str_eq(text_at(rest.json, "algorithm"), "ES256");
 	cr_expect(json_is_true(json_at(rest.json, "reauthenticated")));
 	expect_verified(&rest, "guarded");
@@ -84,19 +86,22 @@ Test(resource_operation, A25_the_right_pin_gives_the_signature_of_the_held_bytes
 Test(resource_operation, A25_a_wrong_pin_keeps_the_operation)
 {
 	const char *id = open_operation();
-	REST_AUTO struct rest wrong = REST(&worker, 401, .route = ROUTE_operation_reauthenticate, .operation = id, .body = "{\"pin\":\"9999\"}");
+	REST_AUTO struct rest wrong = REST(
+		&worker, 401, .route = ROUTE_operation_reauthenticate, .operation = id, .body = "{\"pin\":\"9999\"}");
 	cr_expect_str_eq(text_at(wrong.json, "type"), "/docs/errors/pin-incorrect");
 	cr_expect_eq(events_with(&wrong, "rv", "CKR_PIN_INCORRECT") >= 1, true);
 	cr_expect_str_eq(wrong.closed, "");
 	cr_expect_eq(calls_of(&wrong, "Sign"), 0);
-	REST_AUTO struct rest right = REST(&worker, 200, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
+	REST_AUTO struct rest right = REST(
+		&worker, 200, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
 	expect_verified(&right, "guarded");
 }
 
 Test(resource_operation, A25_a_body_that_is_refused_keeps_the_operation)
 {
 	const char *id = open_operation();
-	REST_ONLY(&worker, 400, .route = ROUTE_operation_reauthenticate, .operation = id, .body = "{\"pin\":\"1234\",\"data\":\"AA\"}");
+	REST_ONLY(&worker, 400, .route = ROUTE_operation_reauthenticate, .operation = id,
+		.body = "{\"pin\":\"1234\",\"data\":\"AA\"}");
 	REST_ONLY(&worker, 200, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
 }
 
@@ -104,7 +109,8 @@ Test(resource_operation, A26_an_operation_is_used_once)
 {
 	const char *id = open_operation();
 	REST_ONLY(&worker, 200, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
-	REST_AUTO struct rest again = REST(&worker, 410, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
+	REST_AUTO struct rest again = REST(
+		&worker, 410, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
 	cr_expect_str_eq(text_at(again.json, "type"), "/docs/errors/operation-finished");
 	cr_expect_eq(calls_of(&again, "Login"), 0);
 	REST_ONLY(&worker, 410, .route = ROUTE_operation_cancel, .operation = id);
@@ -114,9 +120,10 @@ Test(resource_operation, A26_ids_are_random_and_bound_to_the_identity)
 {
 	const char *one = open_operation(), *two = open_operation();
 	cr_expect_str_neq(one, two);
-	REST_AUTO struct rest other = REST(&worker, 404, .route = ROUTE_operation_reauthenticate, .operation = one, .body = PIN_BODY, .identity = "mallory");
-	REST_AUTO struct rest none = REST(&worker, 404, .route = ROUTE_operation_reauthenticate, .operation = "00000000000000000000000000000000",
-		.body = PIN_BODY);
+	REST_AUTO struct rest other = REST(&worker, 404, .route = ROUTE_operation_reauthenticate, .operation = one,
+		.body = PIN_BODY, .identity = "mallory");
+	REST_AUTO struct rest none = REST(&worker, 404, .route = ROUTE_operation_reauthenticate,
+		.operation = "00000000000000000000000000000000", .body = PIN_BODY);
 	cr_expect_str_eq(other.body, none.body);
 	REST_ONLY(&worker, 404, .route = ROUTE_operation_cancel, .operation = one, .identity = "mallory");
 	REST_ONLY(&worker, 404, .route = ROUTE_operation_cancel, .operation = "");
@@ -152,7 +159,8 @@ Test(resource_operation, A26_an_expired_operation_is_410_operation_expired)
 	const char *id = open_operation();
 	/* Its life is a millisecond; a clock tick later it is over. */
 	nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-	REST_AUTO struct rest rest = REST(&worker, 410, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
+	REST_AUTO struct rest rest = REST(
+		&worker, 410, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
 	cr_expect_str_eq(text_at(rest.json, "type"), "/docs/errors/operation-expired");
 	cr_expect_eq(calls_of(&rest, "Login"), 0);
 }
@@ -162,7 +170,8 @@ Test(resource_operation, X4_a_logout_ends_what_waits)
 	const char *id = open_operation();
 	REST_ONLY(&worker, 204, .route = ROUTE_logout);
 	REST_ONLY(&worker, 200, .route = ROUTE_login, .body = PIN_BODY);
-	REST_AUTO struct rest rest = REST(&worker, 410, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
+	REST_AUTO struct rest rest = REST(
+		&worker, 410, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
 	cr_expect_eq(calls_of(&rest, "Sign"), 0);
 }
 
@@ -179,12 +188,14 @@ Test(resource_operation, A27_an_operation_that_needs_no_pin_is_never_held)
 {
 	REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_key_sign, .key = "plain", .body = SIGN_BODY);
 	cr_expect_str_eq(rest.opened, "");
-	REST_ONLY(&worker, 404, .route = ROUTE_operation_reauthenticate, .operation = "0123456789abcdef0123456789abcdef", .body = PIN_BODY);
+	REST_ONLY(&worker, 404, .route = ROUTE_operation_reauthenticate,
+		.operation = "0123456789abcdef0123456789abcdef", .body = PIN_BODY);
 }
 
 Test(resource_operation, A28_a_pin_in_the_body_signs_in_one_step)
 {
-	REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_key_sign, .key = "guarded", .body = SIGN_BODY_PIN("1234"));
+	REST_AUTO struct rest rest = REST(
+		&worker, 200, .route = ROUTE_key_sign, .key = "guarded", .body = SIGN_BODY_PIN("1234"));
 	expect_verified(&rest, "guarded");
 	cr_expect(json_is_true(json_at(rest.json, "reauthenticated")));
 	cr_expect_eq(calls_of(&rest, "Login"), 1);
@@ -193,7 +204,8 @@ Test(resource_operation, A28_a_pin_in_the_body_signs_in_one_step)
 
 Test(resource_operation, A28_a_wrong_pin_in_the_body_leaves_nothing)
 {
-	REST_AUTO struct rest rest = REST(&worker, 401, .route = ROUTE_key_sign, .key = "guarded", .body = SIGN_BODY_PIN("9999"));
+	REST_AUTO struct rest rest = REST(
+		&worker, 401, .route = ROUTE_key_sign, .key = "guarded", .body = SIGN_BODY_PIN("9999"));
 	cr_expect_str_eq(text_at(rest.json, "type"), "/docs/errors/pin-incorrect");
 	cr_expect_str_eq(rest.opened, "");
 	cr_expect_null(json_at(rest.json, "operation"));
@@ -204,7 +216,8 @@ Test(resource_operation, A28_a_wrong_pin_in_the_body_leaves_nothing)
 
 Test(resource_operation, A28_a_pin_that_is_not_needed_is_not_sent)
 {
-	REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_key_sign, .key = "plain", .body = SIGN_BODY_PIN("9999"));
+	REST_AUTO struct rest rest = REST(
+		&worker, 200, .route = ROUTE_key_sign, .key = "plain", .body = SIGN_BODY_PIN("9999"));
 	cr_expect(json_is_false(json_at(rest.json, "reauthenticated")));
 	cr_expect_eq(calls_of(&rest, "Login"), 0);
 	expect_verified(&rest, "plain");
@@ -213,7 +226,8 @@ Test(resource_operation, A28_a_pin_that_is_not_needed_is_not_sent)
 Test(resource_operation, A28_without_a_login_the_shared_worker_does_nothing)
 {
 	REST_ONLY(&worker, 204, .route = ROUTE_logout);
-	REST_AUTO struct rest rest = REST(&worker, 0, .route = ROUTE_key_sign, .key = "plain", .body = SIGN_BODY_PIN("1234"));
+	REST_AUTO struct rest rest = REST(
+		&worker, 0, .route = ROUTE_key_sign, .key = "plain", .body = SIGN_BODY_PIN("1234"));
 	cr_expect_eq(json_array_size(rest.events), 0);
 	cr_expect_eq(calls_of(&rest, "Login") + calls_of(&rest, "FindObjectsInit") + calls_of(&rest, "SignInit"), 0);
 	cr_expect_eq(rest.login, LOGIN_NONE);
@@ -226,12 +240,14 @@ Test(resource_operation, A28_an_anonymous_worker_logs_in_signs_and_logs_out)
 	for (int i = 0; i < 2; i++) {
 		struct worker_fixture anonymous;
 		worker_fixture_start(&token, NULL, &anonymous);
-		REST_AUTO struct rest rest = REST(&anonymous, 200, .route = ROUTE_key_sign, .key = keys[i], .body = SIGN_BODY_PIN("1234"), .anonymous = true);
+		REST_AUTO struct rest rest = REST(&anonymous, 200, .route = ROUTE_key_sign, .key = keys[i],
+			.body = SIGN_BODY_PIN("1234"), .anonymous = true);
 		expect_verified(&rest, keys[i]);
 		cr_expect_eq(rest.login, LOGIN_NONE);
 		cr_expect_eq(events_with(&rest, "function", "C_Login"), i == 0 ? 1 : 2);
 		cr_expect_eq(events_with(&rest, "function", "C_Logout"), 1);
-		REST_ONLY(&anonymous, 401, .route = ROUTE_key_sign, .key = keys[i], .body = SIGN_BODY, .anonymous = true);
+		REST_ONLY(
+			&anonymous, 401, .route = ROUTE_key_sign, .key = keys[i], .body = SIGN_BODY, .anonymous = true);
 		worker_fixture_stop(&anonymous);
 	}
 }
@@ -239,7 +255,8 @@ Test(resource_operation, A28_an_anonymous_worker_logs_in_signs_and_logs_out)
 Test(resource_operation, A28_an_anonymous_worker_with_a_wrong_pin_is_401)
 {
 	REST_ONLY(&worker, 204, .route = ROUTE_logout);
-	REST_AUTO struct rest rest = REST(&worker, 401, .route = ROUTE_key_sign, .key = "plain", .body = SIGN_BODY_PIN("9999"), .anonymous = true);
+	REST_AUTO struct rest rest = REST(&worker, 401, .route = ROUTE_key_sign, .key = "plain",
+		.body = SIGN_BODY_PIN("9999"), .anonymous = true);
 	cr_expect_str_eq(text_at(rest.json, "type"), "/docs/errors/pin-incorrect");
 	cr_expect_eq(calls_of(&rest, "Sign"), 0);
 	cr_expect_eq(rest.login, LOGIN_NONE);
@@ -258,16 +275,20 @@ Test(resource_operation, the_held_key_is_not_exchanged_for_another_of_its_name)
 	json_int_t session = open_session(&client);
 	const char *id = open_operation();
 	/* The label moves to a key that needs no PIN. */
-	json_t *found = client_call(&client, "{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_LABEL\":\"guarded\"}]}},"
-		"{\"FindObjects\":{\"session\":%lld,\"objects\":4}}", session, session);
+	json_t *found = client_call(&client,
+		"{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_LABEL\":\"guarded\"}]}},"
+		"{\"FindObjects\":{\"session\":%lld,\"objects\":4}}",
+		session, session);
 	json_t *objects = json_object_get(found, "objects");
 	cr_assert_eq(json_array_size(objects), 2);
 	expect(&client, "CKR_OK", "{\"FindObjectsFinal\":{\"session\":%lld}}", session);
 	for (size_t i = 0; i < 2; i++)
-		expect(&client, "CKR_OK", "{\"DestroyObject\":{\"session\":%lld,\"object\":%lld}}", session, json_integer_value(json_array_get(objects, i)));
+		expect(&client, "CKR_OK", "{\"DestroyObject\":{\"session\":%lld,\"object\":%lld}}", session,
+			json_integer_value(json_array_get(objects, i)));
 	json_decref(found);
 	make_resource_key(&worker, "EC", "guarded", "");
-	REST_AUTO struct rest rest = REST(&worker, 410, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
+	REST_AUTO struct rest rest = REST(
+		&worker, 410, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
 	cr_expect_eq(calls_of(&rest, "Sign"), 0);
 }
 
@@ -283,7 +304,8 @@ Test(resource_operation, A25_a_locked_pin_is_423_and_ends_operation_and_login)
 	restart_with_shim("lock=2");
 	const char *id = open_operation(), *other = open_operation();
 	REST_ONLY(&worker, 401, .route = ROUTE_operation_reauthenticate, .operation = id, .body = "{\"pin\":\"9999\"}");
-	REST_AUTO struct rest locked = REST(&worker, 423, .route = ROUTE_operation_reauthenticate, .operation = id, .body = "{\"pin\":\"9999\"}");
+	REST_AUTO struct rest locked = REST(
+		&worker, 423, .route = ROUTE_operation_reauthenticate, .operation = id, .body = "{\"pin\":\"9999\"}");
 	cr_expect_str_eq(text_at(locked.json, "type"), "/docs/errors/pin-locked");
 	cr_expect_str_eq(locked.closed, id);
 	cr_expect_eq(locked.login, LOGIN_NONE);
@@ -296,7 +318,8 @@ Test(resource_operation, A25_a_locked_pin_is_423_and_ends_operation_and_login)
 Test(resource_operation, A28_a_pin_in_the_body_that_locks_is_423_and_ends_the_login)
 {
 	restart_with_shim("lock=1");
-	REST_AUTO struct rest locked = REST(&worker, 423, .route = ROUTE_key_sign, .key = "guarded", .body = SIGN_BODY_PIN("9999"));
+	REST_AUTO struct rest locked = REST(
+		&worker, 423, .route = ROUTE_key_sign, .key = "guarded", .body = SIGN_BODY_PIN("9999"));
 	cr_expect_eq(locked.login, LOGIN_NONE);
 	cr_expect_eq(calls_of(&locked, "Sign"), 0);
 }
@@ -306,24 +329,37 @@ Test(resource_operation, A24_a_module_that_does_not_insist_on_the_pin_is_not_ask
 	restart_with_shim("careless");
 	REST_AUTO struct rest rest = REST(&worker, 401, .route = ROUTE_key_sign, .key = "guarded", .body = SIGN_BODY);
 	cr_expect_eq(calls_of(&rest, "SignInit"), 0);
-	REST_AUTO struct rest wrong = rest_ask(&worker, (struct ask){.route = ROUTE_key_sign, .key = "guarded", .body = SIGN_BODY_PIN("9999")});
+	REST_AUTO struct rest wrong = rest_ask(
+		&worker, (struct ask){.route = ROUTE_key_sign, .key = "guarded", .body = SIGN_BODY_PIN("9999")});
 	cr_expect_gt(wrong.status, 400);
 	cr_expect_eq(calls_of(&wrong, "Sign"), 0);
 }
 
 /* What one of several threads does. */
-struct racer { const char *operation, *body; unsigned pair, statuses[700]; };
+struct racer {
+	const char *operation, *body;
+	unsigned pair, statuses[700];
+};
 
 static void *race(void *argument)
 {
 	struct racer *racer = argument;
 	for (int i = 0; i < 60; i++) {
-		struct rest rest = racer->operation != NULL ?
-			rest_ask(&worker, (struct ask){.route = ROUTE_operation_reauthenticate, .operation = racer->operation, .body = PIN_BODY, .pair = racer->pair}) :
-			rest_ask(&worker, (struct ask){.route = ROUTE_key_sign, .key = "guarded", .body = racer->body, .pair = racer->pair});
+		struct rest rest = racer->operation != NULL
+					   ? rest_ask(&worker, (struct ask){.route = ROUTE_operation_reauthenticate,
+								       .operation = racer->operation,
+								       .body = PIN_BODY,
+								       .pair = racer->pair})
+					   : rest_ask(&worker, (struct ask){.route = ROUTE_key_sign,
+								       .key = "guarded",
+								       .body = racer->body,
+								       .pair = racer->pair});
 		racer->statuses[rest.status]++;
 		if (rest.opened[0] != '\0')
-			rest_only(&worker, 204, (struct ask){.route = ROUTE_operation_cancel, .operation = rest.opened, .pair = racer->pair});
+			rest_only(&worker, 204,
+				(struct ask){.route = ROUTE_operation_cancel,
+					.operation = rest.opened,
+					.pair = racer->pair});
 		rest_free(&rest);
 		if (racer->operation != NULL)
 			break;
@@ -344,7 +380,8 @@ static void run_racers(struct racer racers[4])
 
 Test(resource_operation, no_request_without_a_pin_rides_the_pin_of_another)
 {
-	struct racer racers[4] = {{.body = SIGN_BODY_PIN("1234")}, {.body = SIGN_BODY}, {.body = SIGN_BODY_PIN("1234")}, {.body = SIGN_BODY}};
+	struct racer racers[4] = {{.body = SIGN_BODY_PIN("1234")}, {.body = SIGN_BODY}, {.body = SIGN_BODY_PIN("1234")},
+		{.body = SIGN_BODY}};
 	run_racers(racers);
 	cr_expect_eq(racers[0].statuses[200] + racers[2].statuses[200], 120);
 	cr_expect_eq(racers[1].statuses[200] + racers[3].statuses[200], 0);

@@ -55,7 +55,9 @@ static const char *with_digest(const char *algorithm, const char *hash, const ch
 
 Test(resource_sign, every_jose_algorithm_verifies_with_openssl)
 {
-	static const struct { const char *type, *more, *algorithms[3], *hashes[3]; } kinds[] = {
+	static const struct {
+		const char *type, *more, *algorithms[3], *hashes[3];
+	} kinds[] = {
 		{"EC", ",\"curve\":\"P-256\"", {"ES256"}, {"SHA256"}},
 		{"EC", ",\"curve\":\"P-384\"", {"ES384"}, {"SHA384"}},
 		{"EC", ",\"curve\":\"P-521\"", {"ES512"}, {"SHA512"}},
@@ -68,10 +70,12 @@ Test(resource_sign, every_jose_algorithm_verifies_with_openssl)
 		make_resource_key(&worker, kinds[i].type, label, kinds[i].more);
 		for (size_t k = 0; k < 3 && kinds[i].algorithms[k] != NULL; k++) {
 			const char *algorithm = kinds[i].algorithms[k];
-			expect_signature(label, with_data(algorithm, ""), kinds[i].hashes[k], algorithm[0] == 'P', algorithm[0] == 'E' && algorithm[1] == 'S');
+			expect_signature(label, with_data(algorithm, ""), kinds[i].hashes[k], algorithm[0] == 'P',
+				algorithm[0] == 'E' && algorithm[1] == 'S');
 			if (kinds[i].hashes[k] != NULL)
-				expect_signature(label, with_digest(text_of("\"algorithm\":\"%s\"", algorithm), kinds[i].hashes[k], ""), kinds[i].hashes[k],
-					algorithm[0] == 'P', algorithm[0] == 'E');
+				expect_signature(label,
+					with_digest(text_of("\"algorithm\":\"%s\"", algorithm), kinds[i].hashes[k], ""),
+					kinds[i].hashes[k], algorithm[0] == 'P', algorithm[0] == 'E');
 		}
 	}
 }
@@ -79,7 +83,8 @@ Test(resource_sign, every_jose_algorithm_verifies_with_openssl)
 Test(resource_sign, the_answer_names_what_was_asked_for)
 {
 	make_resource_key(&worker, "EC", "ec", "");
-	REST_AUTO struct rest algorithm = REST(&worker, 200, .route = ROUTE_key_sign, .key = "ec", .body = with_data("ES256", ""));
+	REST_AUTO struct rest algorithm = REST(
+		&worker, 200, .route = ROUTE_key_sign, .key = "ec", .body = with_data("ES256", ""));
 	cr_expect_str_eq(text_at(algorithm.json, "algorithm"), "ES256");
 	cr_expect_null(json_at(algorithm.json, "reauthenticated"));
 	REST_AUTO struct rest mechanism = REST(&worker, 200, .route = ROUTE_key_sign, .key = "ec",
@@ -92,7 +97,8 @@ Test(resource_sign, format_der_is_asn1)
 	make_resource_key(&worker, "EC", "ec", "");
 	expect_signature("ec", with_data("ES256", ",\"format\":\"der\""), "SHA256", false, false);
 	expect_signature("ec", with_data("ES256", ",\"format\":\"raw\""), "SHA256", false, true);
-	expect_signature("ec", with_digest("\"mechanism\":\"CKM_ECDSA\"", "SHA256", ",\"format\":\"der\""), "SHA256", false, false);
+	expect_signature("ec", with_digest("\"mechanism\":\"CKM_ECDSA\"", "SHA256", ",\"format\":\"der\""), "SHA256",
+		false, false);
 	expect_signature("ec", with_digest("\"mechanism\":\"CKM_ECDSA\"", "SHA256", ""), "SHA256", false, true);
 }
 
@@ -102,7 +108,8 @@ Test(resource_sign, many_ecdsa_signatures_verify_whatever_their_leading_bits)
 	EVP_PKEY *key = public_key_of(&worker, "ec");
 	for (int i = 0; i < 300; i++) {
 		unsigned char signature[128];
-		REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_key_sign, .key = "ec", .body = with_data("ES256", ",\"format\":\"der\""));
+		REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_key_sign, .key = "ec",
+			.body = with_data("ES256", ",\"format\":\"der\""));
 		size_t len = bytes_at(rest.json, "signature", signature, sizeof signature);
 		cr_assert(verifies(key, "SHA256", false, data, DATA_LEN, signature, len));
 	}
@@ -113,7 +120,8 @@ Test(resource_sign, a_combined_mechanism_that_the_token_lacks_is_hashed_here)
 {
 	make_resource_key(&worker, "EC", "ec", ",\"curve\":\"P-384\"");
 	REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_key_sign, .key = "ec",
-		.body = text_of("{\"mechanism\":\"CKM_ECDSA_SHA256\",\"data\":\"%s\",\"format\":\"der\"}", b64(data, DATA_LEN)));
+		.body = text_of("{\"mechanism\":\"CKM_ECDSA_SHA256\",\"data\":\"%s\",\"format\":\"der\"}",
+			b64(data, DATA_LEN)));
 	cr_expect_eq(events_with(&rest, "mechanism", "CKM_ECDSA"), 1);
 	unsigned char signature[128];
 	size_t len = bytes_at(rest.json, "signature", signature, sizeof signature);
@@ -125,17 +133,49 @@ Test(resource_sign, a_combined_mechanism_that_the_token_lacks_is_hashed_here)
 Test(resource_sign, a_mechanism_takes_its_input_unchanged)
 {
 	make_resource_key(&worker, "RSA", "rsa", "");
-	expect_signature("rsa", text_of("{\"mechanism\":\"CKM_SHA256_RSA_PKCS\",\"data\":\"%s\"}", b64(data, DATA_LEN)), "SHA256", false, false);
+	expect_signature("rsa", text_of("{\"mechanism\":\"CKM_SHA256_RSA_PKCS\",\"data\":\"%s\"}", b64(data, DATA_LEN)),
+		"SHA256", false, false);
 }
 
 Test(resource_sign, HMAC_matches_the_vectors_of_rfc_4231)
 {
-	static const unsigned char key[20] = {0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb};
+	static const unsigned char key[20] = {
+		0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb, 0xb};
 	unsigned char long_key[131], expected[EVP_MAX_MD_SIZE], mac[EVP_MAX_MD_SIZE];
 	static const char text[] = "Test Using Larger Than Block-Size Key - Hash Key First";
 	static const unsigned char rfc[32] = {
-		0x60, 0xe4, 0x31, 0x59, 0x1e, 0xe0, 0xb6, 0x7f, 0x0d, 0x8a, 0x26, 0xaa, 0xcb, 0xf5, 0xb7, 0x7f,
-		0x8e, 0x0b, 0xc6, 0x21, 0x37, 0x28, 0xc5, 0x14, 0x05, 0x46, 0x04, 0x0f, 0x0e, 0xe3, 0x7f, 0x54,
+		0x60,
+		0xe4,
+		0x31,
+		0x59,
+		0x1e,
+		0xe0,
+		0xb6,
+		0x7f,
+		0x0d,
+		0x8a,
+		0x26,
+		0xaa,
+		0xcb,
+		0xf5,
+		0xb7,
+		0x7f,
+		0x8e,
+		0x0b,
+		0xc6,
+		0x21,
+		0x37,
+		0x28,
+		0xc5,
+		0x14,
+		0x05,
+		0x46,
+		0x04,
+		0x0f,
+		0x0e,
+		0xe3,
+		0x7f,
+		0x54,
 	};
 	memset(long_key, 0xaa, sizeof long_key);
 	import_hmac_key(&worker, "case6", long_key, sizeof long_key);
@@ -143,18 +183,23 @@ Test(resource_sign, HMAC_matches_the_vectors_of_rfc_4231)
 		.body = text_of("{\"algorithm\":\"HS256\",\"data\":\"%s\"}", b64(text, sizeof text - 1)));
 	cr_assert_eq(bytes_at(rest.json, "signature", mac, sizeof mac), 32);
 	cr_expect_eq(memcmp(mac, rfc, 32), 0);
-	static const struct { const char *algorithm, *hash; } others[] = {{"HS384", "SHA384"}, {"HS512", "SHA512"}};
+	static const struct {
+		const char *algorithm, *hash;
+	} others[] = {{"HS384", "SHA384"}, {"HS512", "SHA512"}};
 	for (size_t i = 0; i < 2; i++) {
 		unsigned len;
-		HMAC(EVP_get_digestbyname(others[i].hash), long_key, sizeof long_key, (const unsigned char *)text, sizeof text - 1, expected, &len);
+		HMAC(EVP_get_digestbyname(others[i].hash), long_key, sizeof long_key, (const unsigned char *)text,
+			sizeof text - 1, expected, &len);
 		REST_AUTO struct rest other = REST(&worker, 200, .route = ROUTE_key_sign, .key = "case6",
-			.body = text_of("{\"algorithm\":\"%s\",\"data\":\"%s\"}", others[i].algorithm, b64(text, sizeof text - 1)));
+			.body = text_of("{\"algorithm\":\"%s\",\"data\":\"%s\"}", others[i].algorithm,
+				b64(text, sizeof text - 1)));
 		cr_expect_eq(bytes_at(other.json, "signature", mac, sizeof mac), len);
 		cr_expect_eq(memcmp(mac, expected, len), 0);
 	}
 	/* Case 1: this token wants a key as long as the hash. */
 	import_hmac_key(&worker, "case1", key, sizeof key);
-	REST_ONLY(&worker, 422, .route = ROUTE_key_sign, .key = "case1", .body = "{\"algorithm\":\"HS256\",\"data\":\"SGkgVGhlcmU\"}");
+	REST_ONLY(&worker, 422, .route = ROUTE_key_sign, .key = "case1",
+		.body = "{\"algorithm\":\"HS256\",\"data\":\"SGkgVGhlcmU\"}");
 }
 
 Test(resource_sign, a_batch_answers_each_item)
@@ -162,13 +207,15 @@ Test(resource_sign, a_batch_answers_each_item)
 	make_resource_key(&worker, "EC", "ec", "");
 	EVP_PKEY *key = public_key_of(&worker, "ec");
 	REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_key_sign, .key = "ec",
-		.body = text_of("{\"algorithm\":\"ES256\",\"format\":\"der\",\"items\":[{\"data\":\"%s\"},{\"data\":\"\"},{\"data\":\"%s\"}]}",
+		.body = text_of("{\"algorithm\":\"ES256\",\"format\":\"der\",\"items\":[{\"data\":\"%s\"},{\"data\":"
+				"\"\"},{\"data\":\"%s\"}]}",
 			b64(data, DATA_LEN), b64(data, DATA_LEN)));
 	cr_assert_eq(json_array_size(json_at(rest.json, "results")), 3);
 	cr_expect_eq(events_with(&rest, "kind", "key-use"), 3);
 	for (int i = 0; i < 3; i++) {
 		unsigned char signature[128];
-		size_t len = bytes_at(json_at(rest.json, text_of("results/%d", i)), "signature", signature, sizeof signature);
+		size_t len = bytes_at(
+			json_at(rest.json, text_of("results/%d", i)), "signature", signature, sizeof signature);
 		cr_expect(verifies(key, "SHA256", false, data, i == 1 ? 0 : DATA_LEN, signature, len));
 	}
 	EVP_PKEY_free(key);
@@ -179,8 +226,9 @@ Test(resource_sign, a_batch_item_that_fails_leaves_the_others)
 	make_resource_key(&worker, "RSA", "rsa", "");
 	static unsigned char too_long[300];
 	REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_key_sign, .key = "rsa",
-		.body = text_of("{\"mechanism\":\"CKM_RSA_PKCS\",\"items\":[{\"data\":\"%s\"},{\"data\":\"%s\"},{\"data\":\"%s\"}]}", b64(data, DATA_LEN),
-			b64(too_long, sizeof too_long), b64(data, DATA_LEN)));
+		.body = text_of("{\"mechanism\":\"CKM_RSA_PKCS\",\"items\":[{\"data\":\"%s\"},{\"data\":\"%s\"},{"
+				"\"data\":\"%s\"}]}",
+			b64(data, DATA_LEN), b64(too_long, sizeof too_long), b64(data, DATA_LEN)));
 	cr_expect_gt(strlen(text_at(rest.json, "results/0/signature")), 300);
 	cr_expect_str_eq(text_at(rest.json, "results/1/ckr"), "CKR_GENERAL_ERROR");
 	cr_expect_eq(json_integer_value(json_at(rest.json, "results/1/status")), 502);
@@ -193,7 +241,8 @@ Test(resource_sign, a_thousand_items_are_signed_and_recorded_one_by_one)
 	static char body[40000];
 	size_t n = (size_t)snprintf(body, sizeof body, "{\"algorithm\":\"HS256\",\"items\":[");
 	for (int i = 0; i < 1000; i++)
-		n += (size_t)snprintf(body + n, sizeof body - n, "%s{\"data\":\"%s\"}", i ? "," : "", b64(&i, sizeof i));
+		n += (size_t)snprintf(
+			body + n, sizeof body - n, "%s{\"data\":\"%s\"}", i ? "," : "", b64(&i, sizeof i));
 	snprintf(body + n, sizeof body - n, "]}");
 	make_resource_key(&worker, "HMAC", "mac", "");
 	REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_key_sign, .key = "mac", .body = body);
@@ -205,7 +254,9 @@ Test(resource_sign, a_thousand_items_are_signed_and_recorded_one_by_one)
 
 Test(resource_sign, refuses_contradictions_before_anything_is_executed)
 {
-	static const struct { const char *body, *pointer; } bodies[] = {
+	static const struct {
+		const char *body, *pointer;
+	} bodies[] = {
 		{"{\"algorithm\":\"ES256\"}", ""},
 		{"{\"data\":\"\"}", "/algorithm"},
 		{"{\"algorithm\":\"ES256\",\"mechanism\":\"CKM_ECDSA\",\"data\":\"\"}", "/algorithm"},
@@ -221,7 +272,8 @@ Test(resource_sign, refuses_contradictions_before_anything_is_executed)
 	};
 	make_resource_key(&worker, "EC", "ec", "");
 	for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
-		REST_AUTO struct rest rest = REST(&worker, 400, .route = ROUTE_key_sign, .key = "ec", .body = bodies[i].body);
+		REST_AUTO struct rest rest = REST(
+			&worker, 400, .route = ROUTE_key_sign, .key = "ec", .body = bodies[i].body);
 		cr_expect_str_eq(text_at(rest.json, "pointer"), bodies[i].pointer, "%s", bodies[i].body);
 		cr_expect_eq(calls_of(&rest, "SignInit"), 0);
 		cr_expect_eq(json_array_size(rest.events), 0);
@@ -230,7 +282,9 @@ Test(resource_sign, refuses_contradictions_before_anything_is_executed)
 
 Test(resource_sign, unknown_names_and_wrong_keys_are_422)
 {
-	static const struct { const char *body, *ckr; } bodies[] = {
+	static const struct {
+		const char *body, *ckr;
+	} bodies[] = {
 		{"{\"algorithm\":\"es256\",\"data\":\"\"}", "CKR_MECHANISM_INVALID"},
 		{"{\"algorithm\":\"none\",\"data\":\"\"}", "CKR_MECHANISM_INVALID"},
 		{"{\"mechanism\":\"CKM_NONE\",\"data\":\"\"}", "CKR_MECHANISM_INVALID"},
@@ -243,7 +297,8 @@ Test(resource_sign, unknown_names_and_wrong_keys_are_422)
 	};
 	make_resource_key(&worker, "EC", "ec", "");
 	for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
-		REST_AUTO struct rest rest = REST(&worker, 422, .route = ROUTE_key_sign, .key = "ec", .body = bodies[i].body);
+		REST_AUTO struct rest rest = REST(
+			&worker, 422, .route = ROUTE_key_sign, .key = "ec", .body = bodies[i].body);
 		cr_expect_str_eq(text_at(rest.json, "ckr"), bodies[i].ckr, "%s", bodies[i].body);
 	}
 }
@@ -254,10 +309,13 @@ Test(resource_sign, a_key_without_the_usage_is_403)
 	json_int_t session = open_session(&client);
 	number(&client, "private_key",
 		"{\"GenerateKeyPair\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_EC_KEY_PAIR_GEN\"},"
-		"\"public_attributes\":[{\"CKA_EC_PARAMS\":\"BggqhkjOPQMBBw\"},{\"CKA_TOKEN\":true},{\"CKA_LABEL\":\"derive\"}],"
-		"\"private_attributes\":[{\"CKA_TOKEN\":true},{\"CKA_PRIVATE\":true},{\"CKA_LABEL\":\"derive\"},{\"CKA_SIGN\":false},{\"CKA_DERIVE\":true}]}}",
+		"\"public_attributes\":[{\"CKA_EC_PARAMS\":\"BggqhkjOPQMBBw\"},{\"CKA_TOKEN\":true},{\"CKA_LABEL\":"
+		"\"derive\"}],"
+		"\"private_attributes\":[{\"CKA_TOKEN\":true},{\"CKA_PRIVATE\":true},{\"CKA_LABEL\":\"derive\"},{\"CKA_"
+		"SIGN\":false},{\"CKA_DERIVE\":true}]}}",
 		session);
-	REST_AUTO struct rest rest = REST(&worker, 403, .route = ROUTE_key_sign, .key = "derive", .body = with_data("ES256", ""));
+	REST_AUTO struct rest rest = REST(
+		&worker, 403, .route = ROUTE_key_sign, .key = "derive", .body = with_data("ES256", ""));
 	cr_expect_str_eq(text_at(rest.json, "ckr"), "CKR_KEY_FUNCTION_NOT_PERMITTED");
 	cr_expect_eq(events_with(&rest, "rv", "CKR_KEY_FUNCTION_NOT_PERMITTED"), 1);
 }
@@ -270,7 +328,8 @@ Test(resource_sign, the_event_says_what_was_signed_with_which_key)
 	for (int i = 0; i < 32; i++)
 		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
 	make_resource_key(&worker, "EC", "ec", ",\"id\":\"AQI\"");
-	REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_key_sign, .key = "ec", .body = with_data("ES256", ""));
+	REST_AUTO struct rest rest = REST(
+		&worker, 200, .route = ROUTE_key_sign, .key = "ec", .body = with_data("ES256", ""));
 	cr_assert_eq(json_array_size(rest.events), 1);
 	cr_expect_eq(events_with(&rest, "function", "C_Sign"), 1);
 	cr_expect_eq(events_with(&rest, "key/label", "ec"), 1);

@@ -22,8 +22,11 @@ Test(resource_uri, reads_every_attribute)
 	struct pkcs11_uri uri;
 	const char *error;
 	arena_init(&arena, 1 << 16);
-	cr_assert(pkcs11_uri_parse(&arena, "pkcs11:token=My%20token;manufacturer=SoftHSM%20project;serial=1f;model=SoftHSM%20v2;"
-		"object=a%3bb%3Fc;id=%00%01%ff;type=private", &uri, &error), "%s", error);
+	cr_assert(pkcs11_uri_parse(&arena,
+			  "pkcs11:token=My%20token;manufacturer=SoftHSM%20project;serial=1f;model=SoftHSM%20v2;"
+			  "object=a%3bb%3Fc;id=%00%01%ff;type=private",
+			  &uri, &error),
+		"%s", error);
 	cr_expect(is(uri.token, "My token"));
 	cr_expect(is(uri.manufacturer, "SoftHSM project"));
 	cr_expect(is(uri.serial, "1f"));
@@ -46,15 +49,32 @@ Test(resource_uri, says_nothing_where_the_uri_says_nothing)
 	cr_expect_eq(pkcs11_uri_class(&uri), CK_UNAVAILABLE_INFORMATION);
 }
 
-struct text { char text[96]; };
+struct text {
+	char text[96];
+};
 
 ParameterizedTestParameters(resource_uri, refuses)
 {
 	static struct text texts[] = {
-		{"object=a"}, {"PKCS11:object=a"}, {"pkcs11:"}, {"pkcs11:token=a"}, {"pkcs11:object"}, {"pkcs11:object=a;"},
-		{"pkcs11:;object=a"}, {"pkcs11:object=a;object=b"}, {"pkcs11:object=a;colour=red"}, {"pkcs11:object=a b"},
-		{"pkcs11:object=a%2"}, {"pkcs11:object=a%zz"}, {"pkcs11:id=%"}, {"pkcs11:id=\x01"}, {"pkcs11:object=a;type=cert"},
-		{"pkcs11:object=a;type=PRIVATE"}, {"pkcs11:object=a?pin-value=1234"}, {"pkcs11:object=a?"}, {"pkcs11:object=a;x-vendor=1"},
+		{"object=a"},
+		{"PKCS11:object=a"},
+		{"pkcs11:"},
+		{"pkcs11:token=a"},
+		{"pkcs11:object"},
+		{"pkcs11:object=a;"},
+		{"pkcs11:;object=a"},
+		{"pkcs11:object=a;object=b"},
+		{"pkcs11:object=a;colour=red"},
+		{"pkcs11:object=a b"},
+		{"pkcs11:object=a%2"},
+		{"pkcs11:object=a%zz"},
+		{"pkcs11:id=%"},
+		{"pkcs11:id=\x01"},
+		{"pkcs11:object=a;type=cert"},
+		{"pkcs11:object=a;type=PRIVATE"},
+		{"pkcs11:object=a?pin-value=1234"},
+		{"pkcs11:object=a?"},
+		{"pkcs11:object=a;x-vendor=1"},
 	};
 	return cr_make_param_array(struct text, texts, sizeof texts / sizeof texts[0]);
 }
@@ -121,16 +141,30 @@ Test(resource_escape, hexadecimal_wants_whole_bytes)
 
 /* --- the Accept header --- */
 
-struct accept { char header[96]; int chosen; };
+struct accept {
+	char header[96];
+	int chosen;
+};
 
 ParameterizedTestParameters(resource_accept, chooses)
 {
 	static struct accept accepts[] = {
-		{"", 0}, {"*/*", 0}, {"application/x-pem-file", 1}, {"APPLICATION/X-PEM-FILE", 1}, {"application/*", 0},
-		{"text/plain, application/x-pem-file;q=0.1", 1}, {"application/jwk+json;q=0.2,application/x-pem-file;q=0.9", 1},
-		{"*/*;q=0.5, application/jwk+json;q=0", 1}, {"application/jwk+json;q=0, application/x-pem-file;q=0", -1}, {"text/plain", -1},
-		{"application/x-pem-file ; q=1.0", 1}, {"application/x-pem-file;charset=utf-8", 1}, {"text/*", -1}, {"*/*;q=0", -1},
-		{"application/x-pem-fil", -1}, {"garbage;;;,,", -1},
+		{"", 0},
+		{"*/*", 0},
+		{"application/x-pem-file", 1},
+		{"APPLICATION/X-PEM-FILE", 1},
+		{"application/*", 0},
+		{"text/plain, application/x-pem-file;q=0.1", 1},
+		{"application/jwk+json;q=0.2,application/x-pem-file;q=0.9", 1},
+		{"*/*;q=0.5, application/jwk+json;q=0", 1},
+		{"application/jwk+json;q=0, application/x-pem-file;q=0", -1},
+		{"text/plain", -1},
+		{"application/x-pem-file ; q=1.0", 1},
+		{"application/x-pem-file;charset=utf-8", 1},
+		{"text/*", -1},
+		{"*/*;q=0", -1},
+		{"application/x-pem-fil", -1},
+		{"garbage;;;,,", -1},
 	};
 	return cr_make_param_array(struct accept, accepts, sizeof accepts / sizeof accepts[0]);
 }
@@ -211,10 +245,18 @@ Test(resource_ecdsa, refuses_odd_lengths_and_broken_der)
 	arena_init(&arena, 1 << 16);
 	cr_expect_not(ecdsa_raw_to_der(&arena, (struct bytes){(const unsigned char *)"abc", 3}, &out));
 	cr_expect_not(ecdsa_raw_to_der(&arena, (struct bytes){(const unsigned char *)"", 0}, &out));
-	static const struct { const char *der; size_t len; } broken[] = {
-		{"\x30\x06\x02\x01\x01\x02\x01\x02\x00", 9}, {"\x30\x06\x02\x01\x01\x02\x01", 7}, {"\x30\x07\x02\x02\x01\x01\x02\x01\x02", 9},
-		{"\x30\x06\x02\x01\x81\x02\x01\x02", 8}, {"", 0},
+	static const struct {
+		const char *der;
+		size_t len;
+	} broken[] = {
+		{"\x30\x06\x02\x01\x01\x02\x01\x02\x00", 9},
+		{"\x30\x06\x02\x01\x01\x02\x01", 7},
+		{"\x30\x07\x02\x02\x01\x01\x02\x01\x02", 9},
+		{"\x30\x06\x02\x01\x81\x02\x01\x02", 8},
+		{"", 0},
 	};
 	for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++)
-		cr_expect_not(ecdsa_der_to_raw(&arena, (struct bytes){(const unsigned char *)broken[i].der, broken[i].len}, 1, &out), "%zu", i);
+		cr_expect_not(ecdsa_der_to_raw(&arena,
+				      (struct bytes){(const unsigned char *)broken[i].der, broken[i].len}, 1, &out),
+			"%zu", i);
 }
