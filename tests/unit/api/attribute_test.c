@@ -362,6 +362,39 @@ Test(attribute, broken_queries_are_refused)
 		expect_refused("{\"GetAttributeValue\":{\"session\":1,\"object\":2,\"attributes\":", broken[i]);
 }
 
+/* A template with `count` attributes CKA_ID, each with `characters` characters of base64url. */
+static bool template_accepted(size_t count, size_t characters)
+{
+	CODEC_CASE(c);
+	struct call call;
+
+	buffer_text(&c.text, "{\"FindObjectsInit\":{\"session\":1,\"attributes\":[");
+	for (size_t i = 0; i < count; i++) {
+		unsigned char *value;
+
+		buffer_text(&c.text, i == 0 ? "{\"CKA_ID\":\"" : ",{\"CKA_ID\":\"");
+		value = buffer_reserve(&c.text, characters + 1);
+		cr_assert_not_null(value);
+		memset(value, 'A', characters);
+		c.text.len += characters;
+		buffer_text(&c.text, "\"}");
+	}
+	buffer_text(&c.text, "]}}");
+	buffer_byte(&c.text, '\0');
+	return decode_text(&c, (const char *)c.text.data, &call);
+}
+
+Test(attribute, limits_hold_in_the_worker_too)
+{
+	/* 4 characters are 3 bytes. */
+	size_t most = LIMIT_ATTRIBUTE_VALUE / 3 * 4;
+
+	cr_expect(template_accepted(LIMIT_ATTRIBUTES, 4));
+	cr_expect_not(template_accepted(LIMIT_ATTRIBUTES + 1, 4));
+	cr_expect(template_accepted(1, most));
+	cr_expect_not(template_accepted(1, most + 4));
+}
+
 /* One query from the application to the module and back. */
 struct query_case {
 	struct codec_case *c;

@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/limits.h"
@@ -508,6 +509,109 @@ Test(codec, memory_of_a_request_is_bounded)
 		good++;
 	cr_expect_geq(good, 9);
 	cr_expect_lt(good, 11);
+}
+
+/* The arena is given less and less memory, so that every allocation fails once. */
+Test(codec, a_request_that_the_memory_does_not_suffice_for_is_refused, .timeout = 60)
+{
+	for (int id = 0; id < CALL_COUNT; id++) {
+		CODEC_CASE(c);
+		const struct call_row *row = call_row((enum call_id)id);
+		union wire_value values[CALL_ARGUMENTS_MAX];
+		struct json_reader in;
+		struct call call;
+		size_t needed;
+
+		arguments(&c, row, SHAPE_USUAL, values);
+		encode_request(&c, row, values);
+		json_reader_init(&in, (const char *)c.text.data, c.text.len, &c.arena);
+		cr_assert(call_decode(&in, &call));
+		needed = c.arena.used;
+		for (size_t limit = 0; limit < needed; limit += 16) {
+			arena_done(&c.arena);
+			arena_init(&c.arena, limit);
+			json_reader_init(&in, (const char *)c.text.data, c.text.len, &c.arena);
+			cr_expect_not(call_decode(&in, &call), "%s with %zu of %zu bytes", row->name, limit, needed);
+			cr_expect(json_failed(&in));
+		}
+	}
+}
+
+Test(codec, an_answer_that_the_memory_does_not_suffice_for_is_a_general_error, .timeout = 60)
+{
+	for (int id = 0; id < CALL_COUNT; id++) {
+		CODEC_CASE(c);
+		const struct call_row *row = call_row((enum call_id)id);
+		union wire_value values[CALL_ARGUMENTS_MAX];
+		struct call call;
+		size_t needed;
+		bool failed;
+
+		arguments(&c, row, SHAPE_USUAL, values);
+		encode_request(&c, row, values);
+		call = decode_request(&c);
+		module_fill(&call);
+		encode_result(&c, &call, CKR_OK);
+		arena_reset(&c.arena);
+		cr_assert_eq(decode_result(&c, row, values, &failed), CKR_OK);
+		needed = c.arena.used;
+		for (size_t limit = 0; limit < needed; limit += 16) {
+			arena_done(&c.arena);
+			arena_init(&c.arena, limit);
+			cr_expect_eq(decode_result(&c, row, values, &failed), CKR_GENERAL_ERROR);
+			cr_expect(failed);
+		}
+	}
+}
+
+Test(codec, a_list_that_does_not_fit_gives_its_count)
+{
+	CODEC_CASE(c);
+	const struct call_row *row = call_row(CALL_GetMechanismList);
+	union wire_value values[CALL_ARGUMENTS_MAX];
+	struct call call;
+	bool failed;
+
+	arguments(&c, row, SHAPE_USUAL, values);
+	encode_request(&c, row, values);
+	call = decode_request(&c);
+	*call.values[1].list.count = 5000;
+	encode_result(&c, &call, CKR_BUFFER_TOO_SMALL);
+	expect_written(&c, "{\"rv\":\"CKR_BUFFER_TOO_SMALL\",\"mechanisms\":{\"length\":5000}}");
+	cr_expect_eq(decode_result(&c, row, values, &failed), CKR_BUFFER_TOO_SMALL);
+	cr_expect_not(failed);
+	cr_expect_eq(*values[1].list.count, 5000);
+}
+
+Test(codec, broken_lengths_in_an_answer_are_a_general_error)
+{
+	static const char *const broken[] = {
+		"{}", "{\"size\":1}", "{\"length\":1,\"length\":1}", "{\"length\":null}", "{\"length\":1,\"x\":1}"};
+
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		CODEC_CASE(c);
+		union wire_value values[CALL_ARGUMENTS_MAX];
+		char text[128];
+		bool failed;
+
+		arguments(&c, call_row(CALL_Sign), SHAPE_USUAL, values);
+		(void)snprintf(text, sizeof(text), "{\"rv\":\"CKR_BUFFER_TOO_SMALL\",\"signature\":%s}", broken[i]);
+		cr_expect_eq(decode_result_text(&c, text, call_row(CALL_Sign), values, &failed), CKR_GENERAL_ERROR);
+		cr_expect(failed, "%s", text);
+		cr_expect_eq(*values[2].buffer.len, 40);
+	}
+}
+
+Test(codec, a_pin_beyond_its_ceiling_is_refused_by_the_worker)
+{
+	CODEC_CASE(c);
+	struct call call;
+	char text[2 * LIMIT_PIN], pin[(LIMIT_PIN + 1) / 3 * 4 + 5] = {0};
+
+	memset(pin, 'A', (LIMIT_PIN + 3) / 3 * 4);
+	(void)snprintf(
+		text, sizeof(text), "{\"Login\":{\"session\":1,\"user_type\":\"CKU_USER\",\"pin\":\"%s\"}}", pin);
+	cr_expect_not(decode_text(&c, text, &call));
 }
 
 static CK_RV refusal(const struct call_row *row, const union wire_value values[])

@@ -482,6 +482,26 @@ Test(info, a_broken_structure_is_refused_and_nothing_is_written)
 	}
 }
 
+Test(info, padded_text_fits_its_array)
+{
+	static const char *const broken[] = {"\"12345678901234567890123456789012345678901234567890123456789012345\"",
+		"5", "null", "{\"raw\":\"AAAA\"}", "{\"text\":\"\"}", "{}", "{\"raw\":5}"};
+
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		CODEC_CASE(c);
+		CK_SLOT_INFO info;
+		struct json_reader in;
+		char text[256];
+
+		(void)snprintf(text, sizeof(text),
+			"{\"slotDescription\":%s,\"manufacturerID\":\"\",\"flags\":[],\"hardwareVersion\":\"0.0\","
+			"\"firmwareVersion\":\"0.0\"}",
+			broken[i]);
+		json_reader_init(&in, text, strlen(text), &c.arena);
+		cr_expect_not(info_decode(&in, WIRE_SLOT_INFO, &info), "%s", text);
+	}
+}
+
 Test(info, versions_are_two_numbers_of_a_byte_each)
 {
 	static const char *const broken[] = {
