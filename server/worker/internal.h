@@ -129,7 +129,7 @@ struct pool {
 	pthread_mutex_t lock;
 	CK_SESSION_HANDLE idle[POOL_MAX];
 	unsigned count;
-	CK_SESSION_HANDLE anchor;        /* CK_INVALID_HANDLE: none; changes under login.lock */
+	CK_SESSION_HANDLE anchor;        /* CK_INVALID_HANDLE: none */
 };
 
 /* --- login --- */
@@ -259,7 +259,8 @@ CK_RV session_cancel(struct worker *worker, struct session *session) MUST_USE;
 CK_RV pool_open(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
 void pool_close_idle(struct worker *worker);
 void pool_forget(struct worker *worker);                 /* the module has been finalized */
-CK_RV anchor_open(struct worker *worker) MUST_USE;       /* CKR_OK if it is open already */
+/* The anchor, opened if it is not. */
+CK_RV anchor_open(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
 void anchor_close(struct worker *worker);
 
 /* object.c. Handles: `virtual` is the client's, `module` the module's. */

@@ -19,9 +19,32 @@ static const invoker invokers[CALL_COUNT] = {
 #include "api/calls.def"
 };
 
+/* Of the one module of this process. */
+static atomic_uint changes;
+
+unsigned module_changes(void)
+{
+	return atomic_load(&changes);
+}
+
+/* Calls that make, change or destroy objects, or change which of them are visible. */
+static bool changes_objects(enum call_id id)
+{
+	enum permission permission = call_row(id)->permission;
+
+	return permission == PERMISSION_WRITE || permission == PERMISSION_ADMIN || permission == PERMISSION_LOGIN ||
+		id == CALL_DeriveKey || id == CALL_CloseSession || id == CALL_CloseAllSessions;
+}
+
 CK_RV invoke_uncounted(const struct worker *worker, enum call_id id, const union wire_value v[])
 {
-	return invokers[id](worker->module.functions, v);
+	CK_RV rv = invokers[id](worker->module.functions, v);
+
+	if (changes_objects(id))
+		atomic_fetch_add(&changes, 1);
+
+	/* The client has initialised what it talks to; a module that could not be started again is a failing device to it. */
+	return rv == CKR_CRYPTOKI_NOT_INITIALIZED ? CKR_DEVICE_ERROR : rv;
 }
 
 CK_RV invoke(struct request *request, enum call_id id, const union wire_value v[])
@@ -49,5 +72,6 @@ CK_RV invoke_initialize(const struct module *module, const char *init_args)
 
 CK_RV invoke_finalize(const struct module *module)
 {
+	atomic_fetch_add(&changes, 1);
 	return module->functions->C_Finalize ? module->functions->C_Finalize(NULL) : CKR_FUNCTION_NOT_SUPPORTED;
 }

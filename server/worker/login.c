@@ -1,7 +1,6 @@
 #include "server/worker/internal.h"
 
 #include <time.h>
-#include <unistd.h>
 
 uint64_t clock_us(void)
 {
@@ -38,13 +37,22 @@ static CK_RV login_invoke(struct request *request, CK_SESSION_HANDLE session, CK
 	return invoke(request, CALL_Login, v);
 }
 
+/* True if nobody is logged in after the module's answer to C_Logout: it did so, or the token took the session with it. */
+static bool logout_done(CK_SESSION_HANDLE session, CK_RV rv)
+{
+	if (rv == CKR_OK || rv == CKR_USER_NOT_LOGGED_IN)
+		return true;
+	return session != CK_INVALID_HANDLE && (rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED ||
+		rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT);
+}
+
 CK_RV logout_native(struct worker *worker, struct request *request, CK_SESSION_HANDLE session)
 {
 	const union wire_value v[] = {{.number = session}};
 
 	objects_classify(worker, session);
 	CK_RV rv = request ? invoke(request, CALL_Logout, v) : invoke_uncounted(worker, CALL_Logout, v);
-	if (rv != CKR_OK && rv != CKR_USER_NOT_LOGGED_IN)
+	if (!logout_done(session, rv))
 		return rv;
 	objects_remove_private(worker);
 	atomic_store(&worker->login.state, LOGIN_NONE);
@@ -80,9 +88,10 @@ static CK_RV login_on(struct request *request, CK_ULONG handle, CK_USER_TYPE use
 	CK_RV rv = CKR_OK;
 
 	module_share(request);
-	CK_RV anchored = anchor_open(worker);
+	CK_SESSION_HANDLE anchor = CK_INVALID_HANDLE;
+	CK_RV anchored = anchor_open(worker, &anchor);
 	if (handle == 0) {
-		rv = anchored == CKR_OK ? login_native(request, worker->pool.anchor, user, pin) : anchored;
+		rv = anchored == CKR_OK ? login_native(request, anchor, user, pin) : anchored;
 	} else {
 		struct session *session = session_acquire(worker, request->message->instance, handle);
 		rv = login_native(request, session ? session->module : CK_INVALID_HANDLE, user, pin);
@@ -101,6 +110,9 @@ static CK_RV login_run(struct request *request, CK_ULONG handle, CK_USER_TYPE us
 
 	if (login_state(worker) != LOGIN_NONE || (user == CKU_SO && sessions_read_only(worker) > 0))
 		return login_taken(worker, user);
+	/* Some modules take an empty PIN for one that they know already. */
+	if (pin->bytes.data && pin->bytes.len == 0)
+		return CKR_PIN_INCORRECT;
 	CK_RV rv = token_acquire(request->channel, TOKEN_FOR_LOGIN, user, (int)worker->start.token_wait_ms, &generation);
 	if (rv != CKR_OK)
 		return rv;

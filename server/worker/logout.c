@@ -13,12 +13,17 @@ static CK_RV logout_run(struct request *request, CK_ULONG handle)
 	bool granted = login_state(worker) != LOGIN_NONE &&
 		token_acquire(request->channel, TOKEN_FOR_LOGOUT, CKU_USER, (int)worker->start.token_wait_ms, &generation) == CKR_OK;
 	module_quiet(request);
-	CK_SESSION_HANDLE native = worker->pool.anchor;
-	if (handle != 0) {
+	CK_SESSION_HANDLE native = CK_INVALID_HANDLE;
+	CK_RV rv = CKR_OK;
+	if (handle == 0) {
+		/* The anchor may have given way to a client's session. */
+		rv = anchor_open(worker, &native);
+	} else {
 		session = session_acquire(worker, request->message->instance, handle);
 		native = session ? session->module : CK_INVALID_HANDLE;
 	}
-	CK_RV rv = logout_native(worker, request, native);
+	if (rv == CKR_OK)
+		rv = logout_native(worker, request, native);
 	if (session)
 		session_release(worker, session);
 	module_unshare(request);
@@ -100,8 +105,11 @@ static bool rest(struct worker *worker, struct request *request)
 	if (request) {
 		event.rv = logout_run(request, 0);
 	} else {
+		CK_SESSION_HANDLE anchor;
 		pthread_rwlock_rdlock(&worker->module.lock);
-		event.rv = logout_native(worker, NULL, worker->pool.anchor);
+		event.rv = anchor_open(worker, &anchor);
+		if (event.rv == CKR_OK)
+			event.rv = logout_native(worker, NULL, anchor);
 		pthread_rwlock_unlock(&worker->module.lock);
 	}
 	objects_remove_all(worker);

@@ -26,23 +26,22 @@ static bool file_sha256(int fd, unsigned char ret_hash[32])
 	return good;
 }
 
-/* Opens the module and checks its pin. The library is then loaded through this descriptor, so that it is the checked file. */
-static int module_open(const struct worker_start *start, char *ret_detail)
+/* Opens the module and checks its pin. The directories of modules belong to root: nobody exchanges the file before it is loaded. */
+static bool module_check(const struct worker_start *start, char *ret_detail)
 {
 	unsigned char hash[32];
 	int fd = open(start->module_path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0) {
 		snprintf(ret_detail, DETAIL_MAX, "cannot open the module %s: %s", start->module_path, strerror(errno));
-		return -1;
+		return false;
 	}
-	if (start->module_sha256.len == 0)
-		return fd;
-	if (start->module_sha256.len == 32 && file_sha256(fd, hash) && memcmp(hash, start->module_sha256.data, 32) == 0)
-		return fd;
-	snprintf(ret_detail, DETAIL_MAX, "the module %s is not the file whose SHA-256 is configured", start->module_path);
+	bool good = start->module_sha256.len == 0 ||
+		(start->module_sha256.len == 32 && file_sha256(fd, hash) && memcmp(hash, start->module_sha256.data, 32) == 0);
 	close(fd);
-	return -1;
+	if (!good)
+		snprintf(ret_detail, DETAIL_MAX, "the module %s is not the file whose SHA-256 is configured", start->module_path);
+	return good;
 }
 
 CK_RV module_load(struct worker *worker, char *ret_detail)
@@ -56,11 +55,9 @@ CK_RV module_load(struct worker *worker, char *ret_detail)
 		snprintf(ret_detail, DETAIL_MAX, "the module path %s is not absolute", start->module_path);
 		return CKR_GENERAL_ERROR;
 	}
-	int fd = module_open(start, ret_detail);
-	if (fd < 0)
+	if (!module_check(start, ret_detail))
 		return CKR_GENERAL_ERROR;
 	module->library = dlopen(start->module_path, RTLD_NOW | RTLD_LOCAL);
-	close(fd);
 	if (!module->library) {
 		snprintf(ret_detail, DETAIL_MAX, "cannot load the module: %s", dlerror());
 		return CKR_GENERAL_ERROR;

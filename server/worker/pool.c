@@ -58,19 +58,23 @@ void pool_forget(struct worker *worker)
 	pthread_mutex_unlock(&worker->pool.lock);
 }
 
-CK_RV anchor_open(struct worker *worker)
+CK_RV anchor_open(struct worker *worker, CK_SESSION_HANDLE *ret_session)
 {
 	CK_SESSION_HANDLE session;
 
-	if (worker->pool.anchor != CK_INVALID_HANDLE)
-		return CKR_OK;
-	CK_RV rv = pool_open(worker, &session);
-	if (rv == CKR_OK) {
+	pthread_mutex_lock(&worker->pool.lock);
+	session = worker->pool.anchor;
+	pthread_mutex_unlock(&worker->pool.lock);
+	if (session == CK_INVALID_HANDLE) {
+		CK_RV rv = pool_open(worker, &session);
+		if (rv != CKR_OK)
+			return rv;
 		pthread_mutex_lock(&worker->pool.lock);
 		worker->pool.anchor = session;
 		pthread_mutex_unlock(&worker->pool.lock);
 	}
-	return rv;
+	*ret_session = session;
+	return CKR_OK;
 }
 
 void anchor_close(struct worker *worker)

@@ -120,16 +120,21 @@ static struct session *session_new(struct sessions *sessions, const unsigned cha
 	return NULL;
 }
 
-/* A token with few sessions: what the worker keeps for itself goes first (X5). */
+/* A token with few sessions: what the worker keeps for itself goes first (X5). The login stays with the clients' sessions. */
+static void give_way(struct worker *worker)
+{
+	pool_close_idle(worker);
+	if (sessions_count(worker) > 0)
+		anchor_close(worker);
+}
+
 static CK_RV open_giving_way(struct request *request, const union wire_value v[])
 {
 	CK_RV rv = invoke(request, CALL_OpenSession, v);
 
 	if (rv != CKR_SESSION_COUNT)
 		return rv;
-	pool_close_idle(request->worker);
-	if (sessions_count(request->worker) > 0)
-		anchor_close(request->worker);
+	give_way(request->worker);
 	return invoke(request, CALL_OpenSession, v);
 }
 
@@ -252,6 +257,10 @@ CK_RV session_cancel(struct worker *worker, struct session *session)
 	CK_SESSION_HANDLE fresh;
 	CK_RV rv = open_native(worker, session->flags, &fresh);
 
+	if (rv == CKR_SESSION_COUNT) {
+		give_way(worker);
+		rv = open_native(worker, session->flags, &fresh);
+	}
 	if (rv != CKR_OK)
 		return rv;
 	if (session->objects > 0 && session->parked_count < SESSION_PARKED_MAX)

@@ -75,6 +75,10 @@ Test(fault, X5_on_a_token_with_few_sessions_the_workers_own_go_first)
 	json_t *info = client_call(&client, "{\"GetSessionInfo\":{\"session\":%lld}}", other);
 	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_USER_FUNCTIONS");
 	json_decref(info);
+	expect(&client, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", other);
+	struct answer answer = client_post(&client, "{\"groups\":[]}");
+	cr_assert_eq(answer.login, LOGIN_NONE);
+	answer_free(&answer);
 }
 
 Test(fault, A4_a_module_that_does_not_ask_for_the_pin_is_not_relied_on)

@@ -222,3 +222,11 @@ Test(login, A20_an_unknown_user_and_a_missing_pin_get_the_modules_answers)
 	expect(&first, "CKR_USER_TYPE_INVALID", LOGIN, session, "0x7", RIGHT);
 	expect(&first, "CKR_ARGUMENTS_BAD", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":null}}", session);
 }
+
+Test(login, an_empty_pin_is_refused_without_asking_the_token)
+{
+	json_int_t session = open_session(&first);
+
+	expect(&first, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_USER", "");
+	cr_assert_eq(token.asked[TOKEN_FOR_LOGIN], 0);
+}
