@@ -68,6 +68,12 @@ bool policy_challenge_only(const struct worker *worker, const char *label);
  */
 CK_RV invoke(struct request *request, enum call_id id, const union wire_value v[]) __attribute__((warn_unused_result));
 
+/*
+ * Rises with every call of this process that may have changed what a search in the token finds, and with every
+ * re-initialisation of the module. Any thread.
+ */
+unsigned module_changes(void);
+
 /* The slot's number in the module, as found at start or after the last re-initialisation. */
 CK_SLOT_ID module_slot(const struct worker *worker);
 

@@ -5,6 +5,7 @@
 #include "server/worker/resources/answer.h"
 #include "server/worker/resources/attribute.h"
 #include "server/worker/resources/key.h"
+#include "server/worker/resources/key_cache.h"
 
 enum { FIND_BATCH = 256 }; /* handles asked for at once */
 
@@ -271,6 +272,9 @@ void key_refuse_ambiguous(struct request *request, const struct key_list *list)
 bool key_find(struct request *request, CK_SESSION_HANDLE session, const struct key_query *query, struct key *ret_key)
 {
 	struct key_list list;
+	if (key_cache_find(request, query, ret_key))
+		return true;
+	const struct key_cache_stamp stamp = key_cache_stamp(request);
 	CK_RV rv = key_search(request, session, query, &list);
 	if (rv == CKR_OK && list.count == 1 && query->class != CKO_PUBLIC_KEY)
 		rv = prefer_private(request, session, &list.items[0]);
@@ -287,5 +291,6 @@ bool key_find(struct request *request, CK_SESSION_HANDLE session, const struct k
 		return false;
 	}
 	*ret_key = list.items[0];
+	key_cache_store(query, ret_key, stamp);
 	return true;
 }

@@ -9,6 +9,7 @@
 #include "api/names.h"
 #include "server/worker/resources/answer.h"
 #include "server/worker/resources/ecdsa.h"
+#include "server/worker/resources/key_cache.h"
 
 enum { SIGNATURE_GUESS = 1024 }; /* bytes: RSA-8192; a longer signature costs a second call */
 
@@ -167,6 +168,8 @@ static CK_RV run(struct use *use, const struct key *key, CK_MECHANISM *mechanism
 	union wire_value init[] = {{.number = use->session}, {.mechanism = mechanism}, {.number = key->object}};
 	*ret_function = "C_SignInit";
 	CK_RV rv = invoke(use->request, CALL_SignInit, init);
+	if (rv == CKR_KEY_HANDLE_INVALID || rv == CKR_OBJECT_HANDLE_INVALID)
+		key_cache_forget(key->object);
 	if (rv != CKR_OK)
 		return rv;
 	use->clean = false;

@@ -356,3 +356,80 @@ Test(resource_keys, a_secret_key_has_no_public_half)
 	make_resource_key(&worker, "HMAC", "secret", "");
 	REST_ONLY(&worker, 404, .route = ROUTE_key_public, .key = "secret");
 }
+
+/* --- what is remembered of a name (key_cache.h) --- */
+
+#define HS256_BODY "{\"algorithm\":\"HS256\",\"data\":\"AA\"}"
+
+static json_int_t object_of(const struct client *client, json_int_t session, const char *label)
+{
+	json_t *found = client_call(client,
+		"{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_LABEL\":\"%s\"}]}},"
+		"{\"FindObjects\":{\"session\":%lld,\"objects\":4}}",
+		session, label, session);
+	json_int_t object = json_integer_value(json_array_get(json_object_get(found, "objects"), 0));
+	json_decref(found);
+	expect(client, "CKR_OK", "{\"FindObjectsFinal\":{\"session\":%lld}}", session);
+	return object;
+}
+
+Test(resource_keys, a_name_is_looked_up_once_while_nothing_changes)
+{
+	make_resource_key(&worker, "HMAC", "mac", "");
+	REST_AUTO struct rest first = REST(&worker, 200, .route = ROUTE_key_sign, .key = "mac", .body = HS256_BODY);
+	REST_AUTO struct rest second = REST(&worker, 200, .route = ROUTE_key_sign, .key = "mac", .body = HS256_BODY);
+	cr_expect_eq(calls_of(&first, "FindObjects"), 1);
+	cr_expect_eq(calls_of(&second, "FindObjects"), 0);
+	cr_expect_str_eq(first.body, second.body);
+}
+
+Test(resource_keys, a_second_key_of_a_name_is_noticed_at_once)
+{
+	const struct client client = {.worker = &worker, .instance = {7}};
+	json_int_t session = open_session(&client);
+	make_resource_key(&worker, "HMAC", "mac", "");
+	REST_ONLY(&worker, 200, .route = ROUTE_key_sign, .key = "mac", .body = HS256_BODY);
+	make_key(&client, session, "mac", "");
+	REST_ONLY(&worker, 409, .route = ROUTE_key_sign, .key = "mac", .body = HS256_BODY);
+}
+
+Test(resource_keys, a_key_that_was_destroyed_or_renamed_is_noticed_at_once)
+{
+	const struct client client = {.worker = &worker, .instance = {7}};
+	json_int_t session = open_session(&client);
+	make_resource_key(&worker, "HMAC", "mac", "");
+	make_resource_key(&worker, "HMAC", "old", "");
+	REST_ONLY(&worker, 200, .route = ROUTE_key_sign, .key = "mac", .body = HS256_BODY);
+	REST_ONLY(&worker, 200, .route = ROUTE_key_sign, .key = "old", .body = HS256_BODY);
+	expect(&client, "CKR_OK",
+		"{\"SetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":\"new\"}]}}",
+		session, object_of(&client, session, "old"));
+	REST_ONLY(&worker, 404, .route = ROUTE_key_sign, .key = "old", .body = HS256_BODY);
+	REST_ONLY(&worker, 200, .route = ROUTE_key_sign, .key = "new", .body = HS256_BODY);
+	expect(&client, "CKR_OK", "{\"DestroyObject\":{\"session\":%lld,\"object\":%lld}}", session,
+		object_of(&client, session, "mac"));
+	REST_ONLY(&worker, 404, .route = ROUTE_key_sign, .key = "mac", .body = HS256_BODY);
+}
+
+Test(resource_keys, a_name_is_forgotten_with_the_login)
+{
+	make_resource_key(&worker, "HMAC", "mac", "");
+	REST_ONLY(&worker, 200, .route = ROUTE_key_sign, .key = "mac", .body = HS256_BODY);
+	REST_ONLY(&worker, 204, .route = ROUTE_logout);
+	REST_ONLY(&worker, 401, .route = ROUTE_key_sign, .key = "mac", .body = HS256_BODY);
+	REST_ONLY(&worker, 401, .route = ROUTE_key, .key = "mac");
+}
+
+Test(resource_keys, a_key_that_another_process_destroyed_is_404)
+{
+	struct worker_fixture other;
+	const struct client client = {.worker = &other, .instance = {7}};
+	make_resource_key(&worker, "HMAC", "mac", "");
+	REST_ONLY(&worker, 200, .route = ROUTE_key_sign, .key = "mac", .body = HS256_BODY);
+	worker_fixture_start(&token, NULL, &other);
+	json_int_t session = open_logged_in(&client);
+	expect(&client, "CKR_OK", "{\"DestroyObject\":{\"session\":%lld,\"object\":%lld}}", session,
+		object_of(&client, session, "mac"));
+	worker_fixture_stop(&other);
+	REST_ONLY(&worker, 404, .route = ROUTE_key_sign, .key = "mac", .body = HS256_BODY);
+}
