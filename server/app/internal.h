@@ -241,7 +241,8 @@ struct process_kind {
 
 /*
  * Starts a worker and waits until it has its module and token. STATUS_OK; STATUS_UNAVAILABLE (*ret_rv and `ret_reason` say
- * why); STATUS_BUSY (too many workers, or too many starting until the deadline).
+ * why); STATUS_BUSY (too many workers, or too many starting until the deadline); STATUS_CLOSED (it was called off by a reload
+ * or an initialised token; another start may succeed).
  */
 enum status process_start(struct registry *registry, const struct process_kind *kind, int64_t deadline_ms,
 	struct worker_process **ret_process, uint64_t *ret_rv, char ret_reason[REASON_LEN]) MUST_USE;
@@ -265,7 +266,7 @@ void process_disconnect(struct worker_process *process);
 /* The process is gone: its callers are woken, its token, its place in the lists and the list's reference given up. */
 void process_reaped(struct worker_process *process);
 /* Whether it could end now without anybody losing a session or a login. */
-bool process_is_spare(struct worker_process *process);
+bool process_is_spare(struct worker_process *process, int64_t *ret_last_used);
 /* Whether a sudden death could destroy the token: the module may be writing. */
 bool process_may_be_writing(struct worker_process *process);
 /* SIGKILL, once. */
@@ -396,8 +397,9 @@ enum { APPLICATION_BUCKETS = 1024 };
 struct registry {
 	pthread_mutex_t mutex;                   /* guards settings, applications, tokens, locks, processes, stopping */
 	pthread_cond_t reaped;
+	pthread_mutex_t reload;                  /* one reload at a time; taken before all others */
 	struct settings *settings;
-	uint64_t generation;                     /* of the configuration */
+	uint64_t generation;                     /* of the configuration; changed under reload and mutex */
 	struct application *applications[APPLICATION_BUCKETS];
 	struct token *tokens;
 	struct token_lock *locks;

@@ -49,12 +49,13 @@ bool process_is_live(struct worker_process *process)
 	return live;
 }
 
-bool process_is_spare(struct worker_process *process)
+bool process_is_spare(struct worker_process *process, int64_t *ret_last_used)
 {
 	unsigned waiting = fifo_waiting(&process->pool);
 	pthread_mutex_lock(&process->mutex);
 	bool spare = process->state == PROCESS_LIVE && process->application != NULL && waiting == 0 &&
 		process->free_count == process->threads && process->sessions == 0 && process->login == LOGIN_NONE;
+	*ret_last_used = process->last_used;
 	pthread_mutex_unlock(&process->mutex);
 	return spare;
 }
@@ -134,9 +135,13 @@ static bool make_room(struct registry *registry)
 	size_t count = 0;
 	struct worker_process **processes = registry_processes(registry, NULL, NULL, &count);
 	struct worker_process *oldest = NULL;
-	for (size_t i = 0; i < count; i++)
-		if (process_is_spare(processes[i]) && (oldest == NULL || processes[i]->last_used < oldest->last_used))
-			oldest = processes[i];
+	int64_t oldest_used = INT64_MAX, used;
+	for (size_t i = 0; i < count; i++) {
+		if (!process_is_spare(processes[i], &used) || used >= oldest_used)
+			continue;
+		oldest = processes[i];
+		oldest_used = used;
+	}
 	if (oldest != NULL)
 		process_end(oldest, END_ROOM);
 	bool made = oldest != NULL;
@@ -216,6 +221,16 @@ static enum status introduce(struct worker_process *process, const char *applica
 	return status;
 }
 
+/* Whether it was ended for a reason that has nothing to do with it, so that another start may well succeed. */
+static bool was_called_off(struct worker_process *process)
+{
+	pthread_mutex_lock(&process->mutex);
+	bool called_off = process->state >= PROCESS_ENDING &&
+		(process->cause == END_TOKEN_INITIALISED || process->cause == END_RELOAD);
+	pthread_mutex_unlock(&process->mutex);
+	return called_off;
+}
+
 static enum status start_in_turn(struct registry *registry, const struct process_kind *kind,
 	struct worker_process **ret_process, uint64_t *ret_rv, char reason[REASON_LEN])
 {
@@ -238,12 +253,13 @@ static enum status start_in_turn(struct registry *registry, const struct process
 		*ret_process = process;
 		return STATUS_OK;
 	}
+	bool again = process != NULL && was_called_off(process);
 	if (process != NULL) {
 		process_end(process, END_START);
 		process_disconnect(process);
 		process_unref(process);
 	}
-	return STATUS_UNAVAILABLE;
+	return again ? STATUS_CLOSED : STATUS_UNAVAILABLE;
 }
 
 enum status process_start(struct registry *registry, const struct process_kind *kind, int64_t deadline_ms,

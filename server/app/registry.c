@@ -119,6 +119,7 @@ static void registry_release(struct registry *registry)
 	}
 	settings_unref(registry->settings);
 	fifo_done(&registry->starts);
+	pthread_mutex_destroy(&registry->reload);
 	pthread_cond_destroy(&registry->reaped);
 	pthread_mutex_destroy(&registry->mutex);
 	secret_wipe(registry->hash_key, sizeof registry->hash_key);
@@ -152,6 +153,7 @@ enum status registry_new(const struct config *config, struct registry **ret_regi
 		return STATUS_NO_MEMORY;
 	pthread_mutex_init(&registry->mutex, NULL);
 	pthread_cond_init(&registry->reaped, NULL);
+	pthread_mutex_init(&registry->reload, NULL);
 	fifo_init(&registry->starts, STARTS_AT_ONCE, STARTS_WAITING);
 	enum status status = registry_build(registry, config);
 	if (status == STATUS_OK)
@@ -236,22 +238,9 @@ static void send_policy(struct worker_process *process, const struct settings *s
 	process_command(process, FRAME_POLICY, &payload);
 }
 
-void registry_reload(struct registry *registry, const struct config *config)
+/* Workers of slots that serve the new configuration as they are get its policy; the others end. */
+static void bring_up_to_date(struct registry *registry, const struct settings *settings)
 {
-	struct settings *settings = NULL;
-	pthread_mutex_lock(&registry->mutex);
-	uint64_t generation = registry->generation + 1;
-	pthread_mutex_unlock(&registry->mutex);
-	if (settings_new(config, generation, &settings) != STATUS_OK) {
-		log_event(LOG_LEVEL_ERROR, "no memory for the new configuration; the old one stays in force", NULL);
-		return;
-	}
-	pthread_mutex_lock(&registry->mutex);
-	struct settings *old = registry->settings;
-	registry->settings = settings;
-	registry->generation = generation;
-	pthread_mutex_unlock(&registry->mutex);
-
 	size_t count = 0;
 	struct worker_process **processes = registry_processes(registry, NULL, NULL, &count);
 	for (size_t i = 0; i < count; i++) {
@@ -265,9 +254,27 @@ void registry_reload(struct registry *registry, const struct config *config)
 			process_end(processes[i], END_RELOAD);
 	}
 	processes_unref(processes, count);
-	if (inventory_follow(registry->inventory, settings) != STATUS_OK)
-		log_event(LOG_LEVEL_ERROR, "no memory to watch all modules of the new configuration", NULL);
-	settings_unref(old);
+}
+
+void registry_reload(struct registry *registry, const struct config *config)
+{
+	struct settings *settings = NULL;
+	pthread_mutex_lock(&registry->reload);
+	if (settings_new(config, registry->generation + 1, &settings) == STATUS_OK) {
+		pthread_mutex_lock(&registry->mutex);
+		struct settings *old = registry->settings;
+		registry->settings = settings_ref(settings);
+		registry->generation++;
+		pthread_mutex_unlock(&registry->mutex);
+		bring_up_to_date(registry, settings);
+		if (inventory_follow(registry->inventory, settings) != STATUS_OK)
+			log_event(LOG_LEVEL_ERROR, "no memory to watch all modules of the new configuration", NULL);
+		settings_unref(old);
+		settings_unref(settings);
+	} else {
+		log_event(LOG_LEVEL_ERROR, "the new configuration could not be taken over; the old one stays in force", NULL);
+	}
+	pthread_mutex_unlock(&registry->reload);
 }
 
 /* --- requests --- */
@@ -304,7 +311,9 @@ static enum status note_operation(const struct attempt *attempt, const struct wo
 		return STATUS_OK;
 	/* As long again as it lives: the worker says that it has expired, or was used. */
 	int64_t forget_at = clock_ms() + 2 * (int64_t)attempt->settings->limits.operation_ttl_s * 1000;
-	return operation_opened(attempt->registry->operations, opened, attempt->key, process->serial, forget_at);
+	enum status status =
+		operation_opened(attempt->registry->operations, opened, attempt->key, process->serial, forget_at);
+	return status == STATUS_OK || status == STATUS_NO_MEMORY ? status : STATUS_CLOSED;
 }
 
 static enum status run_shared(const struct attempt *attempt, struct application *application,
@@ -316,6 +325,8 @@ static enum status run_shared(const struct attempt *attempt, struct application 
 		struct worker_process *process = NULL;
 		status = application_process(attempt->registry, application, attempt->settings, attempt->slot,
 			start_deadline(attempt), &process, attempt->rv);
+		if (status == STATUS_CLOSED)
+			continue;
 		if (status != STATUS_OK)
 			return status;
 		status = process_request(process, request, attempt->arena, attempt->payload, attempt->response, &sent);
