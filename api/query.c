@@ -171,10 +171,10 @@ static void item_answer_write(struct json_writer *w, CK_ATTRIBUTE_TYPE type, CK_
 		json_write_null(w);
 	else if (query->data == NULL || len > query->capacity)
 		length_write(w, len, unit);
-	else if (query->nested != NULL)
+	else if (query->nested != NULL && is_template(type))
 		nested_answer_write(w, query, len / sizeof(CK_ATTRIBUTE));
-	else if ((row != NULL && row->value == ATTRIBUTE_TEMPLATE) || attribute_opaque(type))
-		json_write_null(w);
+	else if (query->nested != NULL || is_template(type) || attribute_opaque(type))
+		json_write_null(w); /* what lies there may be pointers */
 	else
 		attribute_value_write(w, row, query->data, len);
 }
@@ -277,8 +277,8 @@ static bool nested_store(const struct attribute_value *value, CK_ATTRIBUTE *item
 	bool fit = true;
 
 	for (CK_ULONG i = 0; i < value->count; i++) {
-		items[i].type = value->types[i];
 		fit = query_answer_store(&value->nested[i], &items[i], 1) && fit;
+		items[i].type = value->types[i];
 	}
 	item->ulValueLen = value->count * sizeof(CK_ATTRIBUTE);
 	return fit;
@@ -296,7 +296,9 @@ static bool item_store(const struct attribute_value *value, CK_ATTRIBUTE *item)
 		item->ulValueLen = len;
 		return true;
 	}
-	if (value->form == FORM_LENGTH || len > item->ulValueLen) {
+	/* A template is only stored where the application says that it has one: elsewhere its pointers are not set. */
+	if (value->form == FORM_LENGTH || len > item->ulValueLen ||
+		(value->form == FORM_NESTED && !is_template(item->type))) {
 		item->ulValueLen = CK_UNAVAILABLE_INFORMATION;
 		return false;
 	}

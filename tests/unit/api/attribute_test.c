@@ -663,6 +663,44 @@ Test(attribute, a_nested_template_with_hostile_lengths_stays_within_its_memory)
 	cr_expect_eq(answer(&q, CKR_OK), CKR_OK);
 }
 
+Test(attribute, a_template_is_not_stored_where_the_application_has_bytes)
+{
+	CODEC_CASE(c);
+	CK_ATTRIBUTE *nested = guarded(&c, sizeof(CK_ATTRIBUTE));
+	CK_ATTRIBUTE item = {CKA_WRAP_TEMPLATE, nested, sizeof(CK_ATTRIBUTE)};
+	union wire_value values[CALL_ARGUMENTS_MAX] = {0};
+	bool failed;
+
+	/* The bytes would be taken for an attribute whose pValue is 0x5a5a5a5a5a5a5a5a. */
+	nested[0] = (CK_ATTRIBUTE){CKA_ID, guarded(&c, 24), 24};
+	values[2].attributes.items = &item;
+	values[2].attributes.count = 1;
+	cr_expect_eq(decode_result_text(&c,
+			     "{\"rv\":\"CKR_OK\",\"attributes\":[[{\"CKA_UNWRAP_TEMPLATE\":[{\"CKA_ID\":\"AAAA\"}]}]]}",
+			     call_row(CALL_GetAttributeValue), values, &failed),
+		CKR_BUFFER_TOO_SMALL);
+	cr_expect_not(failed);
+	cr_expect_eq(nested[0].ulValueLen, CK_UNAVAILABLE_INFORMATION);
+	cr_expect_eq(*(unsigned char *)nested[0].pValue, 0x5a);
+}
+
+Test(attribute, pointers_of_the_worker_do_not_leave_it)
+{
+	CODEC_CASE(c);
+	CK_ATTRIBUTE *inner = guarded(&c, sizeof(CK_ATTRIBUTE)), *nested = guarded(&c, sizeof(CK_ATTRIBUTE));
+	CK_ATTRIBUTE item = {CKA_WRAP_TEMPLATE, nested, sizeof(CK_ATTRIBUTE)};
+	struct query_case q;
+	CK_ATTRIBUTE *asked;
+
+	inner[0] = (CK_ATTRIBUTE){CKA_ID, guarded(&c, 8), 8};
+	nested[0] = (CK_ATTRIBUTE){CKA_UNWRAP_TEMPLATE, inner, sizeof(CK_ATTRIBUTE)};
+	asked = ask(&q, &c, &item, 1);
+	((CK_ATTRIBUTE *)asked->pValue)[0].type = CKA_ID;
+	cr_expect_eq(answer(&q, CKR_OK), CKR_OK);
+	cr_expect_eq(nested[0].type, CKA_ID);
+	cr_expect_eq(nested[0].ulValueLen, CK_UNAVAILABLE_INFORMATION);
+}
+
 static void expect_broken_answer(CK_ATTRIBUTE_TYPE type, const char *attributes)
 {
 	CODEC_CASE(c);
