@@ -16,34 +16,40 @@ enum { SLOW_CALL_MS = 130000 };
 /* One call under way. */
 struct pending {
 	const struct call_row *row;
-	union wire_value values[CALL_ARGUMENTS_MAX];   /* the application's, with the worker's session handle put in place */
+	/* The application's, with the worker's session handle put in place. */
+	union wire_value values[CALL_ARGUMENTS_MAX];
 	const struct slot_route *slot;
-	CK_SESSION_HANDLE session;                     /* the application's handle, or 0 */
-	CK_ULONG new_session;                          /* the worker's handle of a session it opened */
-	CK_ULONG *ret_session;                         /* where the application wants its own; NULL: opens none */
+	CK_SESSION_HANDLE session; /* the application's handle, or 0 */
+	CK_ULONG new_session; /* the worker's handle of a session it opened */
+	CK_ULONG *ret_session; /* where the application wants its own; NULL: opens none */
 };
 
-static bool argument_is(const struct call_row *row, size_t index, enum wire_kind kind) {
+static bool argument_is(const struct call_row *row, size_t index, enum wire_kind kind)
+{
 	return row->arguments[index].kind == kind;
 }
 
 /* True if asking again does no harm: the call reads something that no operation keeps, and changes nothing. */
-static bool call_repeatable(const struct call_row *row) {
+static bool call_repeatable(const struct call_row *row)
+{
 	bool informs = false;
 	for (size_t i = 0; i < row->argument_count; i++) {
-		informs = informs || argument_is(row, i, WIRE_SESSION_INFO) || argument_is(row, i, WIRE_QUERY) || argument_is(row, i, WIRE_ULONG_OUT);
+		informs = informs || argument_is(row, i, WIRE_SESSION_INFO) || argument_is(row, i, WIRE_QUERY) ||
+			  argument_is(row, i, WIRE_ULONG_OUT);
 	}
 	return informs && row->permission == PERMISSION_READ && row->operation == OPERATION_NONE;
 }
 
-static uint64_t call_timeout_ms(const struct client *client, const struct call_row *row) {
+static uint64_t call_timeout_ms(const struct client *client, const struct call_row *row)
+{
 	uint64_t timeout_ms = client->config.timeout_s * 1000;
 	bool slow = row->permission == PERMISSION_WRITE || row->permission == PERMISSION_ADMIN;
 	return slow && timeout_ms < SLOW_CALL_MS ? SLOW_CALL_MS : timeout_ms;
 }
 
 /* The slot of a number, asking the gateway when nothing is known yet. */
-static CK_RV call_slot(struct client *client, CK_SLOT_ID id, const struct slot_route **ret_slot) {
+static CK_RV call_slot(struct client *client, CK_SLOT_ID id, const struct slot_route **ret_slot)
+{
 	CK_RV rv = inventory_ensure(client);
 	if (rv != CKR_OK) {
 		return rv;
@@ -53,7 +59,8 @@ static CK_RV call_slot(struct client *client, CK_SLOT_ID id, const struct slot_r
 }
 
 /* Finds where the call goes, and puts the worker's handles in the place of ours. */
-static CK_RV call_locate(struct client *client, struct pending *call) {
+static CK_RV call_locate(struct client *client, struct pending *call)
+{
 	for (size_t i = 0; i < call->row->argument_count; i++) {
 		union wire_value *value = &call->values[i];
 		if (argument_is(call->row, i, WIRE_SESSION)) {
@@ -80,7 +87,8 @@ static CK_RV call_locate(struct client *client, struct pending *call) {
 	return CKR_OK;
 }
 
-static CK_RV call_write(struct connection *connection, const struct pending *call) {
+static CK_RV call_write(struct connection *connection, const struct pending *call)
+{
 	unsigned char operation[ID_LEN];
 	char operation_hex[ID_HEX_SIZE];
 	if (!id_random(operation)) {
@@ -111,7 +119,8 @@ static CK_RV call_write(struct connection *connection, const struct pending *cal
 }
 
 /* Moves into the only element of the array that member `name` of the object at the cursor must be. */
-static bool call_enter(struct json_reader *in, const char *name) {
+static bool call_enter(struct json_reader *in, const char *name)
+{
 	struct json_text member;
 	if (!json_enter_object(in)) {
 		return false;
@@ -126,7 +135,8 @@ static bool call_enter(struct json_reader *in, const char *name) {
 }
 
 /* Leaves what call_enter entered. */
-static bool call_leave(struct json_reader *in) {
+static bool call_leave(struct json_reader *in)
+{
 	struct json_text member;
 	if (json_next_element(in)) {
 		return json_fail(in, "more results than calls");
@@ -137,7 +147,8 @@ static bool call_leave(struct json_reader *in) {
 	return !json_failed(in);
 }
 
-static CK_RV call_read(struct connection *connection, const struct pending *call) {
+static CK_RV call_read(struct connection *connection, const struct pending *call)
+{
 	struct json_reader in;
 	json_reader_init(&in, (const char *)connection->answer.data, connection->answer.len, &connection->arena);
 	CK_RV rv = CKR_GENERAL_ERROR;
@@ -151,7 +162,8 @@ static CK_RV call_read(struct connection *connection, const struct pending *call
 	return rv;
 }
 
-static CK_RV call_exchange(struct client *client, const struct pending *call, uint64_t timeout_ms) {
+static CK_RV call_exchange(struct client *client, const struct pending *call, uint64_t timeout_ms)
+{
 	struct connection *connection = pool_take(&client->pool);
 	if (connection == NULL) {
 		return CKR_HOST_MEMORY;
@@ -173,7 +185,8 @@ static CK_RV call_exchange(struct client *client, const struct pending *call, ui
 }
 
 /* Gives the application its handle for the session that the worker opened. */
-static CK_RV call_opened(struct client *client, struct pending *call) {
+static CK_RV call_opened(struct client *client, struct pending *call)
+{
 	const CK_FLAGS flags = call->values[1].number;
 	const struct session session = {
 		.slot = call->slot,
@@ -182,15 +195,19 @@ static CK_RV call_opened(struct client *client, struct pending *call) {
 	};
 	CK_RV rv = session_add(&client->sessions, &session, call->ret_session);
 	if (rv != CKR_OK) {
-		const struct pending undo = {.row = call_row(CALL_CloseSession), .values = {{.number = call->new_session}}, .slot = call->slot};
+		const struct pending undo = {.row = call_row(CALL_CloseSession),
+			.values = {{.number = call->new_session}},
+			.slot = call->slot};
 		(void)call_exchange(client, &undo, call_timeout_ms(client, undo.row));
 	}
 	return rv;
 }
 
 /* Keeps the table of sessions in step with what the worker said. */
-static CK_RV call_settle(struct client *client, struct pending *call, CK_RV rv) {
-	if (call->session != 0 && (rv == CKR_SESSION_HANDLE_INVALID || (rv == CKR_OK && call->row->id == CALL_CloseSession))) {
+static CK_RV call_settle(struct client *client, struct pending *call, CK_RV rv)
+{
+	if (call->session != 0 &&
+		(rv == CKR_SESSION_HANDLE_INVALID || (rv == CKR_OK && call->row->id == CALL_CloseSession))) {
 		session_forget(&client->sessions, call->session);
 	}
 	if (rv != CKR_OK) {
@@ -208,7 +225,8 @@ static CK_RV call_settle(struct client *client, struct pending *call, CK_RV rv) 
 	return CKR_OK;
 }
 
-static CK_RV call_run(struct client *client, struct pending *call) {
+static CK_RV call_run(struct client *client, struct pending *call)
+{
 	CK_RV rv = call_locate(client, call);
 	if (rv != CKR_OK) {
 		return rv;
@@ -221,7 +239,8 @@ static CK_RV call_run(struct client *client, struct pending *call) {
 	return call_settle(client, call, rv);
 }
 
-CK_RV client_call(enum call_id id, const union wire_value values[]) {
+CK_RV client_call(enum call_id id, const union wire_value values[])
+{
 	struct client *client;
 	CK_RV rv = state_enter(&client);
 	if (rv != CKR_OK) {
@@ -234,7 +253,8 @@ CK_RV client_call(enum call_id id, const union wire_value values[]) {
 	return rv;
 }
 
-void client_end_sessions(struct client *client, uint64_t deadline) {
+void client_end_sessions(struct client *client, uint64_t deadline)
+{
 	for (const struct slot_route *slot = client->slots.routes; slot != NULL; slot = slot->next) {
 		CK_ULONG read_write;
 		uint64_t now = connection_clock();

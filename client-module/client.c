@@ -8,7 +8,8 @@
 #include "client-module/id.h"
 
 /* Who we are, as header lines. */
-static CK_RV client_identify(struct client *client) {
+static CK_RV client_identify(struct client *client)
+{
 	if (!id_random(client->instance)) {
 		return CKR_FUNCTION_FAILED;
 	}
@@ -25,7 +26,8 @@ static CK_RV client_identify(struct client *client) {
 	return len > 0 && len < CLIENT_HEADERS_MAX ? CKR_OK : CKR_ARGUMENTS_BAD;
 }
 
-static CK_RV client_prepare_gateway(struct client *client) {
+static CK_RV client_prepare_gateway(struct client *client)
+{
 	CK_RV rv = tls_new(&client->config, &client->locking, &client->tls);
 	if (rv != CKR_OK) {
 		return rv;
@@ -41,7 +43,8 @@ static CK_RV client_prepare_gateway(struct client *client) {
 	return rv;
 }
 
-static CK_RV client_prepare(struct client *client) {
+static CK_RV client_prepare(struct client *client)
+{
 	CK_RV rv = slots_init(&client->slots, &client->locking);
 	if (rv != CKR_OK) {
 		return rv;
@@ -59,7 +62,8 @@ static CK_RV client_prepare(struct client *client) {
 	return rv;
 }
 
-CK_RV client_new(const struct locking *locking, struct client **ret_client) {
+CK_RV client_new(const struct locking *locking, struct client **ret_client)
+{
 	struct client *client = calloc(1, sizeof(*client));
 	if (client == NULL) {
 		return CKR_HOST_MEMORY;
@@ -80,7 +84,8 @@ CK_RV client_new(const struct locking *locking, struct client **ret_client) {
 	return CKR_OK;
 }
 
-void client_free(struct client *client) {
+void client_free(struct client *client)
+{
 	if (client == NULL) {
 		return;
 	}

@@ -17,18 +17,18 @@ enum { CLIENT_HEADERS_MAX = 1024 };
 struct client {
 	struct locking locking;
 	struct client_config config;
-	struct tls *tls;              /* NULL: no gateway is configured; then there are no slots and no pool either */
+	struct tls *tls; /* NULL: no gateway is configured; then there are no slots and no pool either */
 	struct pool pool;
 	struct slots slots;
 	struct sessions sessions;
-	unsigned char application[APPLICATION_ID_LEN];   /* requirement C2 */
-	unsigned char instance[INSTANCE_ID_LEN];         /* requirement X11 */
-	char headers[CLIENT_HEADERS_MAX];                /* the header lines that every request has */
+	unsigned char application[APPLICATION_ID_LEN]; /* requirement C2 */
+	unsigned char instance[INSTANCE_ID_LEN]; /* requirement X11 */
+	char headers[CLIENT_HEADERS_MAX]; /* the header lines that every request has */
 
 	/* For state.c */
 	uint64_t generation;
-	atomic_uint stragglers;       /* calls that were still inside when C_Finalize could not wait longer */
-	struct client *inherited;     /* the parent's, after a fork: let go of, but never freed */
+	atomic_uint stragglers; /* calls that were still inside when C_Finalize could not wait longer */
+	struct client *inherited; /* the parent's, after a fork: let go of, but never freed */
 };
 
 /* Reads the configuration and prepares; no network. CKR_ARGUMENTS_BAD (requirement F), CKR_HOST_MEMORY, or what a function of `locking` returned. */

@@ -14,9 +14,9 @@
 #include "client-module/debug.h"
 
 enum {
-	FILE_MAX = 64 << 10,          /* bytes of a configuration file */
+	FILE_MAX = 64 << 10, /* bytes of a configuration file */
 	PATH_MAX_LEN = 4096,
-	CONNECT_TIMEOUT_S = 3,        /* defaults */
+	CONNECT_TIMEOUT_S = 3, /* defaults */
 	TIMEOUT_S = 30,
 	HTTPS_PORT = 443,
 };
@@ -27,8 +27,8 @@ enum value_kind { CONFIG_URL, CONFIG_TEXT, CONFIG_SECONDS, CONFIG_ID, CONFIG_ID_
 struct key_row {
 	const char *section, *name;
 	enum value_kind kind;
-	size_t offset;                /* in struct client_config; of CONFIG_ID_PART in `application` */
-	uint64_t max;                 /* of CONFIG_SECONDS */
+	size_t offset; /* in struct client_config; of CONFIG_ID_PART in `application` */
+	uint64_t max; /* of CONFIG_SECONDS */
 };
 
 #define IN_CONFIG(member) offsetof(struct client_config, member)
@@ -53,12 +53,13 @@ struct reading {
 	const char *file;
 	const char *at, *end;
 	unsigned line;
-	unsigned seen;                /* mask of 1u << index in KEYS */
-	bool whole_id;                /* AppId was given, which wins over its parts */
-	CK_RV rv;                     /* of the first mistake */
+	unsigned seen; /* mask of 1u << index in KEYS */
+	bool whole_id; /* AppId was given, which wins over its parts */
+	CK_RV rv; /* of the first mistake */
 };
 
-static bool config_reject(struct reading *in, CK_RV rv, const char *section, const char *name, const char *why) {
+static bool config_reject(struct reading *in, CK_RV rv, const char *section, const char *name, const char *why)
+{
 	if (in->rv == CKR_OK) {
 		in->rv = rv;
 		debug_line("%s:%u: [%s] %s: %s", in->file, in->line, section, name, why);
@@ -66,7 +67,8 @@ static bool config_reject(struct reading *in, CK_RV rv, const char *section, con
 	return false;
 }
 
-static bool config_text(char **ret_text, const char *value, size_t len) {
+static bool config_text(char **ret_text, const char *value, size_t len)
+{
 	char *copy = strndup(value, len);
 	if (copy == NULL) {
 		return false;
@@ -76,7 +78,8 @@ static bool config_text(char **ret_text, const char *value, size_t len) {
 	return true;
 }
 
-static const char *config_url(struct client_config *config, const char *value) {
+static const char *config_url(struct client_config *config, const char *value)
+{
 	struct http_parser_url url;
 	http_parser_url_init(&url);
 	if (http_parser_parse_url(value, strlen(value), 0, &url) != 0 || (url.field_set & (1 << UF_HOST)) == 0) {
@@ -105,12 +108,14 @@ static const char *config_url(struct client_config *config, const char *value) {
 	}
 	free(config->authority);
 	config->authority = authority;
-	bool copied = config_text(&config->host, host, (size_t)host_len) && config_text(&config->port, port_text, strlen(port_text));
+	bool copied = config_text(&config->host, host, (size_t)host_len) &&
+		      config_text(&config->port, port_text, strlen(port_text));
 	return copied ? NULL : "out of memory";
 }
 
 /* A decimal number, or a hexadecimal one behind 0x. */
-static bool config_number(const char *value, uint64_t *ret_number) {
+static bool config_number(const char *value, uint64_t *ret_number)
+{
 	bool hex = value[0] == '0' && (value[1] == 'x' || value[1] == 'X');
 	const char *digits = hex ? value + 2 : value;
 	size_t len = strlen(digits);
@@ -122,7 +127,8 @@ static bool config_number(const char *value, uint64_t *ret_number) {
 	return errno == 0;
 }
 
-static const char *config_application(struct client_config *config, const char *value) {
+static const char *config_application(struct client_config *config, const char *value)
+{
 	size_t len = strlen(value);
 	if (len != 2 * APPLICATION_ID_LEN || len != strspn(value, "0123456789abcdefABCDEF")) {
 		return "not 32 hexadecimal digits";
@@ -136,7 +142,8 @@ static const char *config_application(struct client_config *config, const char *
 }
 
 /* Requirement C1: the parts are 32 bits each, big-endian, and bits above are dropped. */
-static const char *config_application_part(struct reading *in, const struct key_row *row, const char *value) {
+static const char *config_application_part(struct reading *in, const struct key_row *row, const char *value)
+{
 	uint64_t number;
 	if (!config_number(value, &number)) {
 		return "not a number";
@@ -150,33 +157,34 @@ static const char *config_application_part(struct reading *in, const struct key_
 	return NULL;
 }
 
-static const char *config_seconds(struct client_config *config, const struct key_row *row, const char *value) {
+static const char *config_seconds(struct client_config *config, const struct key_row *row, const char *value)
+{
 	uint64_t number;
 	if (!config_number(value, &number) || number < 1 || number > row->max) {
-		return row->max == 60 ? "not a number of seconds from 1 to 60" : "not a number of seconds from 1 to 3600";
+		return row->max == 60 ? "not a number of seconds from 1 to 60"
+				      : "not a number of seconds from 1 to 3600";
 	}
 	memcpy((char *)config + row->offset, &number, sizeof(number));
 	return NULL;
 }
 
-static const char *config_store(struct reading *in, const struct key_row *row, const char *value) {
+static const char *config_store(struct reading *in, const struct key_row *row, const char *value)
+{
 	switch (row->kind) {
-	case CONFIG_URL:
-		return config_url(in->config, value);
+	case CONFIG_URL: return config_url(in->config, value);
 	case CONFIG_TEXT:
-		return config_text((char **)(void *)((char *)in->config + row->offset), value, strlen(value)) ? NULL : "out of memory";
-	case CONFIG_SECONDS:
-		return config_seconds(in->config, row, value);
-	case CONFIG_ID:
-		in->whole_id = true;
-		return config_application(in->config, value);
-	case CONFIG_ID_PART:
-		return config_application_part(in, row, value);
+		return config_text((char **)(void *)((char *)in->config + row->offset), value, strlen(value))
+			       ? NULL
+			       : "out of memory";
+	case CONFIG_SECONDS: return config_seconds(in->config, row, value);
+	case CONFIG_ID: in->whole_id = true; return config_application(in->config, value);
+	case CONFIG_ID_PART: return config_application_part(in, row, value);
 	}
 	return "unknown kind of value";
 }
 
-static int config_key(void *user, const char *section, const char *name, const char *value) {
+static int config_key(void *user, const char *section, const char *name, const char *value)
+{
 	struct reading *in = user;
 	bool section_known = false;
 	for (unsigned i = 0; i < KEY_COUNT; i++) {
@@ -201,7 +209,8 @@ static int config_key(void *user, const char *section, const char *name, const c
  * Gives inih one line. Leading space is dropped, since inih would take an indented line as the continuation of the one
  * before; a line longer than inih's buffer is refused, since inih would split it silently.
  */
-static char *config_line(char *line, int size, void *stream) {
+static char *config_line(char *line, int size, void *stream)
+{
 	struct reading *in = stream;
 	if (in->at == in->end || in->rv != CKR_OK) {
 		return NULL;
@@ -228,12 +237,16 @@ static char *config_line(char *line, int size, void *stream) {
 }
 
 /* What must stand together. */
-static CK_RV config_check(const struct reading *in) {
+static CK_RV config_check(const struct reading *in)
+{
 	const struct client_config *config = in->config;
 	if (config->host == NULL) {
 		return CKR_OK;
 	}
-	const char *missing = config->ca == NULL ? "CA" : config->certificate == NULL ? "Certificate" : config->key == NULL ? "Key" : NULL;
+	const char *missing = config->ca == NULL            ? "CA"
+			      : config->certificate == NULL ? "Certificate"
+			      : config->key == NULL         ? "Key"
+							    : NULL;
 	if (missing == NULL) {
 		return CKR_OK;
 	}
@@ -241,7 +254,8 @@ static CK_RV config_check(const struct reading *in) {
 	return CKR_ARGUMENTS_BAD;
 }
 
-CK_RV config_parse(struct client_config *ret_config, const char *file, const char *text, size_t len) {
+CK_RV config_parse(struct client_config *ret_config, const char *file, const char *text, size_t len)
+{
 	struct client_config config = {.connect_timeout_s = CONNECT_TIMEOUT_S, .timeout_s = TIMEOUT_S};
 	struct reading in = {.config = &config, .file = file, .at = text, .end = text + len, .rv = CKR_OK};
 	if (memchr(text, '\0', len) != NULL) {
@@ -262,13 +276,17 @@ CK_RV config_parse(struct client_config *ret_config, const char *file, const cha
 }
 
 /* Reads `file` into memory. 0, or errno. */
-static int config_read(const char *file, char **ret_text, size_t *ret_len) {
+static int config_read(const char *file, char **ret_text, size_t *ret_len)
+{
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0) {
 		return errno;
 	}
 	struct stat status;
-	int error = fstat(fd, &status) != 0 ? errno : !S_ISREG(status.st_mode) ? EINVAL : status.st_size > FILE_MAX ? EFBIG : 0;
+	int error = fstat(fd, &status) != 0     ? errno
+		    : !S_ISREG(status.st_mode)  ? EINVAL
+		    : status.st_size > FILE_MAX ? EFBIG
+						: 0;
 	char *text = error == 0 ? malloc(FILE_MAX) : NULL;
 	if (error == 0 && text == NULL) {
 		error = ENOMEM;
@@ -294,7 +312,8 @@ static int config_read(const char *file, char **ret_text, size_t *ret_len) {
 	return 0;
 }
 
-CK_RV config_load(struct client_config *ret_config) {
+CK_RV config_load(struct client_config *ret_config)
+{
 	const char *named = secure_getenv("P11GATE_CONF");
 	const char *home = secure_getenv("HOME");
 	char in_home[PATH_MAX_LEN] = "";
@@ -327,8 +346,10 @@ CK_RV config_load(struct client_config *ret_config) {
 	return config_parse(ret_config, "", "", 0);
 }
 
-void config_done(struct client_config *config) {
-	char *texts[] = {config->host, config->port, config->authority, config->ca, config->certificate, config->key, config->server_name};
+void config_done(struct client_config *config)
+{
+	char *texts[] = {config->host, config->port, config->authority, config->ca, config->certificate, config->key,
+		config->server_name};
 	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		free(texts[i]);
 	}

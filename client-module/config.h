@@ -16,14 +16,14 @@
 
 struct client_config {
 	/* [Gateway] */
-	char *host;                     /* of the URL, without brackets; NULL: no gateway is configured */
-	char *port;                     /* decimal */
-	char *authority;                /* for the Host header: host, brackets around IPv6, ":port" unless 443 */
-	char *ca, *certificate, *key;   /* paths of PEM files */
-	char *server_name;              /* name expected in the gateway's certificate; NULL: `host` */
+	char *host; /* of the URL, without brackets; NULL: no gateway is configured */
+	char *port; /* decimal */
+	char *authority; /* for the Host header: host, brackets around IPv6, ":port" unless 443 */
+	char *ca, *certificate, *key; /* paths of PEM files */
+	char *server_name; /* name expected in the gateway's certificate; NULL: `host` */
 	uint64_t connect_timeout_s, timeout_s;
 	/* [Misc] */
-	bool application_set;           /* the file gives the application ID (requirement C3) */
+	bool application_set; /* the file gives the application ID (requirement C3) */
 	unsigned char application[APPLICATION_ID_LEN];
 };
 

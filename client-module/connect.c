@@ -14,18 +14,20 @@
 
 /* Dead peers and networks (security: every call ends by its deadline; an idle connection is the instance's lease). */
 enum {
-	USER_TIMEOUT_MS = 5000,       /* unacknowledged data */
+	USER_TIMEOUT_MS = 5000, /* unacknowledged data */
 	KEEPALIVE_IDLE_S = 15,
 	KEEPALIVE_INTERVAL_S = 5,
 	KEEPALIVE_PROBES = 3,
 };
 
-static void connect_option(int fd, int level, int option, int value) {
+static void connect_option(int fd, int level, int option, int value)
+{
 	/* A kernel without the option serves all the same. */
 	(void)setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-static void connect_options(int fd) {
+static void connect_options(int fd)
+{
 	connect_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	connect_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
 	connect_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -35,7 +37,8 @@ static void connect_options(int fd) {
 }
 
 /* One TCP connection to `address`. On failure nothing is open. */
-static enum io connect_address(struct connection *connection, const struct addrinfo *address, int *ret_error) {
+static enum io connect_address(struct connection *connection, const struct addrinfo *address, int *ret_error)
+{
 	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
 		*ret_error = errno;
@@ -50,7 +53,8 @@ static enum io connect_address(struct connection *connection, const struct addri
 	sockets_mark(connection->sockets, fd, connection->waiting);
 	connect_options(fd);
 	int error = connect(fd, address->ai_addr, address->ai_addrlen) == 0 ? 0 : errno;
-	enum io io = error == 0 || error == EINPROGRESS || error == EINTR ? connection_wait(connection, POLLOUT) : IO_FAILED;
+	enum io io = error == 0 || error == EINPROGRESS || error == EINTR ? connection_wait(connection, POLLOUT)
+									  : IO_FAILED;
 	if (io == IO_OK) {
 		socklen_t len = sizeof(error);
 		(void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
@@ -64,14 +68,16 @@ static enum io connect_address(struct connection *connection, const struct addri
 }
 
 /* Tries the addresses in turn; each gets its share of what is left of the time. */
-static enum io connect_any(struct connection *connection, const struct addrinfo *addresses, int *ret_error) {
+static enum io connect_any(struct connection *connection, const struct addrinfo *addresses, int *ret_error)
+{
 	uint64_t deadline = connection->deadline;
 	unsigned left = 0;
 	for (const struct addrinfo *address = addresses; address != NULL; address = address->ai_next) {
 		left++;
 	}
 	enum io io = IO_FAILED;
-	for (const struct addrinfo *address = addresses; address != NULL && io != IO_OK && io != IO_STOPPED; address = address->ai_next) {
+	for (const struct addrinfo *address = addresses; address != NULL && io != IO_OK && io != IO_STOPPED;
+		address = address->ai_next) {
 		uint64_t now = connection_clock();
 		connection->deadline = now < deadline ? now + (deadline - now) / left : now;
 		left--;
@@ -81,7 +87,8 @@ static enum io connect_any(struct connection *connection, const struct addrinfo 
 	return io;
 }
 
-static enum io connect_handshake(struct connection *connection, struct tls *tls, const struct client_config *config) {
+static enum io connect_handshake(struct connection *connection, struct tls *tls, const struct client_config *config)
+{
 	connection->socket.alert = -1;
 	connection->ssl = tls_connection(tls, &connection->socket);
 	if (connection->ssl == NULL) {
@@ -100,13 +107,16 @@ static enum io connect_handshake(struct connection *connection, struct tls *tls,
 	}
 	long verified = SSL_get_verify_result(connection->ssl);
 	unsigned long error = ERR_peek_last_error();
-	const char *why = verified != X509_V_OK ? X509_verify_cert_error_string(verified) :
-		io == IO_TIMEOUT ? "timed out" : error != 0 && ERR_reason_error_string(error) != NULL ? ERR_reason_error_string(error) : "closed";
+	const char *why = verified != X509_V_OK ? X509_verify_cert_error_string(verified)
+			  : io == IO_TIMEOUT    ? "timed out"
+			  : error != 0 && ERR_reason_error_string(error) != NULL ? ERR_reason_error_string(error)
+										 : "closed";
 	debug_line("TLS handshake with %s: %s", config->authority, why);
 	return io;
 }
 
-enum io connection_open(struct connection *connection, struct tls *tls, const struct client_config *config) {
+enum io connection_open(struct connection *connection, struct tls *tls, const struct client_config *config)
+{
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *addresses = NULL;
 	int result = getaddrinfo(config->host, config->port, &hints, &addresses);
 	if (result != 0) {
@@ -117,7 +127,8 @@ enum io connection_open(struct connection *connection, struct tls *tls, const st
 	enum io io = connect_any(connection, addresses, &error);
 	freeaddrinfo(addresses);
 	if (io != IO_OK) {
-		debug_line("connect to %s port %s: %s", config->host, config->port, io == IO_STOPPED ? "C_Finalize" : strerrordesc_np(error));
+		debug_line("connect to %s port %s: %s", config->host, config->port,
+			io == IO_STOPPED ? "C_Finalize" : strerrordesc_np(error));
 		return io;
 	}
 	ERR_set_mark();

@@ -11,17 +11,19 @@
 #include "client-module/debug.h"
 
 enum {
-	RECORD_MAX = 16 << 10,        /* plaintext bytes of a TLS record (RFC 8446, section 5.1) */
+	RECORD_MAX = 16 << 10, /* plaintext bytes of a TLS record (RFC 8446, section 5.1) */
 	REQUEST_MAX = HTTP_HEAD_MAX + LIMIT_BODY,
 };
 
-uint64_t connection_clock(void) {
+uint64_t connection_clock(void)
+{
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-struct connection *connection_new(struct sockets *sockets) {
+struct connection *connection_new(struct sockets *sockets)
+{
 	struct connection *connection = calloc(1, sizeof(*connection));
 	if (connection == NULL) {
 		return NULL;
@@ -34,7 +36,8 @@ struct connection *connection_new(struct sockets *sockets) {
 	return connection;
 }
 
-void connection_free(struct connection *connection) {
+void connection_free(struct connection *connection)
+{
 	if (connection == NULL) {
 		return;
 	}
@@ -45,7 +48,8 @@ void connection_free(struct connection *connection) {
 	free(connection);
 }
 
-void connection_close(struct connection *connection) {
+void connection_close(struct connection *connection)
+{
 	if (tls_usable()) {
 		if (connection->ssl != NULL && SSL_is_init_finished(connection->ssl)) {
 			ERR_set_mark();
@@ -61,7 +65,8 @@ void connection_close(struct connection *connection) {
 	connection->socket.fd = -1;
 }
 
-enum io connection_wait(struct connection *connection, short events) {
+enum io connection_wait(struct connection *connection, short events)
+{
 	for (;;) {
 		if (sockets_stopped(connection->sockets, connection->waiting)) {
 			return IO_STOPPED;
@@ -83,7 +88,8 @@ enum io connection_wait(struct connection *connection, short events) {
 }
 
 /* SSL_get_error is not asked, since it would take what the host program left in the thread's error queue for ours. */
-enum io connection_blocked(struct connection *connection) {
+enum io connection_blocked(struct connection *connection)
+{
 	if (connection->socket.would_block && SSL_want_read(connection->ssl)) {
 		return connection_wait(connection, POLLIN);
 	}
@@ -96,7 +102,8 @@ enum io connection_blocked(struct connection *connection) {
 	return (SSL_get_shutdown(connection->ssl) & SSL_RECEIVED_SHUTDOWN) != 0 ? IO_CLOSED : IO_FAILED;
 }
 
-bool connection_alive(struct connection *connection) {
+bool connection_alive(struct connection *connection)
+{
 	char byte;
 	ssize_t got = recv(connection->socket.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	if (got < 0) {
@@ -113,7 +120,8 @@ bool connection_alive(struct connection *connection) {
 	return result <= 0 && connection->socket.would_block && SSL_want_read(connection->ssl);
 }
 
-enum io connection_send(struct connection *connection, const void *data, size_t len) {
+enum io connection_send(struct connection *connection, const void *data, size_t len)
+{
 	enum io io = IO_OK;
 	ERR_set_mark();
 	while (io == IO_OK) {
@@ -129,7 +137,8 @@ enum io connection_send(struct connection *connection, const void *data, size_t 
 }
 
 /* One record at a time into the parser. */
-static enum io connection_read(struct connection *connection, struct http_answer *answer, bool *ret_any) {
+static enum io connection_read(struct connection *connection, struct http_answer *answer, bool *ret_any)
+{
 	unsigned char record[RECORD_MAX];
 	size_t got = 0;
 	connection->socket.would_block = false;
@@ -143,7 +152,8 @@ static enum io connection_read(struct connection *connection, struct http_answer
 	return good ? IO_OK : IO_FAILED;
 }
 
-enum io connection_receive(struct connection *connection, struct http_answer *ret_answer, bool *ret_any) {
+enum io connection_receive(struct connection *connection, struct http_answer *ret_answer, bool *ret_any)
+{
 	*ret_any = false;
 	http_answer_init(ret_answer, &connection->answer);
 	/* The answer takes longer than a system call: waiting first saves one that would find nothing. */

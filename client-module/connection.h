@@ -16,15 +16,15 @@
 #include "client-module/tls.h"
 
 struct connection {
-	struct connection *next;      /* in the pool */
+	struct connection *next; /* in the pool */
 	struct sockets *sockets;
-	struct buffer request;        /* HTTP_HEAD_MAX bytes of room, then the body */
-	struct buffer answer;         /* the answer's body */
-	struct arena arena;           /* of reading the answer */
-	struct tls_socket socket;     /* fd -1: not connected */
+	struct buffer request; /* HTTP_HEAD_MAX bytes of room, then the body */
+	struct buffer answer; /* the answer's body */
+	struct arena arena; /* of reading the answer */
+	struct tls_socket socket; /* fd -1: not connected */
 	SSL *ssl;
-	bool waiting;                 /* the exchange waits for events, so C_Finalize ends it at once */
-	uint64_t deadline;            /* of what is being done: milliseconds of CLOCK_MONOTONIC */
+	bool waiting; /* the exchange waits for events, so C_Finalize ends it at once */
+	uint64_t deadline; /* of what is being done: milliseconds of CLOCK_MONOTONIC */
 };
 
 /* How a step ended. */
@@ -52,7 +52,8 @@ void connection_close(struct connection *connection);
 bool connection_alive(struct connection *connection);
 
 /* Sends `len` bytes. Anything but IO_OK means that the gateway cannot have the whole of it. */
-enum io connection_send(struct connection *connection, const void *data, size_t len) __attribute__((warn_unused_result));
+enum io connection_send(struct connection *connection, const void *data, size_t len)
+	__attribute__((warn_unused_result));
 
 /*
  * Reads one answer into `connection->answer`. *ret_any tells whether any byte of it came. IO_FAILED also for what is no

@@ -7,7 +7,8 @@
 
 enum { LINE_MAX_LEN = 1024 };
 
-void debug_line(const char *format, ...) {
+void debug_line(const char *format, ...)
+{
 	if (secure_getenv("P11GATE_DEBUG") == NULL) {
 		return;
 	}

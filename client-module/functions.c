@@ -21,7 +21,8 @@ static CK_FUNCTION_LIST FUNCTIONS = {
 static CK_INTERFACE INTERFACES[] = {{INTERFACE_NAME, &FUNCTIONS, 0}};
 enum { INTERFACE_COUNT = sizeof(INTERFACES) / sizeof(INTERFACES[0]) };
 
-EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) {
+EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)
+{
 	if (list == NULL) {
 		return CKR_ARGUMENTS_BAD;
 	}
@@ -29,7 +30,8 @@ EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) {
 	return CKR_OK;
 }
 
-EXPORT CK_RV C_GetInterfaceList(CK_INTERFACE_PTR interfaces, CK_ULONG_PTR count) {
+EXPORT CK_RV C_GetInterfaceList(CK_INTERFACE_PTR interfaces, CK_ULONG_PTR count)
+{
 	if (count == NULL) {
 		return CKR_ARGUMENTS_BAD;
 	}
@@ -41,7 +43,9 @@ EXPORT CK_RV C_GetInterfaceList(CK_INTERFACE_PTR interfaces, CK_ULONG_PTR count)
 	return rv;
 }
 
-EXPORT CK_RV C_GetInterface(CK_UTF8CHAR_PTR name, CK_VERSION_PTR version, CK_INTERFACE_PTR_PTR ret_interface, CK_FLAGS flags) {
+EXPORT CK_RV C_GetInterface(
+	CK_UTF8CHAR_PTR name, CK_VERSION_PTR version, CK_INTERFACE_PTR_PTR ret_interface, CK_FLAGS flags)
+{
 	if (ret_interface == NULL) {
 		return CKR_ARGUMENTS_BAD;
 	}
@@ -55,7 +59,8 @@ EXPORT CK_RV C_GetInterface(CK_UTF8CHAR_PTR name, CK_VERSION_PTR version, CK_INT
 }
 
 /* Section 5.16: functions never run in parallel (requirement F6). */
-static CK_RV functions_not_parallel(void) {
+static CK_RV functions_not_parallel(void)
+{
 	struct client *client;
 	CK_RV rv = state_enter(&client);
 	if (rv != CKR_OK) {
@@ -65,12 +70,14 @@ static CK_RV functions_not_parallel(void) {
 	return CKR_FUNCTION_NOT_PARALLEL;
 }
 
-EXPORT CK_RV C_GetFunctionStatus(CK_SESSION_HANDLE session) {
+EXPORT CK_RV C_GetFunctionStatus(CK_SESSION_HANDLE session)
+{
 	(void)session;
 	return functions_not_parallel();
 }
 
-EXPORT CK_RV C_CancelFunction(CK_SESSION_HANDLE session) {
+EXPORT CK_RV C_CancelFunction(CK_SESSION_HANDLE session)
+{
 	(void)session;
 	return functions_not_parallel();
 }

@@ -2,29 +2,35 @@
 
 #include <stdio.h>
 
-size_t http_request_head(char *out, const char *target, const char *fixed, size_t body_len) {
-	int len = snprintf(out, HTTP_HEAD_MAX, "POST %s HTTP/1.1\r\n%sContent-Length: %zu\r\n\r\n", target, fixed, body_len);
+size_t http_request_head(char *out, const char *target, const char *fixed, size_t body_len)
+{
+	int len = snprintf(
+		out, HTTP_HEAD_MAX, "POST %s HTTP/1.1\r\n%sContent-Length: %zu\r\n\r\n", target, fixed, body_len);
 	return len > 0 && len < HTTP_HEAD_MAX ? (size_t)len : 0;
 }
 
 /* 1 tells http_parser that no body follows; 2 that none follows and nothing else either. */
-static int http_headers_complete(struct http_parser *parser) {
+static int http_headers_complete(struct http_parser *parser)
+{
 	struct http_answer *answer = parser->data;
 	answer->status = parser->status_code;
 	bool interim = parser->status_code < 200;
-	if (parser->status_code == 101 || (!interim && parser->content_length != UINT64_MAX && parser->content_length > HTTP_ANSWER_BODY_MAX)) {
+	if (parser->status_code == 101 ||
+		(!interim && parser->content_length != UINT64_MAX && parser->content_length > HTTP_ANSWER_BODY_MAX)) {
 		return -1;
 	}
 	return interim ? 1 : 0;
 }
 
-static int http_body(struct http_parser *parser, const char *data, size_t len) {
+static int http_body(struct http_parser *parser, const char *data, size_t len)
+{
 	struct http_answer *answer = parser->data;
 	buffer_append(answer->body, data, len);
 	return answer->body->failed ? -1 : 0;
 }
 
-static int http_message_complete(struct http_parser *parser) {
+static int http_message_complete(struct http_parser *parser)
+{
 	struct http_answer *answer = parser->data;
 	if (parser->status_code < 200) {
 		return 0;
@@ -42,14 +48,16 @@ static const struct http_parser_settings SETTINGS = {
 	.on_message_complete = http_message_complete,
 };
 
-void http_answer_init(struct http_answer *answer, struct buffer *body) {
+void http_answer_init(struct http_answer *answer, struct buffer *body)
+{
 	*answer = (struct http_answer){.body = body};
 	buffer_reset(body);
 	http_parser_init(&answer->parser, HTTP_RESPONSE);
 	answer->parser.data = answer;
 }
 
-bool http_answer_read(struct http_answer *answer, const void *data, size_t len) {
+bool http_answer_read(struct http_answer *answer, const void *data, size_t len)
+{
 	if (answer->complete) {
 		return false;
 	}
@@ -62,7 +70,8 @@ bool http_answer_read(struct http_answer *answer, const void *data, size_t len) 
 	return HTTP_PARSER_ERRNO(&answer->parser) == HPE_OK && used == len && answer->head_len <= HTTP_ANSWER_HEAD_MAX;
 }
 
-bool http_answer_end(struct http_answer *answer) {
+bool http_answer_end(struct http_answer *answer)
+{
 	if (!answer->complete) {
 		(void)http_parser_execute(&answer->parser, &SETTINGS, NULL, 0);
 		answer->reusable = false;

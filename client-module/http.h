@@ -12,19 +12,19 @@
 #include "api/limits.h"
 
 enum {
-	HTTP_HEAD_MAX = 4096,                       /* bytes of a request's head */
-	HTTP_ANSWER_HEAD_MAX = 16 << 10,            /* bytes of an answer that are not body */
-	HTTP_ANSWER_BODY_MAX = 2 * LIMIT_BODY,      /* bytes of an answer's body */
+	HTTP_HEAD_MAX = 4096, /* bytes of a request's head */
+	HTTP_ANSWER_HEAD_MAX = 16 << 10, /* bytes of an answer that are not body */
+	HTTP_ANSWER_BODY_MAX = 2 * LIMIT_BODY, /* bytes of an answer's body */
 };
 
 /* An answer being read. */
 struct http_answer {
 	struct http_parser parser;
 	struct buffer *body;
-	size_t head_len;              /* bytes read that were not body */
-	unsigned status;              /* of the final answer */
-	bool complete;                /* everything has arrived */
-	bool reusable;                /* the connection may carry another request */
+	size_t head_len; /* bytes read that were not body */
+	unsigned status; /* of the final answer */
+	bool complete; /* everything has arrived */
+	bool reusable; /* the connection may carry another request */
 };
 
 /*

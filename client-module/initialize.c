@@ -12,13 +12,14 @@ enum { DRAIN_MS = 400, GOODBYE_MS = 800, FINALIZE_MS = 1000 };
  * What the application says about threads. The library creates none and is always safe to call from many, so it needs no
  * more than to know whose mutexes to use.
  */
-static CK_RV initialize_locking(const CK_C_INITIALIZE_ARGS *arguments, struct locking *ret_locking) {
+static CK_RV initialize_locking(const CK_C_INITIALIZE_ARGS *arguments, struct locking *ret_locking)
+{
 	*ret_locking = (struct locking){0};
 	if (arguments == NULL) {
 		return CKR_OK;
 	}
-	unsigned given = (arguments->CreateMutex != NULL) + (arguments->DestroyMutex != NULL) + (arguments->LockMutex != NULL) +
-		(arguments->UnlockMutex != NULL);
+	unsigned given = (arguments->CreateMutex != NULL) + (arguments->DestroyMutex != NULL) +
+			 (arguments->LockMutex != NULL) + (arguments->UnlockMutex != NULL);
 	/* The header at hand calls the standard's pReserved LibraryParameters. */
 	if (arguments->LibraryParameters != NULL || (given != 0 && given != 4)) {
 		return CKR_ARGUMENTS_BAD;
@@ -34,7 +35,8 @@ static CK_RV initialize_locking(const CK_C_INITIALIZE_ARGS *arguments, struct lo
 	return CKR_OK;
 }
 
-EXPORT CK_RV C_Initialize(CK_VOID_PTR arguments) {
+EXPORT CK_RV C_Initialize(CK_VOID_PTR arguments)
+{
 	struct locking locking;
 	CK_RV rv = initialize_locking(arguments, &locking);
 	if (rv != CKR_OK) {
@@ -50,7 +52,8 @@ EXPORT CK_RV C_Initialize(CK_VOID_PTR arguments) {
 	return rv;
 }
 
-EXPORT CK_RV C_Finalize(CK_VOID_PTR reserved) {
+EXPORT CK_RV C_Finalize(CK_VOID_PTR reserved)
+{
 	struct client *client;
 	if (reserved != NULL) {
 		CK_RV rv = state_enter(&client);

@@ -7,21 +7,24 @@
 
 enum { TARGET_MAX = 96 };
 
-static CK_RV inventory_request(struct client *client, const struct transport_request *request) {
+static CK_RV inventory_request(struct client *client, const struct transport_request *request)
+{
 	struct connection *connection = pool_take(&client->pool);
 	if (connection == NULL) {
 		return CKR_HOST_MEMORY;
 	}
 	CK_RV rv = transport_begin(connection) ? transport_post(client, connection, request) : CKR_HOST_MEMORY;
 	if (rv == CKR_OK) {
-		rv = slots_load(&client->slots, (const char *)connection->answer.data, connection->answer.len, &connection->arena);
+		rv = slots_load(&client->slots, (const char *)connection->answer.data, connection->answer.len,
+			&connection->arena);
 	}
 	pool_give(&client->pool, connection);
 	/* Nothing was to be executed, so its outcome is never in doubt. */
 	return rv == CKR_GENERAL_ERROR ? CKR_DEVICE_ERROR : rv;
 }
 
-CK_RV inventory_fetch(struct client *client) {
+CK_RV inventory_fetch(struct client *client)
+{
 	if (client->tls == NULL) {
 		return CKR_OK;
 	}
@@ -33,7 +36,8 @@ CK_RV inventory_fetch(struct client *client) {
 	return inventory_request(client, &request);
 }
 
-CK_RV inventory_await(struct client *client, unsigned wait_s) {
+CK_RV inventory_await(struct client *client, unsigned wait_s)
+{
 	uint64_t generation;
 	if (!slots_known(&client->slots, &generation)) {
 		return inventory_fetch(client);
@@ -49,7 +53,8 @@ CK_RV inventory_await(struct client *client, unsigned wait_s) {
 	return inventory_request(client, &request);
 }
 
-CK_RV inventory_ensure(struct client *client) {
+CK_RV inventory_ensure(struct client *client)
+{
 	uint64_t generation;
 	return slots_known(&client->slots, &generation) ? CKR_OK : inventory_fetch(client);
 }

@@ -1,6 +1,7 @@
 #include "client-module/lock.h"
 
-CK_RV lock_init(struct lock *lock, const struct locking *how) {
+CK_RV lock_init(struct lock *lock, const struct locking *how)
+{
 	lock->how = how;
 	lock->given = NULL;
 	if (how->create != NULL) {
@@ -9,7 +10,8 @@ CK_RV lock_init(struct lock *lock, const struct locking *how) {
 	return pthread_mutex_init(&lock->own, NULL) == 0 ? CKR_OK : CKR_HOST_MEMORY;
 }
 
-void lock_done(struct lock *lock) {
+void lock_done(struct lock *lock)
+{
 	if (lock->how->destroy != NULL) {
 		(void)lock->how->destroy(lock->given);
 	} else {
@@ -17,7 +19,8 @@ void lock_done(struct lock *lock) {
 	}
 }
 
-void lock_take(struct lock *lock) {
+void lock_take(struct lock *lock)
+{
 	if (lock->how->lock != NULL) {
 		(void)lock->how->lock(lock->given);
 	} else {
@@ -25,7 +28,8 @@ void lock_take(struct lock *lock) {
 	}
 }
 
-void lock_release(struct lock *lock) {
+void lock_release(struct lock *lock)
+{
 	if (lock->how->unlock != NULL) {
 		(void)lock->how->unlock(lock->given);
 	} else {

@@ -20,7 +20,7 @@ struct locking {
 
 struct lock {
 	const struct locking *how;
-	CK_VOID_PTR given;         /* the application's mutex */
+	CK_VOID_PTR given; /* the application's mutex */
 	pthread_mutex_t own;
 };
 

@@ -3,11 +3,12 @@
 #include "client-module/debug.h"
 
 enum {
-	IDLE_MAX = 64,                /* connections kept open while nobody uses them */
-	UNREACHABLE_MS = 5000,        /* how long a failure to connect is remembered */
+	IDLE_MAX = 64, /* connections kept open while nobody uses them */
+	UNREACHABLE_MS = 5000, /* how long a failure to connect is remembered */
 };
 
-CK_RV pool_init(struct pool *pool, const struct client_config *config, struct tls *tls, const struct locking *how) {
+CK_RV pool_init(struct pool *pool, const struct client_config *config, struct tls *tls, const struct locking *how)
+{
 	*pool = (struct pool){.config = config, .tls = tls};
 	CK_RV rv = sockets_init(&pool->sockets, how);
 	if (rv != CKR_OK) {
@@ -20,7 +21,8 @@ CK_RV pool_init(struct pool *pool, const struct client_config *config, struct tl
 	return rv;
 }
 
-void pool_done(struct pool *pool) {
+void pool_done(struct pool *pool)
+{
 	while (pool->idle != NULL) {
 		struct connection *connection = pool->idle;
 		pool->idle = connection->next;
@@ -30,7 +32,8 @@ void pool_done(struct pool *pool) {
 	sockets_done(&pool->sockets);
 }
 
-struct connection *pool_take(struct pool *pool) {
+struct connection *pool_take(struct pool *pool)
+{
 	lock_take(&pool->lock);
 	struct connection *connection = pool->idle;
 	if (connection != NULL) {
@@ -41,7 +44,8 @@ struct connection *pool_take(struct pool *pool) {
 	return connection != NULL ? connection : connection_new(&pool->sockets);
 }
 
-void pool_give(struct pool *pool, struct connection *connection) {
+void pool_give(struct pool *pool, struct connection *connection)
+{
 	buffer_reset(&connection->request);
 	buffer_reset(&connection->answer);
 	arena_reset(&connection->arena);
@@ -61,7 +65,8 @@ void pool_give(struct pool *pool, struct connection *connection) {
 	connection_free(connection);
 }
 
-enum io pool_connect(struct pool *pool, struct connection *connection) {
+enum io pool_connect(struct pool *pool, struct connection *connection)
+{
 	lock_take(&pool->lock);
 	bool unreachable = connection_clock() < pool->unreachable_until;
 	lock_release(&pool->lock);
@@ -77,6 +82,7 @@ enum io pool_connect(struct pool *pool, struct connection *connection) {
 	return io;
 }
 
-void pool_abandon(struct pool *pool) {
+void pool_abandon(struct pool *pool)
+{
 	sockets_abandon(&pool->sockets);
 }

@@ -10,10 +10,10 @@ struct pool {
 	const struct client_config *config;
 	struct tls *tls;
 	struct sockets sockets;
-	struct lock lock;             /* guards what follows */
-	struct connection *idle;      /* newest first */
+	struct lock lock; /* guards what follows */
+	struct connection *idle; /* newest first */
 	unsigned idle_count;
-	uint64_t unreachable_until;   /* connection_clock before which no connection is tried (requirement F1) */
+	uint64_t unreachable_until; /* connection_clock before which no connection is tried (requirement F1) */
 };
 
 /* `config`, `tls` and `how` must outlive the pool. */

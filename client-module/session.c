@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 enum {
-	PLACE_BITS = 15,              /* of a handle; the rest counts the uses of the place */
+	PLACE_BITS = 15, /* of a handle; the rest counts the uses of the place */
 	USES_MAX = (1 << 16) - 1,
 	FIRST_CAPACITY = 16,
 };
@@ -11,23 +11,26 @@ enum {
 _Static_assert(SESSIONS_MAX < 1 << PLACE_BITS, "a handle must be able to name every place");
 
 struct session_entry {
-	struct session session;       /* slot NULL: the place is free */
+	struct session session; /* slot NULL: the place is free */
 	unsigned uses;
 };
 
-CK_RV sessions_init(struct sessions *sessions, const struct locking *how) {
+CK_RV sessions_init(struct sessions *sessions, const struct locking *how)
+{
 	sessions->entries = NULL;
 	sessions->capacity = 0;
 	return lock_init(&sessions->lock, how);
 }
 
-void sessions_done(struct sessions *sessions) {
+void sessions_done(struct sessions *sessions)
+{
 	free(sessions->entries);
 	lock_done(&sessions->lock);
 }
 
 /* Doubles the table. The lock is held. */
-static CK_RV session_grow(struct sessions *sessions) {
+static CK_RV session_grow(struct sessions *sessions)
+{
 	if (sessions->capacity >= SESSIONS_MAX) {
 		return CKR_SESSION_COUNT;
 	}
@@ -44,7 +47,8 @@ static CK_RV session_grow(struct sessions *sessions) {
 	return CKR_OK;
 }
 
-CK_RV session_add(struct sessions *sessions, const struct session *session, CK_SESSION_HANDLE *ret_handle) {
+CK_RV session_add(struct sessions *sessions, const struct session *session, CK_SESSION_HANDLE *ret_handle)
+{
 	lock_take(&sessions->lock);
 	size_t place = 0;
 	while (place < sessions->capacity && sessions->entries[place].session.slot != NULL) {
@@ -62,7 +66,8 @@ CK_RV session_add(struct sessions *sessions, const struct session *session, CK_S
 }
 
 /* The lock is held. */
-static struct session_entry *session_entry(struct sessions *sessions, CK_SESSION_HANDLE handle) {
+static struct session_entry *session_entry(struct sessions *sessions, CK_SESSION_HANDLE handle)
+{
 	size_t place = handle & ((1 << PLACE_BITS) - 1);
 	if (place >= sessions->capacity) {
 		return NULL;
@@ -71,7 +76,8 @@ static struct session_entry *session_entry(struct sessions *sessions, CK_SESSION
 	return entry->session.slot != NULL && entry->uses == handle >> PLACE_BITS ? entry : NULL;
 }
 
-bool session_find(struct sessions *sessions, CK_SESSION_HANDLE handle, struct session *ret_session) {
+bool session_find(struct sessions *sessions, CK_SESSION_HANDLE handle, struct session *ret_session)
+{
 	lock_take(&sessions->lock);
 	const struct session_entry *entry = session_entry(sessions, handle);
 	if (entry != NULL) {
@@ -81,7 +87,8 @@ bool session_find(struct sessions *sessions, CK_SESSION_HANDLE handle, struct se
 	return entry != NULL;
 }
 
-void session_forget(struct sessions *sessions, CK_SESSION_HANDLE handle) {
+void session_forget(struct sessions *sessions, CK_SESSION_HANDLE handle)
+{
 	lock_take(&sessions->lock);
 	struct session_entry *entry = session_entry(sessions, handle);
 	if (entry != NULL) {
@@ -90,7 +97,8 @@ void session_forget(struct sessions *sessions, CK_SESSION_HANDLE handle) {
 	lock_release(&sessions->lock);
 }
 
-void session_forget_slot(struct sessions *sessions, const struct slot_route *slot) {
+void session_forget_slot(struct sessions *sessions, const struct slot_route *slot)
+{
 	lock_take(&sessions->lock);
 	for (size_t i = 0; i < sessions->capacity; i++) {
 		if (sessions->entries[i].session.slot == slot) {
@@ -100,7 +108,8 @@ void session_forget_slot(struct sessions *sessions, const struct slot_route *slo
 	lock_release(&sessions->lock);
 }
 
-CK_ULONG session_count(struct sessions *sessions, const struct slot_route *slot, CK_ULONG *ret_read_write) {
+CK_ULONG session_count(struct sessions *sessions, const struct slot_route *slot, CK_ULONG *ret_read_write)
+{
 	CK_ULONG count = 0, read_write = 0;
 	lock_take(&sessions->lock);
 	for (size_t i = 0; i < sessions->capacity; i++) {

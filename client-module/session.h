@@ -10,7 +10,7 @@
 #include "client-module/lock.h"
 #include "client-module/slots.h"
 
-enum { SESSIONS_MAX = 16384 };   /* open sessions of one process */
+enum { SESSIONS_MAX = 16384 }; /* open sessions of one process */
 
 struct session_entry;
 
@@ -23,7 +23,7 @@ struct sessions {
 /* What a handle stands for. */
 struct session {
 	const struct slot_route *slot;
-	CK_SESSION_HANDLE wire;       /* the worker's handle */
+	CK_SESSION_HANDLE wire; /* the worker's handle */
 	bool read_write;
 };
 

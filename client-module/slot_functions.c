@@ -8,16 +8,17 @@
 #include "client-module/state.h"
 
 enum {
-	EVENT_WAIT_S = 25,            /* of one long poll */
-	EVENT_RETRY_MS = 5000,        /* between two polls of a gateway that cannot be reached */
-	EVENT_PAUSE_MS = 20,          /* how soon such a pause notices C_Finalize */
+	EVENT_WAIT_S = 25, /* of one long poll */
+	EVENT_RETRY_MS = 5000, /* between two polls of a gateway that cannot be reached */
+	EVENT_PAUSE_MS = 20, /* how soon such a pause notices C_Finalize */
 };
 
 /*
  * Enters a function that fills `output` from the inventory, made as fresh as `refresh` says. With CKR_OK the caller leaves
  * with state_leave.
  */
-static CK_RV slot_enter(const void *output, CK_RV (*refresh)(struct client *client), struct client **ret_client) {
+static CK_RV slot_enter(const void *output, CK_RV (*refresh)(struct client *client), struct client **ret_client)
+{
 	struct client *client;
 	CK_RV rv = state_enter(&client);
 	if (rv != CKR_OK) {
@@ -33,12 +34,14 @@ static CK_RV slot_enter(const void *output, CK_RV (*refresh)(struct client *clie
 }
 
 /* Text of a fixed length, padded with blanks and without a NUL (section 3.1). */
-static void slot_text(CK_UTF8CHAR *field, size_t size, const char *text) {
+static void slot_text(CK_UTF8CHAR *field, size_t size, const char *text)
+{
 	memset(field, ' ', size);
 	memcpy(field, text, strnlen(text, size));
 }
 
-EXPORT CK_RV C_GetInfo(CK_INFO_PTR info) {
+EXPORT CK_RV C_GetInfo(CK_INFO_PTR info)
+{
 	struct client *client;
 	CK_RV rv = state_enter(&client);
 	if (rv != CKR_OK) {
@@ -61,7 +64,8 @@ EXPORT CK_RV C_GetInfo(CK_INFO_PTR info) {
 }
 
 /* The list is fixed from one query of its length to the next (section 5.5). */
-EXPORT CK_RV C_GetSlotList(CK_BBOOL token_present, CK_SLOT_ID_PTR slots, CK_ULONG_PTR count) {
+EXPORT CK_RV C_GetSlotList(CK_BBOOL token_present, CK_SLOT_ID_PTR slots, CK_ULONG_PTR count)
+{
 	struct client *client;
 	CK_RV rv = slot_enter(count, slots == NULL ? inventory_fetch : inventory_ensure, &client);
 	if (rv != CKR_OK) {
@@ -72,7 +76,8 @@ EXPORT CK_RV C_GetSlotList(CK_BBOOL token_present, CK_SLOT_ID_PTR slots, CK_ULON
 	return rv;
 }
 
-EXPORT CK_RV C_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info) {
+EXPORT CK_RV C_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info)
+{
 	struct client *client;
 	CK_RV rv = slot_enter(info, inventory_fetch, &client);
 	if (rv != CKR_OK) {
@@ -84,7 +89,8 @@ EXPORT CK_RV C_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info) {
 }
 
 /* The sessions counted are this process's (requirement C11). */
-EXPORT CK_RV C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info) {
+EXPORT CK_RV C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info)
+{
 	struct client *client;
 	CK_RV rv = slot_enter(info, inventory_fetch, &client);
 	if (rv != CKR_OK) {
@@ -92,13 +98,15 @@ EXPORT CK_RV C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info) {
 	}
 	rv = slots_token(&client->slots, slot, info);
 	if (rv == CKR_OK) {
-		info->ulSessionCount = session_count(&client->sessions, slots_route(&client->slots, slot), &info->ulRwSessionCount);
+		info->ulSessionCount = session_count(
+			&client->sessions, slots_route(&client->slots, slot), &info->ulRwSessionCount);
 	}
 	state_leave(client);
 	return rv;
 }
 
-EXPORT CK_RV C_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE_PTR mechanisms, CK_ULONG_PTR count) {
+EXPORT CK_RV C_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE_PTR mechanisms, CK_ULONG_PTR count)
+{
 	struct client *client;
 	CK_RV rv = slot_enter(count, inventory_ensure, &client);
 	if (rv != CKR_OK) {
@@ -109,7 +117,8 @@ EXPORT CK_RV C_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE_PTR mechanism
 	return rv;
 }
 
-EXPORT CK_RV C_GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR info) {
+EXPORT CK_RV C_GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR info)
+{
 	struct client *client;
 	CK_RV rv = slot_enter(info, inventory_ensure, &client);
 	if (rv != CKR_OK) {
@@ -121,7 +130,8 @@ EXPORT CK_RV C_GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECH
 }
 
 /* Lets some time pass; false when C_Finalize wants the thread out. */
-static bool event_pause(struct client *client) {
+static bool event_pause(struct client *client)
+{
 	uint64_t end = connection_clock() + EVENT_RETRY_MS;
 	while (connection_clock() < end && !state_stopping(client)) {
 		nanosleep(&(struct timespec){.tv_nsec = EVENT_PAUSE_MS * 1000000L}, NULL);
@@ -133,7 +143,8 @@ static bool event_pause(struct client *client) {
  * Until an event comes or C_Finalize ends the wait. A gateway that cannot be reached only delays it: an application that waits
  * for a token to appear is not helped by an error that goes away.
  */
-static CK_RV event_await(struct client *client, CK_SLOT_ID *ret_slot) {
+static CK_RV event_await(struct client *client, CK_SLOT_ID *ret_slot)
+{
 	for (;;) {
 		CK_RV rv = client->tls != NULL ? inventory_await(client, EVENT_WAIT_S) : CKR_DEVICE_ERROR;
 		if (state_stopping(client)) {
@@ -148,7 +159,8 @@ static CK_RV event_await(struct client *client, CK_SLOT_ID *ret_slot) {
 	}
 }
 
-EXPORT CK_RV C_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID_PTR ret_slot, CK_VOID_PTR reserved) {
+EXPORT CK_RV C_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID_PTR ret_slot, CK_VOID_PTR reserved)
+{
 	struct client *client;
 	CK_RV rv = state_enter(&client);
 	if (rv != CKR_OK) {

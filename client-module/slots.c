@@ -7,7 +7,7 @@
 #include "api/limits.h"
 #include "client-module/debug.h"
 
-enum { ROUTES_MAX = 1024 };      /* slots that a gateway may name during one C_Initialize */
+enum { ROUTES_MAX = 1024 }; /* slots that a gateway may name during one C_Initialize */
 
 struct slot_mechanism {
 	struct slot_mechanism *next;
@@ -22,28 +22,31 @@ struct slot_view {
 	bool present;
 	CK_TOKEN_INFO token;
 	struct slot_mechanism *mechanisms;
-	bool event;                   /* not yet told by C_WaitForSlotEvent */
+	bool event; /* not yet told by C_WaitForSlotEvent */
 };
 
 struct slots_snapshot {
-	struct arena arena;           /* holds the views and their mechanisms */
+	struct arena arena; /* holds the views and their mechanisms */
 	uint64_t generation;
-	struct slot_view *views;      /* in the gateway's order */
+	struct slot_view *views; /* in the gateway's order */
 };
 
-CK_RV slots_init(struct slots *slots, const struct locking *how) {
+CK_RV slots_init(struct slots *slots, const struct locking *how)
+{
 	*slots = (struct slots){0};
 	return lock_init(&slots->lock, how);
 }
 
-static void snapshot_free(struct slots_snapshot *snapshot) {
+static void snapshot_free(struct slots_snapshot *snapshot)
+{
 	if (snapshot != NULL) {
 		arena_done(&snapshot->arena);
 		free(snapshot);
 	}
 }
 
-void slots_done(struct slots *slots) {
+void slots_done(struct slots *slots)
+{
 	snapshot_free(slots->snapshot);
 	while (slots->routes != NULL) {
 		struct slot_route *route = slots->routes;
@@ -55,7 +58,8 @@ void slots_done(struct slots *slots) {
 }
 
 /* /v1/slots/{name}/calls with all but the unreserved characters encoded (RFC 3986, section 2.3). */
-static char *route_target(struct json_text name) {
+static char *route_target(struct json_text name)
+{
 	static const char BEFORE[] = "/v1/slots/", BEHIND[] = "/calls", HEX[] = "0123456789ABCDEF";
 	static const char UNRESERVED[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
 	char *target = malloc(sizeof(BEFORE) + 3 * name.len + sizeof(BEHIND));
@@ -78,7 +82,8 @@ static char *route_target(struct json_text name) {
 }
 
 /* The route of a slot, made if it is new. The lock is held. NULL when there is no memory or there are too many. */
-static const struct slot_route *route_get(struct slots *slots, CK_SLOT_ID id, struct json_text name) {
+static const struct slot_route *route_get(struct slots *slots, CK_SLOT_ID id, struct json_text name)
+{
 	char *target = route_target(name);
 	struct slot_route *route = slots->routes;
 	while (target != NULL && route != NULL && (route->id != id || strcmp(route->target, target) != 0)) {
@@ -99,7 +104,8 @@ static const struct slot_route *route_get(struct slots *slots, CK_SLOT_ID id, st
 	return route;
 }
 
-static bool read_mechanism(struct json_reader *in, struct slot_mechanism *mechanism) {
+static bool read_mechanism(struct json_reader *in, struct slot_mechanism *mechanism)
+{
 	struct json_text name;
 	bool typed = false, described = false;
 	if (!json_enter_object(in)) {
@@ -117,7 +123,8 @@ static bool read_mechanism(struct json_reader *in, struct slot_mechanism *mechan
 	return (typed && described) || json_fail(in, "a mechanism needs its name and info");
 }
 
-static bool read_mechanisms(struct json_reader *in, struct arena *arena, struct slot_mechanism **ret_first) {
+static bool read_mechanisms(struct json_reader *in, struct arena *arena, struct slot_mechanism **ret_first)
+{
 	struct slot_mechanism **last = ret_first;
 	*ret_first = NULL;
 	if (!json_enter_array(in)) {
@@ -137,7 +144,9 @@ static bool read_mechanisms(struct json_reader *in, struct arena *arena, struct 
 }
 
 /* One slot; *ret_name and *ret_id are what its route is made of. */
-static bool read_slot(struct json_reader *in, struct arena *arena, struct slot_view *view, struct json_text *ret_name, uint64_t *ret_id) {
+static bool read_slot(struct json_reader *in, struct arena *arena, struct slot_view *view, struct json_text *ret_name,
+	uint64_t *ret_id)
+{
 	struct json_text member;
 	bool named = false, numbered = false, described = false;
 	if (!json_enter_object(in)) {
@@ -151,7 +160,8 @@ static bool read_slot(struct json_reader *in, struct arena *arena, struct slot_v
 		} else if (json_text_is(member, "slot_info")) {
 			described = info_decode(in, WIRE_SLOT_INFO, &view->info);
 		} else if (json_text_is(member, "token_info")) {
-			view->present = json_peek(in) != JSON_TYPE_NULL && info_decode(in, WIRE_TOKEN_INFO, &view->token);
+			view->present = json_peek(in) != JSON_TYPE_NULL &&
+					info_decode(in, WIRE_TOKEN_INFO, &view->token);
 			if (!view->present) {
 				json_read_null(in);
 			}
@@ -164,7 +174,8 @@ static bool read_slot(struct json_reader *in, struct arena *arena, struct slot_v
 	return (named && numbered && described) || json_fail(in, "a slot needs name, id and slot_info");
 }
 
-static struct slot_view *view_of(const struct slots_snapshot *snapshot, CK_SLOT_ID id) {
+static struct slot_view *view_of(const struct slots_snapshot *snapshot, CK_SLOT_ID id)
+{
 	struct slot_view *view = snapshot != NULL ? snapshot->views : NULL;
 	while (view != NULL && view->route->id != id) {
 		view = view->next;
@@ -173,7 +184,8 @@ static struct slot_view *view_of(const struct slots_snapshot *snapshot, CK_SLOT_
 }
 
 /* The slots of a document, appended to the snapshot. The lock is held, for the routes. */
-static bool read_slots(struct json_reader *in, struct slots *slots, struct slots_snapshot *snapshot) {
+static bool read_slots(struct json_reader *in, struct slots *slots, struct slots_snapshot *snapshot)
+{
 	struct slot_view **last = &snapshot->views;
 	if (!json_enter_array(in)) {
 		return false;
@@ -201,7 +213,8 @@ static bool read_slots(struct json_reader *in, struct slots *slots, struct slots
 	return !json_failed(in);
 }
 
-static bool read_document(struct json_reader *in, struct slots *slots, struct slots_snapshot *snapshot) {
+static bool read_document(struct json_reader *in, struct slots *slots, struct slots_snapshot *snapshot)
+{
 	struct json_text member;
 	bool numbered = false, listed = false;
 	if (!json_enter_object(in)) {
@@ -219,21 +232,25 @@ static bool read_document(struct json_reader *in, struct slots *slots, struct sl
 	return ((numbered && listed) || json_fail(in, "an inventory needs generation and slots")) && json_end(in);
 }
 
-static bool same_token(const struct slot_view *a, const struct slot_view *b) {
+static bool same_token(const struct slot_view *a, const struct slot_view *b)
+{
 	return a->present == b->present &&
-		(!a->present || (memcmp(a->token.serialNumber, b->token.serialNumber, sizeof(a->token.serialNumber)) == 0 &&
-			memcmp(a->token.label, b->token.label, sizeof(a->token.label)) == 0));
+	       (!a->present ||
+		       (memcmp(a->token.serialNumber, b->token.serialNumber, sizeof(a->token.serialNumber)) == 0 &&
+			       memcmp(a->token.label, b->token.label, sizeof(a->token.label)) == 0));
 }
 
 /* PKCS#11 2.40, section 5.5: what happened before the first look is no event. A slot that is new counts if it has a token. */
-static void mark_events(const struct slots_snapshot *before, struct slots_snapshot *now) {
+static void mark_events(const struct slots_snapshot *before, struct slots_snapshot *now)
+{
 	for (struct slot_view *view = before != NULL ? now->views : NULL; view != NULL; view = view->next) {
 		const struct slot_view *old = view_of(before, view->route->id);
 		view->event = old != NULL ? old->event || !same_token(old, view) : view->present;
 	}
 }
 
-CK_RV slots_load(struct slots *slots, const char *text, size_t len, struct arena *scratch) {
+CK_RV slots_load(struct slots *slots, const char *text, size_t len, struct arena *scratch)
+{
 	struct slots_snapshot *snapshot = calloc(1, sizeof(*snapshot));
 	if (snapshot == NULL) {
 		return CKR_HOST_MEMORY;
@@ -257,7 +274,8 @@ CK_RV slots_load(struct slots *slots, const char *text, size_t len, struct arena
 	return good ? CKR_OK : CKR_DEVICE_ERROR;
 }
 
-bool slots_known(struct slots *slots, uint64_t *ret_generation) {
+bool slots_known(struct slots *slots, uint64_t *ret_generation)
+{
 	lock_take(&slots->lock);
 	bool known = slots->snapshot != NULL;
 	*ret_generation = known ? slots->snapshot->generation : 0;
@@ -266,16 +284,19 @@ bool slots_known(struct slots *slots, uint64_t *ret_generation) {
 }
 
 /* The two-call sizing of a list that will have `found` items, of which those up to *count were stored (section 5.2). */
-static CK_RV list_result(const CK_ULONG *items, CK_ULONG *count, CK_ULONG found) {
+static CK_RV list_result(const CK_ULONG *items, CK_ULONG *count, CK_ULONG found)
+{
 	bool too_small = items != NULL && *count < found;
 	*count = found;
 	return too_small ? CKR_BUFFER_TOO_SMALL : CKR_OK;
 }
 
-CK_RV slots_list(struct slots *slots, bool token_present, CK_SLOT_ID *items, CK_ULONG *count) {
+CK_RV slots_list(struct slots *slots, bool token_present, CK_SLOT_ID *items, CK_ULONG *count)
+{
 	CK_ULONG found = 0;
 	lock_take(&slots->lock);
-	for (const struct slot_view *view = slots->snapshot != NULL ? slots->snapshot->views : NULL; view != NULL; view = view->next) {
+	for (const struct slot_view *view = slots->snapshot != NULL ? slots->snapshot->views : NULL; view != NULL;
+		view = view->next) {
 		if (token_present && !view->present) {
 			continue;
 		}
@@ -289,7 +310,8 @@ CK_RV slots_list(struct slots *slots, bool token_present, CK_SLOT_ID *items, CK_
 }
 
 /* The view of a slot, with a token if one is needed. The lock is held. */
-static CK_RV view_get(const struct slots *slots, CK_SLOT_ID id, bool token, const struct slot_view **ret_view) {
+static CK_RV view_get(const struct slots *slots, CK_SLOT_ID id, bool token, const struct slot_view **ret_view)
+{
 	*ret_view = view_of(slots->snapshot, id);
 	if (*ret_view == NULL) {
 		return CKR_SLOT_ID_INVALID;
@@ -297,7 +319,8 @@ static CK_RV view_get(const struct slots *slots, CK_SLOT_ID id, bool token, cons
 	return token && !(*ret_view)->present ? CKR_TOKEN_NOT_PRESENT : CKR_OK;
 }
 
-CK_RV slots_mechanisms(struct slots *slots, CK_SLOT_ID id, CK_MECHANISM_TYPE *items, CK_ULONG *count) {
+CK_RV slots_mechanisms(struct slots *slots, CK_SLOT_ID id, CK_MECHANISM_TYPE *items, CK_ULONG *count)
+{
 	const struct slot_view *view;
 	CK_ULONG found = 0;
 	lock_take(&slots->lock);
@@ -312,7 +335,8 @@ CK_RV slots_mechanisms(struct slots *slots, CK_SLOT_ID id, CK_MECHANISM_TYPE *it
 	return rv == CKR_OK ? list_result(items, count, found) : rv;
 }
 
-CK_RV slots_info(struct slots *slots, CK_SLOT_ID id, CK_SLOT_INFO *ret_info) {
+CK_RV slots_info(struct slots *slots, CK_SLOT_ID id, CK_SLOT_INFO *ret_info)
+{
 	const struct slot_view *view;
 	lock_take(&slots->lock);
 	CK_RV rv = view_get(slots, id, false, &view);
@@ -323,7 +347,8 @@ CK_RV slots_info(struct slots *slots, CK_SLOT_ID id, CK_SLOT_INFO *ret_info) {
 	return rv;
 }
 
-CK_RV slots_token(struct slots *slots, CK_SLOT_ID id, CK_TOKEN_INFO *ret_info) {
+CK_RV slots_token(struct slots *slots, CK_SLOT_ID id, CK_TOKEN_INFO *ret_info)
+{
 	const struct slot_view *view;
 	lock_take(&slots->lock);
 	CK_RV rv = view_get(slots, id, true, &view);
@@ -334,7 +359,8 @@ CK_RV slots_token(struct slots *slots, CK_SLOT_ID id, CK_TOKEN_INFO *ret_info) {
 	return rv;
 }
 
-CK_RV slots_mechanism(struct slots *slots, CK_SLOT_ID id, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *ret_info) {
+CK_RV slots_mechanism(struct slots *slots, CK_SLOT_ID id, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *ret_info)
+{
 	const struct slot_view *view;
 	lock_take(&slots->lock);
 	CK_RV rv = view_get(slots, id, true, &view);
@@ -349,7 +375,8 @@ CK_RV slots_mechanism(struct slots *slots, CK_SLOT_ID id, CK_MECHANISM_TYPE type
 	return rv != CKR_OK ? rv : mechanism != NULL ? CKR_OK : CKR_MECHANISM_INVALID;
 }
 
-const struct slot_route *slots_route(struct slots *slots, CK_SLOT_ID id) {
+const struct slot_route *slots_route(struct slots *slots, CK_SLOT_ID id)
+{
 	lock_take(&slots->lock);
 	const struct slot_view *view = view_of(slots->snapshot, id);
 	const struct slot_route *route = view != NULL ? view->route : NULL;
@@ -357,7 +384,8 @@ const struct slot_route *slots_route(struct slots *slots, CK_SLOT_ID id) {
 	return route;
 }
 
-bool slots_event(struct slots *slots, CK_SLOT_ID *ret_id) {
+bool slots_event(struct slots *slots, CK_SLOT_ID *ret_id)
+{
 	lock_take(&slots->lock);
 	struct slot_view *view = slots->snapshot != NULL ? slots->snapshot->views : NULL;
 	while (view != NULL && !view->event) {

@@ -18,7 +18,7 @@
 struct slot_route {
 	struct slot_route *next;
 	CK_SLOT_ID id;
-	char *target;                 /* request target of its calls: /v1/slots/…/calls */
+	char *target; /* request target of its calls: /v1/slots/…/calls */
 };
 
 struct slots_snapshot;
@@ -27,7 +27,7 @@ struct slots {
 	struct lock lock;
 	struct slot_route *routes;
 	unsigned route_count;
-	struct slots_snapshot *snapshot;   /* NULL: nothing known yet */
+	struct slots_snapshot *snapshot; /* NULL: nothing known yet */
 };
 
 CK_RV slots_init(struct slots *slots, const struct locking *how) __attribute__((warn_unused_result));
@@ -45,7 +45,8 @@ CK_RV slots_load(struct slots *slots, const char *text, size_t len, struct arena
 bool slots_known(struct slots *slots, uint64_t *ret_generation);
 
 /* C_GetSlotList and C_GetMechanismList from what is known, with their two-call sizing. */
-CK_RV slots_list(struct slots *slots, bool token_present, CK_SLOT_ID *items, CK_ULONG *count) __attribute__((warn_unused_result));
+CK_RV slots_list(struct slots *slots, bool token_present, CK_SLOT_ID *items, CK_ULONG *count)
+	__attribute__((warn_unused_result));
 CK_RV slots_mechanisms(struct slots *slots, CK_SLOT_ID id, CK_MECHANISM_TYPE *items, CK_ULONG *count)
 	__attribute__((warn_unused_result));
 

@@ -4,7 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-CK_RV sockets_init(struct sockets *sockets, const struct locking *how) {
+CK_RV sockets_init(struct sockets *sockets, const struct locking *how)
+{
 	atomic_init(&sockets->stop, SOCKETS_NONE);
 	for (unsigned i = 0; i < SOCKETS_MAX; i++) {
 		sockets->entries[i].fd = -1;
@@ -12,12 +13,14 @@ CK_RV sockets_init(struct sockets *sockets, const struct locking *how) {
 	return lock_init(&sockets->lock, how);
 }
 
-void sockets_done(struct sockets *sockets) {
+void sockets_done(struct sockets *sockets)
+{
 	lock_done(&sockets->lock);
 }
 
 /* The entry of `fd`, or of a free place for -1; SOCKETS_MAX if there is none. The lock is held. */
-static unsigned sockets_find(const struct sockets *sockets, int fd) {
+static unsigned sockets_find(const struct sockets *sockets, int fd)
+{
 	unsigned i = 0;
 	while (i < SOCKETS_MAX && sockets->entries[i].fd != fd) {
 		i++;
@@ -25,7 +28,8 @@ static unsigned sockets_find(const struct sockets *sockets, int fd) {
 	return i;
 }
 
-bool sockets_add(struct sockets *sockets, int fd) {
+bool sockets_add(struct sockets *sockets, int fd)
+{
 	struct stat status;
 	if (fstat(fd, &status) != 0) {
 		return false;
@@ -42,7 +46,8 @@ bool sockets_add(struct sockets *sockets, int fd) {
 	return added;
 }
 
-void sockets_close(struct sockets *sockets, int fd) {
+void sockets_close(struct sockets *sockets, int fd)
+{
 	lock_take(&sockets->lock);
 	unsigned i = sockets_find(sockets, fd);
 	if (i < SOCKETS_MAX) {
@@ -52,7 +57,8 @@ void sockets_close(struct sockets *sockets, int fd) {
 	lock_release(&sockets->lock);
 }
 
-void sockets_mark(struct sockets *sockets, int fd, bool waiting) {
+void sockets_mark(struct sockets *sockets, int fd, bool waiting)
+{
 	lock_take(&sockets->lock);
 	unsigned i = sockets_find(sockets, fd);
 	if (i < SOCKETS_MAX) {
@@ -61,11 +67,13 @@ void sockets_mark(struct sockets *sockets, int fd, bool waiting) {
 	lock_release(&sockets->lock);
 }
 
-bool sockets_stopped(struct sockets *sockets, bool waiting) {
+bool sockets_stopped(struct sockets *sockets, bool waiting)
+{
 	return atomic_load(&sockets->stop) >= (waiting ? SOCKETS_WAITING : SOCKETS_ALL);
 }
 
-void sockets_interrupt(struct sockets *sockets, enum sockets_stop stop) {
+void sockets_interrupt(struct sockets *sockets, enum sockets_stop stop)
+{
 	lock_take(&sockets->lock);
 	atomic_store(&sockets->stop, stop);
 	for (unsigned i = 0; i < SOCKETS_MAX; i++) {
@@ -76,12 +84,14 @@ void sockets_interrupt(struct sockets *sockets, enum sockets_stop stop) {
 	lock_release(&sockets->lock);
 }
 
-void sockets_abandon(struct sockets *sockets) {
+void sockets_abandon(struct sockets *sockets)
+{
 	for (unsigned i = 0; i < SOCKETS_MAX; i++) {
 		int fd = sockets->entries[i].fd;
 		struct stat status;
 		/* The program may have closed the descriptor meanwhile and opened something of its own under the number. */
-		if (fd >= 0 && fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) && status.st_ino == sockets->entries[i].inode) {
+		if (fd >= 0 && fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) &&
+			status.st_ino == sockets->entries[i].inode) {
 			close(fd);
 		}
 		sockets->entries[i].fd = -1;

@@ -11,7 +11,7 @@
 
 #include "client-module/lock.h"
 
-enum { SOCKETS_MAX = 256 };   /* connections open at the same time, one per calling thread */
+enum { SOCKETS_MAX = 256 }; /* connections open at the same time, one per calling thread */
 
 /* How far C_Finalize has come: SOCKETS_WAITING ends what waits for events, SOCKETS_ALL ends every call. */
 enum sockets_stop { SOCKETS_NONE, SOCKETS_WAITING, SOCKETS_ALL };
@@ -20,9 +20,9 @@ struct sockets {
 	struct lock lock;
 	_Atomic(enum sockets_stop) stop;
 	struct {
-		int fd;           /* -1: free */
-		bool waiting;     /* a call waits for events on it */
-		ino_t inode;      /* tells after a fork whether `fd` is still this socket */
+		int fd; /* -1: free */
+		bool waiting; /* a call waits for events on it */
+		ino_t inode; /* tells after a fork whether `fd` is still this socket */
 	} entries[SOCKETS_MAX];
 };
 

@@ -20,7 +20,8 @@ static _Atomic uint64_t state_gate;
 static struct client *state_client;
 static _Thread_local bool state_in_transition;
 
-static struct gate gate_unpack(uint64_t word) {
+static struct gate gate_unpack(uint64_t word)
+{
 	return (struct gate){
 		.phase = (enum phase)(word & ((1u << PHASE_BITS) - 1)),
 		.users = word >> PHASE_BITS & ((1u << USERS_BITS) - 1),
@@ -29,21 +30,25 @@ static struct gate gate_unpack(uint64_t word) {
 	};
 }
 
-static uint64_t gate_pack(struct gate gate) {
+static uint64_t gate_pack(struct gate gate)
+{
 	return (uint64_t)gate.phase | gate.users << PHASE_BITS |
-		(gate.generation & ((1u << GENERATION_BITS) - 1)) << (PHASE_BITS + USERS_BITS) |
-		gate.process << (PHASE_BITS + USERS_BITS + GENERATION_BITS);
+	       (gate.generation & ((1u << GENERATION_BITS) - 1)) << (PHASE_BITS + USERS_BITS) |
+	       gate.process << (PHASE_BITS + USERS_BITS + GENERATION_BITS);
 }
 
-static bool gate_ours(struct gate gate) {
+static bool gate_ours(struct gate gate)
+{
 	return gate.process == (uint64_t)getpid();
 }
 
-static void state_pause(void) {
+static void state_pause(void)
+{
 	nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-CK_RV state_enter(struct client **ret_client) {
+CK_RV state_enter(struct client **ret_client)
+{
 	uint64_t word = atomic_load(&state_gate);
 	for (;;) {
 		struct gate gate = gate_unpack(word);
@@ -61,7 +66,8 @@ CK_RV state_enter(struct client **ret_client) {
 	}
 }
 
-void state_leave(struct client *client) {
+void state_leave(struct client *client)
+{
 	uint64_t word = atomic_load(&state_gate);
 	for (;;) {
 		struct gate gate = gate_unpack(word);
@@ -78,12 +84,14 @@ void state_leave(struct client *client) {
 	}
 }
 
-bool state_stopping(const struct client *client) {
+bool state_stopping(const struct client *client)
+{
 	struct gate gate = gate_unpack(atomic_load(&state_gate));
 	return gate.generation != client->generation || gate.phase != PHASE_READY;
 }
 
-CK_RV state_start(void) {
+CK_RV state_start(void)
+{
 	if (state_in_transition) {
 		return CKR_FUNCTION_FAILED;
 	}
@@ -99,7 +107,8 @@ CK_RV state_start(void) {
 			word = atomic_load(&state_gate);
 			continue;
 		}
-		struct gate next = {.process = (uint64_t)getpid(), .generation = gate.generation + 1, .phase = PHASE_STARTING};
+		struct gate next = {
+			.process = (uint64_t)getpid(), .generation = gate.generation + 1, .phase = PHASE_STARTING};
 		if (atomic_compare_exchange_weak(&state_gate, &word, gate_pack(next))) {
 			break;
 		}
@@ -111,7 +120,8 @@ CK_RV state_start(void) {
 	return CKR_OK;
 }
 
-void state_started(struct client *client) {
+void state_started(struct client *client)
+{
 	struct gate gate = gate_unpack(atomic_load(&state_gate));
 	if (client != NULL) {
 		client->generation = gate.generation;
@@ -123,7 +133,8 @@ void state_started(struct client *client) {
 	state_in_transition = false;
 }
 
-CK_RV state_stop(struct client **ret_client) {
+CK_RV state_stop(struct client **ret_client)
+{
 	uint64_t word = atomic_load(&state_gate);
 	for (;;) {
 		struct gate gate = gate_unpack(word);
@@ -140,7 +151,8 @@ CK_RV state_stop(struct client **ret_client) {
 	return CKR_OK;
 }
 
-bool state_drain(uint64_t deadline) {
+bool state_drain(uint64_t deadline)
+{
 	while (gate_unpack(atomic_load(&state_gate)).users > 0) {
 		if (connection_clock() >= deadline) {
 			return false;
@@ -150,7 +162,8 @@ bool state_drain(uint64_t deadline) {
 	return true;
 }
 
-void state_stopped(struct client *client) {
+void state_stopped(struct client *client)
+{
 	state_client = client->inherited;
 	uint64_t word = atomic_load(&state_gate);
 	struct gate gate, next;

@@ -11,7 +11,7 @@
 
 #include "client-module/debug.h"
 
-enum { SOCKET_TYPE = 0x7f };   /* of our BIO; anything that OpenSSL has not taken */
+enum { SOCKET_TYPE = 0x7f }; /* of our BIO; anything that OpenSSL has not taken */
 
 /*
  * OpenSSL keeps state of each thread for each library context and gives it back when the thread ends, which may be long after
@@ -29,25 +29,28 @@ static struct tls_library *tls_libraries;
 struct tls {
 	OSSL_LIB_CTX *library;
 	SSL_CTX *context;
-	BIO_METHOD *method;           /* of the sockets */
-	const char *name;             /* expected in the gateway's certificate */
+	BIO_METHOD *method; /* of the sockets */
+	const char *name; /* expected in the gateway's certificate */
 	bool name_is_address;
-	struct lock lock;             /* guards `session` */
+	struct lock lock; /* guards `session` */
 	bool lock_ready;
-	SSL_SESSION *session;         /* the newest that can be resumed, or NULL */
+	SSL_SESSION *session; /* the newest that can be resumed, or NULL */
 };
 
-bool tls_usable(void) {
+bool tls_usable(void)
+{
 	/* Asks for nothing new; after OPENSSL_cleanup it fails. */
 	return OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL) == 1;
 }
 
-OSSL_LIB_CTX *tls_library(const struct tls *tls) {
+OSSL_LIB_CTX *tls_library(const struct tls *tls)
+{
 	return tls->library;
 }
 
 /* An encrypted key would need somebody to ask; a library must not prompt. */
-static int tls_no_password(char *buffer, int size, int writing, void *user) {
+static int tls_no_password(char *buffer, int size, int writing, void *user)
+{
 	(void)buffer;
 	(void)size;
 	(void)writing;
@@ -56,7 +59,8 @@ static int tls_no_password(char *buffer, int size, int writing, void *user) {
 }
 
 /* TLS 1.3 tickets arrive after the handshake, several per connection: the newest replaces the one before. */
-static int tls_session_arrived(SSL *ssl, SSL_SESSION *session) {
+static int tls_session_arrived(SSL *ssl, SSL_SESSION *session)
+{
 	struct tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	lock_take(&tls->lock);
 	SSL_SESSION *old = tls->session;
@@ -66,7 +70,8 @@ static int tls_session_arrived(SSL *ssl, SSL_SESSION *session) {
 	return 1;
 }
 
-static int tls_socket_result(BIO *bio, ssize_t moved, size_t *ret_moved) {
+static int tls_socket_result(BIO *bio, ssize_t moved, size_t *ret_moved)
+{
 	struct tls_socket *socket = BIO_get_data(bio);
 	BIO_clear_retry_flags(bio);
 	socket->would_block = moved < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
@@ -74,7 +79,8 @@ static int tls_socket_result(BIO *bio, ssize_t moved, size_t *ret_moved) {
 	return moved > 0;
 }
 
-static int tls_socket_read(BIO *bio, char *data, size_t len, size_t *ret_len) {
+static int tls_socket_read(BIO *bio, char *data, size_t len, size_t *ret_len)
+{
 	struct tls_socket *socket = BIO_get_data(bio);
 	int done = tls_socket_result(bio, recv(socket->fd, data, len, MSG_DONTWAIT), ret_len);
 	if (socket->would_block) {
@@ -83,7 +89,8 @@ static int tls_socket_read(BIO *bio, char *data, size_t len, size_t *ret_len) {
 	return done;
 }
 
-static int tls_socket_write(BIO *bio, const char *data, size_t len, size_t *ret_len) {
+static int tls_socket_write(BIO *bio, const char *data, size_t len, size_t *ret_len)
+{
 	struct tls_socket *socket = BIO_get_data(bio);
 	int done = tls_socket_result(bio, send(socket->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL), ret_len);
 	if (socket->would_block) {
@@ -92,7 +99,8 @@ static int tls_socket_write(BIO *bio, const char *data, size_t len, size_t *ret_
 	return done;
 }
 
-static long tls_socket_control(BIO *bio, int command, long number, void *pointer) {
+static long tls_socket_control(BIO *bio, int command, long number, void *pointer)
+{
 	(void)bio;
 	(void)number;
 	(void)pointer;
@@ -100,7 +108,8 @@ static long tls_socket_control(BIO *bio, int command, long number, void *pointer
 }
 
 /* A type of our own from BIO_get_new_index would use up one of the process's 128 at every C_Initialize. */
-static BIO_METHOD *tls_socket_method(void) {
+static BIO_METHOD *tls_socket_method(void)
+{
 	BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK | SOCKET_TYPE, "p11gate socket");
 	if (method != NULL) {
 		BIO_meth_set_read_ex(method, tls_socket_read);
@@ -110,7 +119,8 @@ static BIO_METHOD *tls_socket_method(void) {
 	return method;
 }
 
-static void tls_alert(const SSL *ssl, int where, int code) {
+static void tls_alert(const SSL *ssl, int where, int code)
+{
 	if (where == SSL_CB_READ_ALERT && code >> 8 == SSL3_AL_FATAL) {
 		struct tls_socket *socket = SSL_get_app_data(ssl);
 		socket->alert = code & 0xff;
@@ -118,14 +128,16 @@ static void tls_alert(const SSL *ssl, int where, int code) {
 	}
 }
 
-static CK_RV tls_refuse(const char *what, const char *file) {
+static CK_RV tls_refuse(const char *what, const char *file)
+{
 	unsigned long error = ERR_peek_last_error();
 	const char *reason = error != 0 ? ERR_reason_error_string(error) : NULL;
 	debug_line("[Gateway] %s = %s: %s", what, file, reason != NULL ? reason : "cannot be used");
 	return CKR_ARGUMENTS_BAD;
 }
 
-static CK_RV tls_load_files(SSL_CTX *context, const struct client_config *config) {
+static CK_RV tls_load_files(SSL_CTX *context, const struct client_config *config)
+{
 	SSL_CTX_set_default_passwd_cb(context, tls_no_password);
 	if (SSL_CTX_load_verify_file(context, config->ca) != 1) {
 		return tls_refuse("CA", config->ca);
@@ -133,14 +145,16 @@ static CK_RV tls_load_files(SSL_CTX *context, const struct client_config *config
 	if (SSL_CTX_use_certificate_chain_file(context, config->certificate) != 1) {
 		return tls_refuse("Certificate", config->certificate);
 	}
-	if (SSL_CTX_use_PrivateKey_file(context, config->key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(context) != 1) {
+	if (SSL_CTX_use_PrivateKey_file(context, config->key, SSL_FILETYPE_PEM) != 1 ||
+		SSL_CTX_check_private_key(context) != 1) {
 		return tls_refuse("Key", config->key);
 	}
 	return CKR_OK;
 }
 
 /* Everything is set here, since a new context takes the defaults of the system's openssl.cnf. */
-static CK_RV tls_configure(struct tls *tls, const struct client_config *config) {
+static CK_RV tls_configure(struct tls *tls, const struct client_config *config)
+{
 	SSL_CTX *context = tls->context;
 	SSL_CTX_set_app_data(context, tls);
 	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
@@ -150,16 +164,19 @@ static CK_RV tls_configure(struct tls *tls, const struct client_config *config) 
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(context, tls_session_arrived);
 	SSL_CTX_set_info_callback(context, tls_alert);
-	if (SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) != 1 || SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) != 1 ||
-	    SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") != 1 ||
-	    SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384") != 1) {
+	if (SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) != 1 ||
+		SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) != 1 ||
+		SSL_CTX_set_ciphersuites(
+			context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") != 1 ||
+		SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384") != 1) {
 		return CKR_HOST_MEMORY;
 	}
 	return tls_load_files(context, config);
 }
 
 /* Only C_Initialize comes here, which one thread runs at a time. */
-static OSSL_LIB_CTX *tls_own_library(void) {
+static OSSL_LIB_CTX *tls_own_library(void)
+{
 	if (tls_libraries != NULL && tls_libraries->process == getpid()) {
 		return tls_libraries->context;
 	}
@@ -175,7 +192,8 @@ static OSSL_LIB_CTX *tls_own_library(void) {
 	return context;
 }
 
-static CK_RV tls_load(struct tls *tls, const struct client_config *config) {
+static CK_RV tls_load(struct tls *tls, const struct client_config *config)
+{
 	/* A host program that never used OpenSSL may call C_Finalize from atexit: OpenSSL must still be there then. */
 	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL) != 1) {
 		return CKR_HOST_MEMORY;
@@ -186,14 +204,16 @@ static CK_RV tls_load(struct tls *tls, const struct client_config *config) {
 	return tls->context != NULL && tls->method != NULL ? tls_configure(tls, config) : CKR_HOST_MEMORY;
 }
 
-CK_RV tls_new(const struct client_config *config, const struct locking *how, struct tls **ret_tls) {
+CK_RV tls_new(const struct client_config *config, const struct locking *how, struct tls **ret_tls)
+{
 	struct tls *tls = calloc(1, sizeof(*tls));
 	if (tls == NULL) {
 		return CKR_HOST_MEMORY;
 	}
 	tls->name = config->server_name != NULL ? config->server_name : config->host;
 	struct in6_addr address;
-	tls->name_is_address = inet_pton(AF_INET, tls->name, &address) == 1 || inet_pton(AF_INET6, tls->name, &address) == 1;
+	tls->name_is_address = inet_pton(AF_INET, tls->name, &address) == 1 ||
+			       inet_pton(AF_INET6, tls->name, &address) == 1;
 	CK_RV rv = lock_init(&tls->lock, how);
 	tls->lock_ready = rv == CKR_OK;
 	if (rv == CKR_OK) {
@@ -209,7 +229,8 @@ CK_RV tls_new(const struct client_config *config, const struct locking *how, str
 	return CKR_OK;
 }
 
-void tls_free(struct tls *tls) {
+void tls_free(struct tls *tls)
+{
 	if (tls == NULL) {
 		return;
 	}
@@ -225,7 +246,8 @@ void tls_free(struct tls *tls) {
 }
 
 /* The gateway's name (RFC 9525) or address (RFC 6125, section 1.7.2); server_name (RFC 6066) is for names only. */
-static bool tls_expect_name(const struct tls *tls, SSL *ssl) {
+static bool tls_expect_name(const struct tls *tls, SSL *ssl)
+{
 	if (tls->name_is_address) {
 		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), tls->name) == 1;
 	}
@@ -233,7 +255,8 @@ static bool tls_expect_name(const struct tls *tls, SSL *ssl) {
 	return SSL_set1_host(ssl, tls->name) == 1 && SSL_set_tlsext_host_name(ssl, tls->name) == 1;
 }
 
-SSL *tls_connection(struct tls *tls, struct tls_socket *socket) {
+SSL *tls_connection(struct tls *tls, struct tls_socket *socket)
+{
 	SSL *ssl = SSL_new(tls->context);
 	BIO *bio = BIO_new_ex(tls->library, tls->method);
 	if (ssl == NULL || bio == NULL || !tls_expect_name(tls, ssl)) {

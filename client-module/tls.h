@@ -15,9 +15,9 @@ struct tls;
 
 /* The socket under a TLS connection, as its reads and writes left it. */
 struct tls_socket {
-	int fd;                       /* non-blocking; -1: none */
-	bool would_block;             /* the socket was not ready when OpenSSL asked; the caller clears it before each step */
-	int alert;                    /* fatal alert received (RFC 8446, section 6), or -1 */
+	int fd; /* non-blocking; -1: none */
+	bool would_block; /* the socket was not ready when OpenSSL asked; the caller clears it before each step */
+	int alert; /* fatal alert received (RFC 8446, section 6), or -1 */
 };
 
 /*

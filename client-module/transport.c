@@ -8,7 +8,8 @@
 /* How far a request came. */
 enum outcome { OUTCOME_ANSWERED, OUTCOME_NOT_SENT, OUTCOME_UNKNOWN, OUTCOME_STOPPED };
 
-bool transport_begin(struct connection *connection) {
+bool transport_begin(struct connection *connection)
+{
 	buffer_reset(&connection->request);
 	if (buffer_reserve(&connection->request, HTTP_HEAD_MAX) == NULL) {
 		return false;
@@ -18,7 +19,9 @@ bool transport_begin(struct connection *connection) {
 }
 
 /* Puts the head right before the body, so that both leave in one write. */
-static const unsigned char *transport_message(const struct client *client, struct connection *connection, const char *target, size_t *ret_len) {
+static const unsigned char *transport_message(
+	const struct client *client, struct connection *connection, const char *target, size_t *ret_len)
+{
 	char head[HTTP_HEAD_MAX];
 	size_t head_len = http_request_head(head, target, client->headers, connection->request.len - HTTP_HEAD_MAX);
 	if (head_len == 0) {
@@ -31,7 +34,9 @@ static const unsigned char *transport_message(const struct client *client, struc
 }
 
 /* Sends on an open connection and reads the answer. *ret_silent: the gateway closed without a byte of answer. */
-static enum outcome transport_exchange(struct connection *connection, const unsigned char *message, size_t len, struct http_answer *ret_answer, bool *ret_silent) {
+static enum outcome transport_exchange(struct connection *connection, const unsigned char *message, size_t len,
+	struct http_answer *ret_answer, bool *ret_silent)
+{
 	*ret_silent = false;
 	enum io io = connection_send(connection, message, len);
 	if (io != IO_OK) {
@@ -50,12 +55,17 @@ static enum outcome transport_exchange(struct connection *connection, const unsi
 		return OUTCOME_NOT_SENT;
 	}
 	*ret_silent = !any && io != IO_TIMEOUT;
-	debug_line("no answer from the gateway: %s", io == IO_TIMEOUT ? "timed out" : any ? "cut off" : "connection closed");
+	debug_line("no answer from the gateway: %s", io == IO_TIMEOUT ? "timed out"
+						     : any            ? "cut off"
+								      : "connection closed");
 	return OUTCOME_UNKNOWN;
 }
 
 /* At most two attempts: the second when a connection kept from before turned out to be dead. */
-static enum outcome transport_run(struct client *client, struct connection *connection, const struct transport_request *request, const unsigned char *message, size_t len, struct http_answer *ret_answer) {
+static enum outcome transport_run(struct client *client, struct connection *connection,
+	const struct transport_request *request, const unsigned char *message, size_t len,
+	struct http_answer *ret_answer)
+{
 	connection->waiting = request->waiting;
 	for (;;) {
 		bool reused = connection->socket.fd >= 0 && connection_alive(connection);
@@ -82,7 +92,8 @@ static enum outcome transport_run(struct client *client, struct connection *conn
 }
 
 /* The member "ckr_code" of a problem document (RFC 9457), or CKR_OK when there is none. */
-static CK_RV transport_problem(struct connection *connection) {
+static CK_RV transport_problem(struct connection *connection)
+{
 	struct json_reader in;
 	struct json_text member, title = {"", 0}, detail = {"", 0};
 	uint64_t code = CKR_OK;
@@ -109,7 +120,8 @@ static CK_RV transport_problem(struct connection *connection) {
 }
 
 /* What an answer other than 200 means. Refusals came before the token was asked; server errors may have come after. */
-static CK_RV transport_refusal(struct connection *connection, unsigned status) {
+static CK_RV transport_refusal(struct connection *connection, unsigned status)
+{
 	debug_line("the gateway answered with HTTP status %u", status);
 	CK_RV rv = transport_problem(connection);
 	if (rv != CKR_OK) {
@@ -121,7 +133,8 @@ static CK_RV transport_refusal(struct connection *connection, unsigned status) {
 	return status >= 400 && status < 500 ? CKR_DEVICE_ERROR : CKR_GENERAL_ERROR;
 }
 
-CK_RV transport_post(struct client *client, struct connection *connection, const struct transport_request *request) {
+CK_RV transport_post(struct client *client, struct connection *connection, const struct transport_request *request)
+{
 	if (connection->request.failed) {
 		return CKR_HOST_MEMORY;
 	}
@@ -132,14 +145,10 @@ CK_RV transport_post(struct client *client, struct connection *connection, const
 	}
 	struct http_answer answer;
 	switch (transport_run(client, connection, request, message, len, &answer)) {
-	case OUTCOME_ANSWERED:
-		return answer.status == 200 ? CKR_OK : transport_refusal(connection, answer.status);
-	case OUTCOME_NOT_SENT:
-		return CKR_DEVICE_ERROR;
-	case OUTCOME_STOPPED:
-		return CKR_CRYPTOKI_NOT_INITIALIZED;
-	case OUTCOME_UNKNOWN:
-		break;
+	case OUTCOME_ANSWERED: return answer.status == 200 ? CKR_OK : transport_refusal(connection, answer.status);
+	case OUTCOME_NOT_SENT: return CKR_DEVICE_ERROR;
+	case OUTCOME_STOPPED: return CKR_CRYPTOKI_NOT_INITIALIZED;
+	case OUTCOME_UNKNOWN: break;
 	}
 	return CKR_GENERAL_ERROR;
 }

@@ -7,10 +7,10 @@
 #include "client-module/client.h"
 
 struct transport_request {
-	const char *target;           /* origin-form, as http_request_head wants it */
-	uint64_t timeout_ms;          /* for the answer, connecting not counted */
-	bool repeatable;              /* asks without changing anything, so it may be sent again when it is unknown whether it was executed */
-	bool waiting;                 /* waits for events: C_Finalize ends it at once */
+	const char *target; /* origin-form, as http_request_head wants it */
+	uint64_t timeout_ms; /* for the answer, connecting not counted */
+	bool repeatable; /* asks without changing anything, so it may be sent again when it is unknown whether it was executed */
+	bool waiting; /* waits for events: C_Finalize ends it at once */
 };
 
 /* Empties the connection's request so that the body can be appended to `connection->request`. False: no memory. */

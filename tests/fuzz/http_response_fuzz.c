@@ -23,7 +23,8 @@ struct application {
 	void *info;
 };
 
-static void application_init(struct application *a) {
+static void application_init(struct application *a)
+{
 	*a = (struct application){.len = BUFFER_LEN, .count = HANDLES};
 	a->bytes = malloc(BUFFER_LEN);
 	a->handles = calloc(HANDLES, sizeof(*a->handles));
@@ -31,11 +32,13 @@ static void application_init(struct application *a) {
 	memset(a->bytes, PATTERN, BUFFER_LEN);
 	static const CK_ATTRIBUTE_TYPE TYPES[ATTRIBUTES] = {CKA_LABEL, CKA_KEY_TYPE, CKA_VENDOR_DEFINED + 1};
 	for (int i = 0; i < ATTRIBUTES; i++) {
-		a->attributes[i] = (CK_ATTRIBUTE){TYPES[i], i == 1 ? malloc(sizeof(CK_ULONG)) : malloc(BUFFER_LEN), i == 1 ? sizeof(CK_ULONG) : BUFFER_LEN};
+		a->attributes[i] = (CK_ATTRIBUTE){TYPES[i], i == 1 ? malloc(sizeof(CK_ULONG)) : malloc(BUFFER_LEN),
+			i == 1 ? sizeof(CK_ULONG) : BUFFER_LEN};
 	}
 }
 
-static void application_done(struct application *a) {
+static void application_done(struct application *a)
+{
 	for (int i = 0; i < ATTRIBUTES; i++) {
 		free(a->attributes[i].pValue);
 	}
@@ -44,35 +47,29 @@ static void application_done(struct application *a) {
 	free(a->info);
 }
 
-static union wire_value application_value(struct application *a, enum wire_kind kind) {
+static union wire_value application_value(struct application *a, enum wire_kind kind)
+{
 	switch (kind) {
-	case WIRE_BUFFER:
-		return (union wire_value){.buffer = {a->bytes, &a->len}};
-	case WIRE_FILL:
-		return (union wire_value){.bytes = {a->bytes, BUFFER_LEN}};
-	case WIRE_FOUND:
-		return (union wire_value){.found = {a->handles, HANDLES, &a->count}};
-	case WIRE_LIST:
-		return (union wire_value){.list = {a->handles, &a->count}};
+	case WIRE_BUFFER: return (union wire_value){.buffer = {a->bytes, &a->len}};
+	case WIRE_FILL: return (union wire_value){.bytes = {a->bytes, BUFFER_LEN}};
+	case WIRE_FOUND: return (union wire_value){.found = {a->handles, HANDLES, &a->count}};
+	case WIRE_LIST: return (union wire_value){.list = {a->handles, &a->count}};
 	case WIRE_QUERY:
-	case WIRE_TEMPLATE:
-		return (union wire_value){.attributes = {a->attributes, ATTRIBUTES}};
+	case WIRE_TEMPLATE: return (union wire_value){.attributes = {a->attributes, ATTRIBUTES}};
 	case WIRE_NEW_SESSION:
 	case WIRE_NEW_OBJECT:
-	case WIRE_ULONG_OUT:
-		return (union wire_value){.number_out = &a->number};
+	case WIRE_ULONG_OUT: return (union wire_value){.number_out = &a->number};
 	case WIRE_INFO:
 	case WIRE_SLOT_INFO:
 	case WIRE_TOKEN_INFO:
 	case WIRE_SESSION_INFO:
-	case WIRE_MECHANISM_INFO:
-		return (union wire_value){.info = a->info};
-	default:
-		return (union wire_value){0};
+	case WIRE_MECHANISM_INFO: return (union wire_value){.info = a->info};
+	default: return (union wire_value){0};
 	}
 }
 
-static void decode(enum call_id id, const struct buffer *body) {
+static void decode(enum call_id id, const struct buffer *body)
+{
 	const struct call_row *row = call_row(id);
 	union wire_value values[CALL_ARGUMENTS_MAX] = {0};
 	struct application application;
@@ -95,7 +92,8 @@ static void decode(enum call_id id, const struct buffer *body) {
 	application_done(&application);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
 	if (size < 2) {
 		return 0;
 	}

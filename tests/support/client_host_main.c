@@ -26,14 +26,16 @@
 
 static CK_FUNCTION_LIST *functions;
 
-static void expect(CK_RV rv, const char *what) {
+static void expect(CK_RV rv, const char *what)
+{
 	if (rv != CKR_OK) {
 		fprintf(stderr, "%s: 0x%lx\n", what, rv);
 		_exit(1);
 	}
 }
 
-static void *load(const char *module) {
+static void *load(const char *module)
+{
 	void *library = dlopen(module, RTLD_NOW | RTLD_LOCAL);
 	CK_C_GetFunctionList get = library != NULL ? (CK_C_GetFunctionList)dlsym(library, "C_GetFunctionList") : NULL;
 	if (get == NULL) {
@@ -44,7 +46,8 @@ static void *load(const char *module) {
 	return library;
 }
 
-static void use(void) {
+static void use(void)
+{
 	CK_SLOT_ID slots[8];
 	CK_ULONG count = 8;
 	CK_SESSION_HANDLE session;
@@ -54,13 +57,15 @@ static void use(void) {
 	expect(functions->C_GenerateRandom(session, random, sizeof(random)), "C_GenerateRandom");
 }
 
-static void finalize_at_exit(void) {
+static void finalize_at_exit(void)
+{
 	expect(functions->C_Finalize(NULL), "C_Finalize");
 }
 
 static pthread_barrier_t used, unloaded;
 
-static void *late_thread(void *unused) {
+static void *late_thread(void *unused)
+{
 	(void)unused;
 	use();
 	pthread_barrier_wait(&used);
@@ -68,7 +73,8 @@ static void *late_thread(void *unused) {
 	return NULL;
 }
 
-static void end_thread_late(void *library) {
+static void end_thread_late(void *library)
+{
 	pthread_t thread;
 	pthread_barrier_init(&used, NULL, 2);
 	pthread_barrier_init(&unloaded, NULL, 2);
@@ -82,7 +88,8 @@ static void end_thread_late(void *library) {
 	pthread_join(thread, NULL);
 }
 
-static void use_between_openssl(void) {
+static void use_between_openssl(void)
+{
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	ERR_raise(ERR_LIB_USER, 77);
 	use();
@@ -94,20 +101,23 @@ static void use_between_openssl(void) {
 }
 
 /* The provider could not initialise from inside C_Initialize, and nothing hung. */
-static bool nested_was_refused(void) {
+static bool nested_was_refused(void)
+{
 	const char *result = getenv("NESTED");
 	return result != NULL && strcmp(result, "0x6 0x190") == 0;
 }
 
 /* The provider initialised the module: the program's own C_Initialize comes second. */
-static int run_before(const char *module) {
+static int run_before(const char *module)
+{
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	if (EVP_Q_digest(NULL, "SHA256", NULL, "x", 1, digest, NULL) != 1) {
 		return 1;
 	}
 	const char *result = getenv("NESTED");
 	void *library = load(module);
-	if (result == NULL || strcmp(result, "0x0 0x0") != 0 || functions->C_Initialize(NULL) != CKR_CRYPTOKI_ALREADY_INITIALIZED) {
+	if (result == NULL || strcmp(result, "0x0 0x0") != 0 ||
+		functions->C_Initialize(NULL) != CKR_CRYPTOKI_ALREADY_INITIALIZED) {
 		fprintf(stderr, "provider: %s\n", result != NULL ? result : "not loaded");
 		return 1;
 	}
@@ -117,12 +127,14 @@ static int run_before(const char *module) {
 	return 0;
 }
 
-static bool quiet_about_signals(void) {
+static bool quiet_about_signals(void)
+{
 	struct sigaction action;
 	return sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
 	if (argc != 3) {
 		return 2;
 	}

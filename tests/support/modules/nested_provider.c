@@ -9,9 +9,12 @@
 
 #include "api/cryptoki.h"
 
-int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out, void **context);
+int OSSL_provider_init(
+	const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out, void **context);
 
-int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out, void **context) {
+int OSSL_provider_init(
+	const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out, void **context)
+{
 	static const OSSL_DISPATCH NOTHING[] = {{0, NULL}};
 	const char *module = getenv("P11GATE_MODULE");
 	void *library = module != NULL ? dlopen(module, RTLD_NOW | RTLD_LOCAL) : NULL;

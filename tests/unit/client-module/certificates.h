@@ -11,7 +11,8 @@ void certificate_authority(const char *directory, const char *name);
  * Writes a leaf signed by the authority `issuer` to DIRECTORY/NAME.crt and NAME.key. `names` is a subjectAltName
  * ("DNS:localhost,IP:127.0.0.1"), `usage` an extendedKeyUsage ("serverAuth").
  */
-void certificate_leaf(const char *directory, const char *name, const char *issuer, const char *names, const char *usage);
+void certificate_leaf(
+	const char *directory, const char *name, const char *issuer, const char *names, const char *usage);
 
 /* Encrypts the key DIRECTORY/NAME.key in place. */
 void certificate_encrypt_key(const char *directory, const char *name);

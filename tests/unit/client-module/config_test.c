@@ -11,7 +11,8 @@
 #define FILES "CA=ca\nCertificate=c\nKey=k\n"
 #define GATEWAY "[Gateway]\nURL=https://h\n" FILES
 
-static CK_RV parse(struct client_config *config, const char *text) {
+static CK_RV parse(struct client_config *config, const char *text)
+{
 	return config_parse(config, "test", text, strlen(text));
 }
 
@@ -62,7 +63,8 @@ static const struct file_case FILE_CASES[] = {
 	{"[Misc]\nAppID = 1\n", CKR_ARGUMENTS_BAD},
 };
 
-ParameterizedTestParameters(config, B0_what_is_accepted_and_what_is_not) {
+ParameterizedTestParameters(config, B0_what_is_accepted_and_what_is_not)
+{
 	enum { COUNT = sizeof(FILE_CASES) / sizeof(FILE_CASES[0]) };
 	static size_t indexes[COUNT];
 	for (size_t i = 0; i < COUNT; i++) {
@@ -71,7 +73,8 @@ ParameterizedTestParameters(config, B0_what_is_accepted_and_what_is_not) {
 	return cr_make_param_array(size_t, indexes, COUNT);
 }
 
-ParameterizedTest(size_t *index, config, B0_what_is_accepted_and_what_is_not) {
+ParameterizedTest(size_t *index, config, B0_what_is_accepted_and_what_is_not)
+{
 	struct client_config config;
 	CK_RV rv = parse(&config, FILE_CASES[*index].text);
 	cr_assert_eq(rv, FILE_CASES[*index].rv, "%s: 0x%lx", FILE_CASES[*index].text, rv);
@@ -80,9 +83,12 @@ ParameterizedTest(size_t *index, config, B0_what_is_accepted_and_what_is_not) {
 	}
 }
 
-Test(config, values_are_taken_as_they_are_written) {
+Test(config, values_are_taken_as_they_are_written)
+{
 	struct client_config config;
-	cr_assert_eq(parse(&config, "[Gateway]\nURL = https://gateway.example:8443\nCA = /a b/ca.pem\nCertificate = c\nKey = k\nServerName = other\nConnectTimeout = 7\nTimeout = 70\n"), CKR_OK);
+	cr_assert_eq(parse(&config, "[Gateway]\nURL = https://gateway.example:8443\nCA = /a b/ca.pem\nCertificate = "
+				    "c\nKey = k\nServerName = other\nConnectTimeout = 7\nTimeout = 70\n"),
+		CKR_OK);
 	cr_expect_str_eq(config.host, "gateway.example");
 	cr_expect_str_eq(config.port, "8443");
 	cr_expect_str_eq(config.authority, "gateway.example:8443");
@@ -94,7 +100,8 @@ Test(config, values_are_taken_as_they_are_written) {
 	config_done(&config);
 }
 
-Test(config, the_port_of_https_is_the_default_and_not_repeated) {
+Test(config, the_port_of_https_is_the_default_and_not_repeated)
+{
 	struct client_config config;
 	cr_assert_eq(parse(&config, GATEWAY), CKR_OK);
 	cr_expect_str_eq(config.port, "443");
@@ -104,7 +111,8 @@ Test(config, the_port_of_https_is_the_default_and_not_repeated) {
 	config_done(&config);
 }
 
-Test(config, an_ipv6_address_stands_in_brackets) {
+Test(config, an_ipv6_address_stands_in_brackets)
+{
 	struct client_config config;
 	cr_assert_eq(parse(&config, "[Gateway]\nURL = https://[2001:db8::1]:8443\n" FILES), CKR_OK);
 	cr_expect_str_eq(config.host, "2001:db8::1");
@@ -112,14 +120,16 @@ Test(config, an_ipv6_address_stands_in_brackets) {
 	config_done(&config);
 }
 
-Test(config, a_line_too_long_is_refused_and_not_split) {
+Test(config, a_line_too_long_is_refused_and_not_split)
+{
 	char text[4096] = "[Gateway]\nCA = /";
 	memset(text + strlen(text), 'a', 1000);
 	struct client_config config;
 	cr_assert_eq(parse(&config, text), CKR_ARGUMENTS_BAD);
 }
 
-Test(config, a_long_comment_is_accepted) {
+Test(config, a_long_comment_is_accepted)
+{
 	char text[4096] = "# ";
 	memset(text + strlen(text), 'a', 1000);
 	struct client_config config;
@@ -127,12 +137,14 @@ Test(config, a_long_comment_is_accepted) {
 	config_done(&config);
 }
 
-Test(config, a_binary_file_is_refused) {
+Test(config, a_binary_file_is_refused)
+{
 	struct client_config config;
 	cr_assert_eq(config_parse(&config, "test", "[Misc]\n\0", 8), CKR_ARGUMENTS_BAD);
 }
 
-static void application_is(const char *lines, const char *hex) {
+static void application_is(const char *lines, const char *hex)
+{
 	char text[256], found[33];
 	struct client_config config;
 	snprintf(text, sizeof(text), "[Misc]\n%s", lines);
@@ -145,36 +157,44 @@ static void application_is(const char *lines, const char *hex) {
 	config_done(&config);
 }
 
-Test(config, C3_the_application_id_is_taken_from_the_file) {
+Test(config, C3_the_application_id_is_taken_from_the_file)
+{
 	application_is("AppId = 000102030405060708090a0b0c0d0eFF\n", "000102030405060708090a0b0c0d0eff");
 }
 
-Test(config, C1_the_parts_are_32_bits_each_and_big_endian) {
+Test(config, C1_the_parts_are_32_bits_each_and_big_endian)
+{
 	application_is("AppIdMajor = 3\nAppIdMinor = 0x10000004\n", "00000003100000040000000000000000");
 }
 
-Test(config, C1_bits_above_31_are_dropped) {
+Test(config, C1_bits_above_31_are_dropped)
+{
 	application_is("AppIdMajor = 0x100000003\n", "00000003000000000000000000000000");
 }
 
-Test(config, C3_a_part_that_is_not_given_is_zero) {
+Test(config, C3_a_part_that_is_not_given_is_zero)
+{
 	application_is("AppIdMinor = 9\n", "00000000000000090000000000000000");
 }
 
-Test(config, C3_the_whole_id_wins_over_its_parts) {
-	application_is("AppIdMajor = 3\nAppId = 11111111111111111111111111111111\nAppIdMinor = 4\n", "11111111111111111111111111111111");
+Test(config, C3_the_whole_id_wins_over_its_parts)
+{
+	application_is("AppIdMajor = 3\nAppId = 11111111111111111111111111111111\nAppIdMinor = 4\n",
+		"11111111111111111111111111111111");
 }
 
 static char home[64];
 
-static void write_file(const char *path, const char *text) {
+static void write_file(const char *path, const char *text)
+{
 	FILE *file = fopen(path, "w");
 	cr_assert_not_null(file, "%s", path);
 	fputs(text, file);
 	fclose(file);
 }
 
-static void make_home(void) {
+static void make_home(void)
+{
 	char path[128];
 	strcpy(home, "/tmp/p11gate-home-XXXXXX");
 	cr_assert_not_null(mkdtemp(home));
@@ -186,7 +206,8 @@ static void make_home(void) {
 	unsetenv("P11GATE_CONF");
 }
 
-Test(config, the_file_in_the_home_directory_is_found, .init = make_home) {
+Test(config, the_file_in_the_home_directory_is_found, .init = make_home)
+{
 	char path[128];
 	struct client_config config;
 	snprintf(path, sizeof(path), "%s/.config/p11gate/client.conf", home);
@@ -196,7 +217,8 @@ Test(config, the_file_in_the_home_directory_is_found, .init = make_home) {
 	config_done(&config);
 }
 
-Test(config, the_environment_wins_over_the_home_directory, .init = make_home) {
+Test(config, the_environment_wins_over_the_home_directory, .init = make_home)
+{
 	char path[128];
 	struct client_config config;
 	snprintf(path, sizeof(path), "%s/.config/p11gate/client.conf", home);
@@ -209,7 +231,8 @@ Test(config, the_environment_wins_over_the_home_directory, .init = make_home) {
 	config_done(&config);
 }
 
-Test(config, a_file_that_is_named_and_does_not_exist_is_no_file, .init = make_home) {
+Test(config, a_file_that_is_named_and_does_not_exist_is_no_file, .init = make_home)
+{
 	struct client_config config;
 	setenv("P11GATE_CONF", "/nonexistent/client.conf", 1);
 	cr_assert_eq(config_load(&config), CKR_OK);
@@ -217,7 +240,8 @@ Test(config, a_file_that_is_named_and_does_not_exist_is_no_file, .init = make_ho
 	config_done(&config);
 }
 
-Test(config, what_is_not_a_regular_file_is_refused, .init = make_home) {
+Test(config, what_is_not_a_regular_file_is_refused, .init = make_home)
+{
 	struct client_config config;
 	setenv("P11GATE_CONF", home, 1);
 	cr_assert_eq(config_load(&config), CKR_ARGUMENTS_BAD);

@@ -6,7 +6,8 @@
 
 enum { FUNCTIONS_IN_2_40 = 68 };
 
-Test(functions, the_list_is_complete) {
+Test(functions, the_list_is_complete)
+{
 	CK_FUNCTION_LIST *list = NULL;
 	cr_assert_eq(C_GetFunctionList(NULL), CKR_ARGUMENTS_BAD);
 	cr_assert_eq(C_GetFunctionList(&list), CKR_OK);
@@ -23,7 +24,8 @@ Test(functions, the_list_is_complete) {
 	}
 }
 
-Test(functions, there_is_one_interface) {
+Test(functions, there_is_one_interface)
+{
 	CK_INTERFACE interfaces[2];
 	CK_ULONG count = 0;
 	CK_FUNCTION_LIST *list;
@@ -39,7 +41,8 @@ Test(functions, there_is_one_interface) {
 	cr_expect_eq(interfaces[0].pFunctionList, list);
 }
 
-Test(functions, an_interface_is_found_by_name_and_version) {
+Test(functions, an_interface_is_found_by_name_and_version)
+{
 	CK_INTERFACE *interface = NULL;
 	CK_VERSION version = {2, 40}, newer = {3, 0};
 	CK_UTF8CHAR name[] = "PKCS 11", other[] = "Vendor X";

@@ -16,17 +16,21 @@
 
 enum { REQUEST_MAX = 2 << 20, CONFIG_MAX = 2048, LISTEN_BACKLOG = 64, SETTLE_MS = 2000, PATH_LEN = 128 };
 
-bool gateway_bytes(struct peer *peer, const void *data, size_t len) {
+bool gateway_bytes(struct peer *peer, const void *data, size_t len)
+{
 	return len == 0 || SSL_write(peer->ssl, data, (int)len) == (int)len;
 }
 
-bool gateway_json(struct peer *peer, unsigned status, const char *body) {
+bool gateway_json(struct peer *peer, unsigned status, const char *body)
+{
 	char head[256];
-	int len = snprintf(head, sizeof(head), "HTTP/1.1 %u x\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", status, strlen(body));
+	int len = snprintf(head, sizeof(head),
+		"HTTP/1.1 %u x\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", status, strlen(body));
 	return gateway_bytes(peer, head, (size_t)len) && gateway_bytes(peer, body, strlen(body));
 }
 
-bool gateway_result(struct peer *peer, const char *result) {
+bool gateway_result(struct peer *peer, const char *result)
+{
 	char *body = NULL;
 	cr_assert_gt(asprintf(&body, "{\"groups\":[{\"results\":[%s]}]}", result), 0);
 	bool sent = gateway_json(peer, 200, body);
@@ -34,17 +38,21 @@ bool gateway_result(struct peer *peer, const char *result) {
 	return sent;
 }
 
-bool gateway_asked_for_inventory(const char *request) {
+bool gateway_asked_for_inventory(const char *request)
+{
 	return strncmp(request, "POST /v1/calls", 14) == 0;
 }
 
-static void gateway_pad(CK_UTF8CHAR *field, size_t size, const char *text) {
+static void gateway_pad(CK_UTF8CHAR *field, size_t size, const char *text)
+{
 	memset(field, ' ', size);
 	memcpy(field, text, strlen(text));
 }
 
-static void gateway_write_token(struct json_writer *w, const struct gateway *gateway) {
-	CK_TOKEN_INFO info = {.flags = CKF_TOKEN_INITIALIZED | CKF_LOGIN_REQUIRED, .ulSessionCount = 77, .ulRwSessionCount = 66};
+static void gateway_write_token(struct json_writer *w, const struct gateway *gateway)
+{
+	CK_TOKEN_INFO info = {
+		.flags = CKF_TOKEN_INITIALIZED | CKF_LOGIN_REQUIRED, .ulSessionCount = 77, .ulRwSessionCount = 66};
 	gateway_pad(info.label, sizeof(info.label), gateway->token_label);
 	gateway_pad(info.manufacturerID, sizeof(info.manufacturerID), "test");
 	gateway_pad(info.model, sizeof(info.model), "test");
@@ -53,11 +61,13 @@ static void gateway_write_token(struct json_writer *w, const struct gateway *gat
 	info_encode(w, WIRE_TOKEN_INFO, &info);
 }
 
-static void gateway_write_mechanisms(struct json_writer *w) {
+static void gateway_write_mechanisms(struct json_writer *w)
+{
 	static const CK_MECHANISM_TYPE TYPES[] = {CKM_ECDSA, CKM_SHA256_HMAC, CKM_VENDOR_DEFINED + 5};
 	json_begin_array(w);
 	for (size_t i = 0; i < sizeof(TYPES) / sizeof(TYPES[0]); i++) {
-		const CK_MECHANISM_INFO info = {.ulMinKeySize = 256, .ulMaxKeySize = 521, .flags = CKF_SIGN | CKF_VERIFY};
+		const CK_MECHANISM_INFO info = {
+			.ulMinKeySize = 256, .ulMaxKeySize = 521, .flags = CKF_SIGN | CKF_VERIFY};
 		json_begin_object(w);
 		json_name(w, "mechanism");
 		name_write(w, NAMES_MECHANISM, TYPES[i]);
@@ -68,7 +78,8 @@ static void gateway_write_mechanisms(struct json_writer *w) {
 	json_end_array(w);
 }
 
-static void gateway_write_slot(struct json_writer *w, const struct gateway *gateway) {
+static void gateway_write_slot(struct json_writer *w, const struct gateway *gateway)
+{
 	CK_SLOT_INFO info = {.flags = gateway->options.absent ? 0 : CKF_TOKEN_PRESENT};
 	gateway_pad(info.slotDescription, sizeof(info.slotDescription), "a slot");
 	gateway_pad(info.manufacturerID, sizeof(info.manufacturerID), "test");
@@ -90,7 +101,8 @@ static void gateway_write_slot(struct json_writer *w, const struct gateway *gate
 	json_end_object(w);
 }
 
-bool gateway_inventory(struct peer *peer) {
+bool gateway_inventory(struct peer *peer)
+{
 	BUFFER_AUTO struct buffer out;
 	buffer_init(&out, 1 << 16);
 	struct json_writer w;
@@ -108,13 +120,15 @@ bool gateway_inventory(struct peer *peer) {
 }
 
 /* The name of the first call in a request. */
-static bool gateway_called(const char *request, const char *name) {
+static bool gateway_called(const char *request, const char *name)
+{
 	const char *calls = strstr(request, "\"calls\":[{\"");
 	return calls != NULL && strncmp(calls + strlen("\"calls\":[{\""), name, strlen(name)) == 0 &&
-		calls[strlen("\"calls\":[{\"") + strlen(name)] == '"';
+	       calls[strlen("\"calls\":[{\"") + strlen(name)] == '"';
 }
 
-bool gateway_normal(struct peer *peer, const char *request, size_t len) {
+bool gateway_normal(struct peer *peer, const char *request, size_t len)
+{
 	(void)len;
 	if (gateway_asked_for_inventory(request)) {
 		return gateway_inventory(peer);
@@ -129,7 +143,8 @@ bool gateway_normal(struct peer *peer, const char *request, size_t len) {
 		return gateway_result(peer, "{\"rv\":\"CKR_OK\",\"random\":\"AQIDBA\"}");
 	}
 	if (gateway_called(request, "GetSessionInfo")) {
-		return gateway_result(peer, "{\"rv\":\"CKR_OK\",\"info\":{\"slotID\":5,\"state\":\"CKS_RW_PUBLIC_SESSION\",\"flags\":[\"RW_SESSION\"],\"ulDeviceError\":0}}");
+		return gateway_result(peer, "{\"rv\":\"CKR_OK\",\"info\":{\"slotID\":5,\"state\":\"CKS_RW_PUBLIC_"
+					    "SESSION\",\"flags\":[\"RW_SESSION\"],\"ulDeviceError\":0}}");
 	}
 	if (gateway_called(request, "CloseSession") || gateway_called(request, "CloseAllSessions")) {
 		return gateway_result(peer, "{\"rv\":\"CKR_OK\"}");
@@ -138,7 +153,8 @@ bool gateway_normal(struct peer *peer, const char *request, size_t len) {
 }
 
 /* Reads one request into `text`; 0 when the client has closed. */
-static size_t gateway_read(struct peer *peer, char *text) {
+static size_t gateway_read(struct peer *peer, char *text)
+{
 	size_t len = 0;
 	for (;;) {
 		int got = SSL_read(peer->ssl, text + len, (int)(REQUEST_MAX - 1 - len));
@@ -149,13 +165,15 @@ static size_t gateway_read(struct peer *peer, char *text) {
 		text[len] = '\0';
 		const char *end = strstr(text, "\r\n\r\n");
 		const char *length = end != NULL ? strstr(text, "Content-Length: ") : NULL;
-		if (length != NULL && len >= (size_t)(end + 4 - text) + strtoul(length + strlen("Content-Length: "), NULL, 10)) {
+		if (length != NULL &&
+			len >= (size_t)(end + 4 - text) + strtoul(length + strlen("Content-Length: "), NULL, 10)) {
 			return len;
 		}
 	}
 }
 
-static void *gateway_connection(void *context) {
+static void *gateway_connection(void *context)
+{
 	struct peer *peer = context;
 	struct gateway *gateway = peer->gateway;
 	char *text = malloc(REQUEST_MAX);
@@ -166,7 +184,8 @@ static void *gateway_connection(void *context) {
 			len = gateway_read(peer, text);
 			peer->requests++;
 			atomic_fetch_add(&gateway->requests, len > 0 ? 1 : 0);
-		} while (len > 0 && (gateway->options.script != NULL ? gateway->options.script : gateway_normal)(peer, text, len));
+		} while (len > 0 &&
+			 (gateway->options.script != NULL ? gateway->options.script : gateway_normal)(peer, text, len));
 		if ((SSL_get_shutdown(peer->ssl) & SSL_RECEIVED_SHUTDOWN) != 0) {
 			atomic_store(&gateway->goodbye, true);
 		}
@@ -183,7 +202,8 @@ static void *gateway_connection(void *context) {
 	return NULL;
 }
 
-static void *gateway_accept(void *context) {
+static void *gateway_accept(void *context)
+{
 	struct gateway *gateway = context;
 	for (;;) {
 		int fd = accept(gateway->listener, NULL, NULL);
@@ -191,7 +211,10 @@ static void *gateway_accept(void *context) {
 			return NULL;
 		}
 		struct peer *peer = calloc(1, sizeof(*peer));
-		*peer = (struct peer){.gateway = gateway, .ssl = SSL_new(gateway->context), .fd = fd, .number = atomic_fetch_add(&gateway->connections, 1) + 1};
+		*peer = (struct peer){.gateway = gateway,
+			.ssl = SSL_new(gateway->context),
+			.fd = fd,
+			.number = atomic_fetch_add(&gateway->connections, 1) + 1};
 		SSL_set_fd(peer->ssl, fd);
 		pthread_t thread;
 		cr_assert_eq(pthread_create(&thread, NULL, gateway_connection, peer), 0);
@@ -199,7 +222,8 @@ static void *gateway_accept(void *context) {
 	}
 }
 
-static void gateway_listen(struct gateway *gateway) {
+static void gateway_listen(struct gateway *gateway)
+{
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(address);
 	gateway->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -209,14 +233,17 @@ static void gateway_listen(struct gateway *gateway) {
 	gateway->port = ntohs(address.sin_port);
 }
 
-void gateway_configure(struct gateway *gateway, const char *lines) {
+void gateway_configure(struct gateway *gateway, const char *lines)
+{
 	char path[PATH_LEN], text[CONFIG_MAX];
 	const char *host = gateway->options.host != NULL ? gateway->options.host : "localhost";
 	const char *d = gateway->directory;
 	if (lines != NULL) {
 		snprintf(text, sizeof(text), "[Gateway]\n%s\n", lines);
 	} else {
-		snprintf(text, sizeof(text), "[Gateway]\nURL = https://%s:%u\nCA = %s/ca.crt\nCertificate = %s/client.crt\nKey = %s/client.key\n%s\n",
+		snprintf(text, sizeof(text),
+			"[Gateway]\nURL = https://%s:%u\nCA = %s/ca.crt\nCertificate = %s/client.crt\nKey = "
+			"%s/client.key\n%s\n",
 			host, gateway->port, d, d, d, gateway->options.extra != NULL ? gateway->options.extra : "");
 	}
 	snprintf(path, sizeof(path), "%s/client.conf", d);
@@ -230,13 +257,17 @@ void gateway_configure(struct gateway *gateway, const char *lines) {
 static struct gateway gateway_instance;
 
 /* Lets the connections' threads end before OpenSSL is cleaned up under them. */
-static void gateway_settle(void) {
-	for (int i = 0; i < SETTLE_MS && atomic_load(&gateway_instance.closed) < (int)atomic_load(&gateway_instance.connections); i++) {
+static void gateway_settle(void)
+{
+	for (int i = 0; i < SETTLE_MS &&
+			atomic_load(&gateway_instance.closed) < (int)atomic_load(&gateway_instance.connections);
+		i++) {
 		poll(NULL, 0, 1);
 	}
 }
 
-struct gateway *gateway_start(struct gateway_options options) {
+struct gateway *gateway_start(struct gateway_options options)
+{
 	struct gateway *gateway = &gateway_instance;
 	char path[PATH_LEN];
 	signal(SIGPIPE, SIG_IGN);
@@ -249,7 +280,8 @@ struct gateway *gateway_start(struct gateway_options options) {
 	strcpy(d, gateway->directory);
 	certificate_authority(d, "ca");
 	certificate_authority(d, "other");
-	certificate_leaf(d, "gateway", options.foreign_authority ? "other" : "ca", options.names != NULL ? options.names : "DNS:localhost,IP:127.0.0.1", "serverAuth");
+	certificate_leaf(d, "gateway", options.foreign_authority ? "other" : "ca",
+		options.names != NULL ? options.names : "DNS:localhost,IP:127.0.0.1", "serverAuth");
 	certificate_leaf(d, "client", options.refuses_client ? "other" : "ca", "DNS:client", "clientAuth");
 	gateway->context = SSL_CTX_new(TLS_server_method());
 	SSL_CTX_set_verify(gateway->context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
@@ -269,7 +301,8 @@ struct gateway *gateway_start(struct gateway_options options) {
 	return gateway;
 }
 
-CK_SLOT_ID gateway_client(void) {
+CK_SLOT_ID gateway_client(void)
+{
 	CK_SLOT_ID slot = 0;
 	CK_ULONG count = 1;
 	cr_assert_eq(C_Initialize(NULL), CKR_OK);
@@ -278,8 +311,10 @@ CK_SLOT_ID gateway_client(void) {
 	return slot;
 }
 
-CK_SESSION_HANDLE gateway_client_session(void) {
+CK_SESSION_HANDLE gateway_client_session(void)
+{
 	CK_SESSION_HANDLE session = 0;
-	cr_assert_eq(C_OpenSession(gateway_client(), CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session), CKR_OK);
+	cr_assert_eq(
+		C_OpenSession(gateway_client(), CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session), CKR_OK);
 	return session;
 }

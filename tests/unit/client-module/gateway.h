@@ -19,23 +19,23 @@ struct peer {
 	struct gateway *gateway;
 	SSL *ssl;
 	int fd;
-	unsigned number;              /* of the connection, from 1 */
-	unsigned requests;            /* received on it, this one included */
-	bool clean;                   /* say close_notify at the end */
+	unsigned number; /* of the connection, from 1 */
+	unsigned requests; /* received on it, this one included */
+	bool clean; /* say close_notify at the end */
 };
 
 /* Answers one request, NUL-terminated behind `len`; false ends the connection. */
 typedef bool (*gateway_script)(struct peer *peer, const char *request, size_t len);
 
 struct gateway_options {
-	gateway_script script;        /* NULL: gateway_normal */
-	void *context;                /* for the script */
-	const char *names;            /* subjectAltName; NULL: localhost and 127.0.0.1 */
-	const char *host;             /* in the client's URL; NULL: localhost */
-	const char *extra;            /* lines for the client's [Gateway] section; NULL: none */
-	bool foreign_authority;       /* its certificate is of an authority that the client does not know */
-	bool refuses_client;          /* it does not know the authority of the client's certificate */
-	bool absent;                  /* the slot has no token */
+	gateway_script script; /* NULL: gateway_normal */
+	void *context; /* for the script */
+	const char *names; /* subjectAltName; NULL: localhost and 127.0.0.1 */
+	const char *host; /* in the client's URL; NULL: localhost */
+	const char *extra; /* lines for the client's [Gateway] section; NULL: none */
+	bool foreign_authority; /* its certificate is of an authority that the client does not know */
+	bool refuses_client; /* it does not know the authority of the client's certificate */
+	bool absent; /* the slot has no token */
 };
 
 struct gateway {
@@ -45,9 +45,9 @@ struct gateway {
 	unsigned port;
 	SSL_CTX *context;
 	atomic_uint connections, resumed, requests;
-	atomic_int closed;            /* connections that ended */
-	atomic_bool goodbye;          /* a connection ended with close_notify */
-	char token_label[32];         /* of the slot's token; change it to cause an event */
+	atomic_int closed; /* connections that ended */
+	atomic_bool goodbye; /* a connection ended with close_notify */
+	char token_label[32]; /* of the slot's token; change it to cause an event */
 	atomic_uint generation;
 };
 

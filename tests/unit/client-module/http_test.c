@@ -4,7 +4,8 @@
 
 #include "client-module/http.h"
 
-Test(http, a_request_has_its_target_headers_and_length) {
+Test(http, a_request_has_its_target_headers_and_length)
+{
 	char head[HTTP_HEAD_MAX];
 	size_t len = http_request_head(head, "/v1/calls", "Host: h\r\n", 7);
 	cr_assert_gt(len, 0);
@@ -12,7 +13,8 @@ Test(http, a_request_has_its_target_headers_and_length) {
 	cr_expect_eq(len, strlen(head));
 }
 
-Test(http, a_head_that_does_not_fit_is_none) {
+Test(http, a_head_that_does_not_fit_is_none)
+{
 	char head[HTTP_HEAD_MAX], target[HTTP_HEAD_MAX];
 	memset(target, 'a', sizeof(target));
 	target[sizeof(target) - 1] = '\0';
@@ -21,7 +23,8 @@ Test(http, a_head_that_does_not_fit_is_none) {
 
 static const char ANSWER[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-Test(http, an_answer_may_arrive_in_any_portions) {
+Test(http, an_answer_may_arrive_in_any_portions)
+{
 	for (size_t portion = 1; portion < sizeof(ANSWER); portion++) {
 		BUFFER_AUTO struct buffer body;
 		buffer_init(&body, HTTP_ANSWER_BODY_MAX);
@@ -39,7 +42,8 @@ Test(http, an_answer_may_arrive_in_any_portions) {
 	}
 }
 
-Test(http, what_follows_an_answer_is_refused) {
+Test(http, what_follows_an_answer_is_refused)
+{
 	BUFFER_AUTO struct buffer body;
 	buffer_init(&body, HTTP_ANSWER_BODY_MAX);
 	struct http_answer answer;
@@ -48,7 +52,8 @@ Test(http, what_follows_an_answer_is_refused) {
 	cr_expect_not(http_answer_read(&answer, "x", 1));
 }
 
-Test(http, a_connection_that_is_to_be_closed_is_not_reusable) {
+Test(http, a_connection_that_is_to_be_closed_is_not_reusable)
+{
 	static const char CLOSING[] = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 	BUFFER_AUTO struct buffer body;
 	buffer_init(&body, HTTP_ANSWER_BODY_MAX);
@@ -59,7 +64,8 @@ Test(http, a_connection_that_is_to_be_closed_is_not_reusable) {
 	cr_expect_not(answer.reusable);
 }
 
-Test(http, a_body_beyond_the_limit_is_refused) {
+Test(http, a_body_beyond_the_limit_is_refused)
+{
 	static const char BIG[] = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n123456789";
 	BUFFER_AUTO struct buffer body;
 	buffer_init(&body, 8);

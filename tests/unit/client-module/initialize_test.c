@@ -14,7 +14,8 @@
 #include "tests/unit/client-module/certificates.h"
 #include "tests/unit/client-module/gateway.h"
 
-static void no_configuration(void) {
+static void no_configuration(void)
+{
 	setenv("P11GATE_CONF", "/nonexistent", 1);
 }
 
@@ -46,7 +47,8 @@ static void no_configuration(void) {
 #define NOTHING_MECHANISM_INFO NULL
 #define NOTHING(index, kind, name) NOTHING_##kind
 
-static void nothing_is_initialized(void) {
+static void nothing_is_initialized(void)
+{
 	CK_SLOT_ID slot;
 #define CALL(name, place, permission, audit, operation, step, ...) \
 	cr_expect_eq(C_##name(EACH(NOTHING, __VA_ARGS__)), CKR_CRYPTOKI_NOT_INITIALIZED, "C_" #name);
@@ -58,24 +60,28 @@ static void nothing_is_initialized(void) {
 	cr_expect_eq(C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
 }
 
-Test(initialize, no_function_works_before_it, .init = no_configuration) {
+Test(initialize, no_function_works_before_it, .init = no_configuration)
+{
 	nothing_is_initialized();
 }
 
-Test(initialize, no_function_works_after_finalize, .init = no_configuration) {
+Test(initialize, no_function_works_after_finalize, .init = no_configuration)
+{
 	cr_assert_eq(C_Initialize(NULL), CKR_OK);
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 	nothing_is_initialized();
 }
 
-Test(initialize, F6_functions_of_the_parallel_past_say_so, .init = no_configuration) {
+Test(initialize, F6_functions_of_the_parallel_past_say_so, .init = no_configuration)
+{
 	cr_assert_eq(C_Initialize(NULL), CKR_OK);
 	cr_expect_eq(C_GetFunctionStatus(1), CKR_FUNCTION_NOT_PARALLEL);
 	cr_expect_eq(C_CancelFunction(1), CKR_FUNCTION_NOT_PARALLEL);
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(initialize, twice_is_refused, .init = no_configuration) {
+Test(initialize, twice_is_refused, .init = no_configuration)
+{
 	cr_assert_eq(C_Initialize(NULL), CKR_OK);
 	cr_expect_eq(C_Initialize(NULL), CKR_CRYPTOKI_ALREADY_INITIALIZED);
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
@@ -83,7 +89,8 @@ Test(initialize, twice_is_refused, .init = no_configuration) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(initialize, F_without_a_file_there_are_no_slots_and_it_is_quick, .init = no_configuration) {
+Test(initialize, F_without_a_file_there_are_no_slots_and_it_is_quick, .init = no_configuration)
+{
 	struct timespec before, after;
 	clock_gettime(CLOCK_MONOTONIC, &before);
 	cr_assert_eq(C_Initialize(NULL), CKR_OK);
@@ -107,7 +114,8 @@ Test(initialize, F_without_a_file_there_are_no_slots_and_it_is_quick, .init = no
 /* Mutexes of an application, counted. */
 static int mutexes, held, lock_calls;
 
-static CK_RV create_mutex(CK_VOID_PTR_PTR mutex) {
+static CK_RV create_mutex(CK_VOID_PTR_PTR mutex)
+{
 	pthread_mutex_t *own = malloc(sizeof(*own));
 	pthread_mutex_init(own, NULL);
 	*mutex = own;
@@ -115,39 +123,45 @@ static CK_RV create_mutex(CK_VOID_PTR_PTR mutex) {
 	return CKR_OK;
 }
 
-static CK_RV destroy_mutex(CK_VOID_PTR mutex) {
+static CK_RV destroy_mutex(CK_VOID_PTR mutex)
+{
 	pthread_mutex_destroy(mutex);
 	free(mutex);
 	mutexes--;
 	return CKR_OK;
 }
 
-static CK_RV lock_mutex(CK_VOID_PTR mutex) {
+static CK_RV lock_mutex(CK_VOID_PTR mutex)
+{
 	pthread_mutex_lock(mutex);
 	held++;
 	lock_calls++;
 	return CKR_OK;
 }
 
-static CK_RV unlock_mutex(CK_VOID_PTR mutex) {
+static CK_RV unlock_mutex(CK_VOID_PTR mutex)
+{
 	held--;
 	pthread_mutex_unlock(mutex);
 	return CKR_OK;
 }
 
-static CK_RV no_mutex(CK_VOID_PTR_PTR mutex) {
+static CK_RV no_mutex(CK_VOID_PTR_PTR mutex)
+{
 	(void)mutex;
 	return CKR_HOST_MEMORY;
 }
 
 #define OWN_MUTEXES create_mutex, destroy_mutex, lock_mutex, unlock_mutex
 
-static void initializes(CK_C_INITIALIZE_ARGS arguments, CK_RV rv) {
+static void initializes(CK_C_INITIALIZE_ARGS arguments, CK_RV rv)
+{
 	cr_expect_eq(C_Initialize(&arguments), rv);
 	cr_expect_eq(C_Finalize(NULL), rv == CKR_OK ? CKR_OK : CKR_CRYPTOKI_NOT_INITIALIZED);
 }
 
-Test(initialize, F3_arguments_mean_what_the_standard_says, .init = no_configuration) {
+Test(initialize, F3_arguments_mean_what_the_standard_says, .init = no_configuration)
+{
 	CK_CHAR *parameters[1] = {NULL};
 	initializes((CK_C_INITIALIZE_ARGS){.flags = 0}, CKR_OK);
 	initializes((CK_C_INITIALIZE_ARGS){.flags = CKF_OS_LOCKING_OK}, CKR_OK);
@@ -155,15 +169,20 @@ Test(initialize, F3_arguments_mean_what_the_standard_says, .init = no_configurat
 	initializes((CK_C_INITIALIZE_ARGS){.flags = CKF_LIBRARY_CANT_CREATE_OS_THREADS | CKF_OS_LOCKING_OK}, CKR_OK);
 	initializes((CK_C_INITIALIZE_ARGS){OWN_MUTEXES, .flags = 0}, CKR_OK);
 	initializes((CK_C_INITIALIZE_ARGS){OWN_MUTEXES, .flags = CKF_OS_LOCKING_OK}, CKR_OK);
-	initializes((CK_C_INITIALIZE_ARGS){create_mutex, destroy_mutex, lock_mutex, NULL, .flags = 0}, CKR_ARGUMENTS_BAD);
-	initializes((CK_C_INITIALIZE_ARGS){create_mutex, NULL, NULL, NULL, .flags = CKF_OS_LOCKING_OK}, CKR_ARGUMENTS_BAD);
+	initializes(
+		(CK_C_INITIALIZE_ARGS){create_mutex, destroy_mutex, lock_mutex, NULL, .flags = 0}, CKR_ARGUMENTS_BAD);
+	initializes(
+		(CK_C_INITIALIZE_ARGS){create_mutex, NULL, NULL, NULL, .flags = CKF_OS_LOCKING_OK}, CKR_ARGUMENTS_BAD);
 	initializes((CK_C_INITIALIZE_ARGS){NULL, NULL, NULL, unlock_mutex, .flags = 0}, CKR_ARGUMENTS_BAD);
-	initializes((CK_C_INITIALIZE_ARGS){.flags = CKF_OS_LOCKING_OK, .LibraryParameters = parameters}, CKR_ARGUMENTS_BAD);
-	initializes((CK_C_INITIALIZE_ARGS){no_mutex, destroy_mutex, lock_mutex, unlock_mutex, .flags = 0}, CKR_HOST_MEMORY);
+	initializes(
+		(CK_C_INITIALIZE_ARGS){.flags = CKF_OS_LOCKING_OK, .LibraryParameters = parameters}, CKR_ARGUMENTS_BAD);
+	initializes(
+		(CK_C_INITIALIZE_ARGS){no_mutex, destroy_mutex, lock_mutex, unlock_mutex, .flags = 0}, CKR_HOST_MEMORY);
 	cr_expect_eq(mutexes, 0);
 }
 
-Test(initialize, F3_the_applications_mutexes_are_used_and_given_back) {
+Test(initialize, F3_the_applications_mutexes_are_used_and_given_back)
+{
 	gateway_start((struct gateway_options){0});
 	CK_C_INITIALIZE_ARGS arguments = {OWN_MUTEXES, .flags = 0};
 	CK_ULONG count = 0;
@@ -176,7 +195,8 @@ Test(initialize, F3_the_applications_mutexes_are_used_and_given_back) {
 	cr_expect_eq(held, 0);
 }
 
-Test(initialize, F3_the_systems_mutexes_are_used_when_the_application_allows_both) {
+Test(initialize, F3_the_systems_mutexes_are_used_when_the_application_allows_both)
+{
 	gateway_start((struct gateway_options){0});
 	CK_C_INITIALIZE_ARGS arguments = {OWN_MUTEXES, .flags = CKF_OS_LOCKING_OK};
 	CK_ULONG count = 0;
@@ -186,14 +206,16 @@ Test(initialize, F3_the_systems_mutexes_are_used_when_the_application_allows_bot
 	cr_expect_eq(lock_calls, 0);
 }
 
-Test(initialize, finalize_wants_a_null_argument, .init = no_configuration) {
+Test(initialize, finalize_wants_a_null_argument, .init = no_configuration)
+{
 	int something;
 	cr_assert_eq(C_Initialize(NULL), CKR_OK);
 	cr_expect_eq(C_Finalize(&something), CKR_ARGUMENTS_BAD);
 	cr_expect_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(initialize, get_info_describes_the_library, .init = no_configuration) {
+Test(initialize, get_info_describes_the_library, .init = no_configuration)
+{
 	CK_INFO info;
 	cr_assert_eq(C_Initialize(NULL), CKR_OK);
 	cr_expect_eq(C_GetInfo(NULL), CKR_ARGUMENTS_BAD);
@@ -208,43 +230,51 @@ Test(initialize, get_info_describes_the_library, .init = no_configuration) {
 
 /* --- files of the configuration (requirement F) --- */
 
-static void initialize_is_refused(const char *scheme, const char *authority, const char *certificate, const char *key) {
+static void initialize_is_refused(const char *scheme, const char *authority, const char *certificate, const char *key)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	char text[1024];
 	const char *d = gateway->directory;
-	snprintf(text, sizeof(text), "URL = %s://localhost:%u\nCA = %s/%s\nCertificate = %s/%s\nKey = %s/%s", scheme, gateway->port, d, authority,
-		d, certificate, d, key);
+	snprintf(text, sizeof(text), "URL = %s://localhost:%u\nCA = %s/%s\nCertificate = %s/%s\nKey = %s/%s", scheme,
+		gateway->port, d, authority, d, certificate, d, key);
 	gateway_configure(gateway, text);
 	cr_expect_eq(C_Initialize(NULL), CKR_ARGUMENTS_BAD);
 	cr_expect_eq(C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
 	cr_expect_eq(atomic_load(&gateway->connections), 0);
 }
 
-Test(initialize, F_a_missing_key_file_is_refused) {
+Test(initialize, F_a_missing_key_file_is_refused)
+{
 	initialize_is_refused("https", "ca.crt", "client.crt", "none.key");
 }
 
-Test(initialize, F_a_missing_certificate_file_is_refused) {
+Test(initialize, F_a_missing_certificate_file_is_refused)
+{
 	initialize_is_refused("https", "ca.crt", "none.crt", "client.key");
 }
 
-Test(initialize, F_a_missing_authority_file_is_refused) {
+Test(initialize, F_a_missing_authority_file_is_refused)
+{
 	initialize_is_refused("https", "none.crt", "client.crt", "client.key");
 }
 
-Test(initialize, F_a_key_that_is_not_the_certificates_is_refused) {
+Test(initialize, F_a_key_that_is_not_the_certificates_is_refused)
+{
 	initialize_is_refused("https", "ca.crt", "client.crt", "other.key");
 }
 
-Test(initialize, F_a_file_that_is_no_key_is_refused) {
+Test(initialize, F_a_file_that_is_no_key_is_refused)
+{
 	initialize_is_refused("https", "ca.crt", "client.crt", "client.crt");
 }
 
-Test(initialize, F_plain_http_is_refused) {
+Test(initialize, F_plain_http_is_refused)
+{
 	initialize_is_refused("http", "ca.crt", "client.crt", "client.key");
 }
 
-Test(initialize, F_an_encrypted_key_is_refused_without_asking) {
+Test(initialize, F_an_encrypted_key_is_refused_without_asking)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	certificate_encrypt_key(gateway->directory, "client");
 	cr_expect_eq(C_Initialize(NULL), CKR_ARGUMENTS_BAD);
@@ -253,7 +283,8 @@ Test(initialize, F_an_encrypted_key_is_refused_without_asking) {
 /* --- fork (security: faults) --- */
 
 /* Runs `child` in a forked process; true if it returned true. */
-static bool in_child(bool (*child)(void)) {
+static bool in_child(bool (*child)(void))
+{
 	pid_t pid = fork();
 	if (pid == 0) {
 		_exit(child() ? 0 : 1);
@@ -265,25 +296,31 @@ static bool in_child(bool (*child)(void)) {
 
 static CK_SESSION_HANDLE parent_session;
 
-static bool child_without_initialize(void) {
+static bool child_without_initialize(void)
+{
 	CK_ULONG count = 0;
 	CK_BYTE random[4];
 	return C_GenerateRandom(parent_session, random, 4) == CKR_CRYPTOKI_NOT_INITIALIZED &&
-		C_GetSlotList(CK_FALSE, NULL, &count) == CKR_CRYPTOKI_NOT_INITIALIZED && C_Finalize(NULL) == CKR_CRYPTOKI_NOT_INITIALIZED;
+	       C_GetSlotList(CK_FALSE, NULL, &count) == CKR_CRYPTOKI_NOT_INITIALIZED &&
+	       C_Finalize(NULL) == CKR_CRYPTOKI_NOT_INITIALIZED;
 }
 
-static bool child_with_initialize(void) {
+static bool child_with_initialize(void)
+{
 	CK_BYTE random[4];
 	CK_SLOT_ID slot;
 	CK_ULONG count = 1;
 	CK_SESSION_HANDLE session;
-	return C_Initialize(NULL) == CKR_OK && C_GenerateRandom(parent_session, random, 4) == CKR_SESSION_HANDLE_INVALID &&
-		C_GetSlotList(CK_FALSE, &slot, &count) == CKR_OK && C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &session) == CKR_OK &&
-		C_GenerateRandom(session, random, 4) == CKR_OK && C_Finalize(NULL) == CKR_OK && C_Initialize(NULL) == CKR_OK &&
-		C_Finalize(NULL) == CKR_OK;
+	return C_Initialize(NULL) == CKR_OK &&
+	       C_GenerateRandom(parent_session, random, 4) == CKR_SESSION_HANDLE_INVALID &&
+	       C_GetSlotList(CK_FALSE, &slot, &count) == CKR_OK &&
+	       C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &session) == CKR_OK &&
+	       C_GenerateRandom(session, random, 4) == CKR_OK && C_Finalize(NULL) == CKR_OK &&
+	       C_Initialize(NULL) == CKR_OK && C_Finalize(NULL) == CKR_OK;
 }
 
-static int count_sockets(void) {
+static int count_sockets(void)
+{
 	int count = 0;
 	for (int fd = 0; fd < 256; fd++) {
 		struct stat status;
@@ -294,17 +331,20 @@ static int count_sockets(void) {
 
 static int sockets_before;
 
-static bool child_lets_go(void) {
+static bool child_lets_go(void)
+{
 	setenv("P11GATE_CONF", "/nonexistent", 1);
 	return C_Initialize(NULL) == CKR_OK && count_sockets() == sockets_before - 1;
 }
 
-static void parent_goes_on(void) {
+static void parent_goes_on(void)
+{
 	CK_BYTE random[4];
 	cr_expect_eq(C_GenerateRandom(parent_session, random, 4), CKR_OK);
 }
 
-Test(fork, a_child_is_not_initialized) {
+Test(fork, a_child_is_not_initialized)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	parent_session = gateway_client_session();
 	cr_expect(in_child(child_without_initialize));
@@ -313,7 +353,8 @@ Test(fork, a_child_is_not_initialized) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(fork, a_child_initializes_for_itself_and_leaves_the_parent_alone) {
+Test(fork, a_child_initializes_for_itself_and_leaves_the_parent_alone)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	parent_session = gateway_client_session();
 	cr_expect(in_child(child_with_initialize));
@@ -322,7 +363,8 @@ Test(fork, a_child_initializes_for_itself_and_leaves_the_parent_alone) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(fork, a_child_closes_its_copies_of_the_parents_connections) {
+Test(fork, a_child_closes_its_copies_of_the_parents_connections)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	parent_session = gateway_client_session();
 	sockets_before = count_sockets();
@@ -332,7 +374,8 @@ Test(fork, a_child_closes_its_copies_of_the_parents_connections) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-static bool child_reused_the_number(void) {
+static bool child_reused_the_number(void)
+{
 	/* The program closed everything and opened something of its own where the connection was. */
 	for (int fd = 3; fd < 256; fd++) {
 		close(fd);
@@ -353,7 +396,8 @@ static bool child_reused_the_number(void) {
 	return all;
 }
 
-Test(fork, a_child_does_not_close_what_is_not_a_connection_any_more) {
+Test(fork, a_child_does_not_close_what_is_not_a_connection_any_more)
+{
 	gateway_start((struct gateway_options){0});
 	parent_session = gateway_client_session();
 	cr_expect(in_child(child_reused_the_number));

@@ -13,77 +13,91 @@
 
 #include "tests/unit/client-module/gateway.h"
 
-static uint64_t clock_ms(void) {
+static uint64_t clock_ms(void)
+{
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static CK_RV list_slots(void) {
+static CK_RV list_slots(void)
+{
 	CK_ULONG count = 0;
 	return C_GetSlotList(CK_FALSE, NULL, &count);
 }
 
 /* C_Initialize succeeds; C_GetSlotList says CKR_DEVICE_ERROR, and an open session's calls after the change too. */
-static void cannot_list(void) {
+static void cannot_list(void)
+{
 	cr_assert_eq(C_Initialize(NULL), CKR_OK);
 	cr_expect_eq(list_slots(), CKR_DEVICE_ERROR);
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(reach, F_a_foreign_authority_is_refused) {
+Test(reach, F_a_foreign_authority_is_refused)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){.foreign_authority = true});
 	cannot_list();
 	cr_expect_eq(atomic_load(&gateway->requests), 0);
 }
 
-Test(reach, F_a_certificate_of_another_name_is_refused) {
+Test(reach, F_a_certificate_of_another_name_is_refused)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){.names = "DNS:elsewhere.example"});
 	cannot_list();
 	cr_expect_eq(atomic_load(&gateway->requests), 0);
 }
 
-Test(reach, F_a_certificate_without_the_address_is_refused) {
-	struct gateway *gateway = gateway_start((struct gateway_options){.names = "DNS:localhost,DNS:127.0.0.1", .host = "127.0.0.1"});
+Test(reach, F_a_certificate_without_the_address_is_refused)
+{
+	struct gateway *gateway = gateway_start(
+		(struct gateway_options){.names = "DNS:localhost,DNS:127.0.0.1", .host = "127.0.0.1"});
 	cannot_list();
 	cr_expect_eq(atomic_load(&gateway->requests), 0);
 }
 
-Test(reach, an_address_is_verified_as_an_address) {
+Test(reach, an_address_is_verified_as_an_address)
+{
 	gateway_start((struct gateway_options){.names = "IP:127.0.0.1", .host = "127.0.0.1"});
 	gateway_client();
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(reach, the_configured_server_name_is_the_one_expected) {
+Test(reach, the_configured_server_name_is_the_one_expected)
+{
 	gateway_start((struct gateway_options){.names = "DNS:hsm.example", .extra = "ServerName = hsm.example"});
 	gateway_client();
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(reach, a_client_that_the_gateway_refuses_gets_a_device_error) {
+Test(reach, a_client_that_the_gateway_refuses_gets_a_device_error)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){.refuses_client = true});
 	cannot_list();
 	cr_expect_eq(atomic_load(&gateway->requests), 0);
 }
 
-static bool forbidding_script(struct peer *peer, const char *request, size_t len) {
+static bool forbidding_script(struct peer *peer, const char *request, size_t len)
+{
 	(void)request;
 	(void)len;
 	return gateway_json(peer, 403, "{\"title\":\"No slots\",\"status\":403}");
 }
 
-Test(reach, F_an_identity_without_any_slot_gets_a_device_error) {
+Test(reach, F_an_identity_without_any_slot_gets_a_device_error)
+{
 	gateway_start((struct gateway_options){.script = forbidding_script});
 	cannot_list();
 }
 
-Test(reach, F_a_name_that_does_not_resolve_gives_a_device_error) {
+Test(reach, F_a_name_that_does_not_resolve_gives_a_device_error)
+{
 	gateway_start((struct gateway_options){.host = "gateway.invalid"});
 	cannot_list();
 }
 
-Test(reach, F_an_inventory_that_is_cut_off_gives_a_device_error) {
+Test(reach, F_an_inventory_that_is_cut_off_gives_a_device_error)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	close(gateway->listener);
 	gateway_configure(gateway, NULL);
@@ -91,7 +105,8 @@ Test(reach, F_an_inventory_that_is_cut_off_gives_a_device_error) {
 }
 
 /* Points the client to a port of 127.0.0.1 on which nobody answers: bound, and listening with a full queue or not at all. */
-static int silent_port(struct gateway *gateway, bool listening) {
+static int silent_port(struct gateway *gateway, bool listening)
+{
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -111,7 +126,8 @@ static int silent_port(struct gateway *gateway, bool listening) {
 	return fd;
 }
 
-Test(reach, F1_a_gateway_that_does_not_answer_costs_the_connect_deadline_once) {
+Test(reach, F1_a_gateway_that_does_not_answer_costs_the_connect_deadline_once)
+{
 	silent_port(gateway_start((struct gateway_options){0}), true);
 	cr_assert_eq(C_Initialize(NULL), CKR_OK);
 	uint64_t start = clock_ms();
@@ -123,7 +139,8 @@ Test(reach, F1_a_gateway_that_does_not_answer_costs_the_connect_deadline_once) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(reach, F1_a_refused_connection_is_not_tried_again_at_once) {
+Test(reach, F1_a_refused_connection_is_not_tried_again_at_once)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	int fd = silent_port(gateway, false);
 	cr_assert_eq(C_Initialize(NULL), CKR_OK);
@@ -135,7 +152,8 @@ Test(reach, F1_a_refused_connection_is_not_tried_again_at_once) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(reach, F1_a_new_initialize_forgets_the_failure) {
+Test(reach, F1_a_new_initialize_forgets_the_failure)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	unsigned port = gateway->port;
 	silent_port(gateway, false);
@@ -148,7 +166,8 @@ Test(reach, F1_a_new_initialize_forgets_the_failure) {
 }
 
 /* Takes TCP connections and never shakes hands. */
-Test(reach, a_gateway_that_never_shakes_hands_costs_the_connect_deadline) {
+Test(reach, a_gateway_that_never_shakes_hands_costs_the_connect_deadline)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	int fd = silent_port(gateway, false);
 	cr_assert_eq(listen(fd, 8), 0);
@@ -158,7 +177,8 @@ Test(reach, a_gateway_that_never_shakes_hands_costs_the_connect_deadline) {
 	cr_expect(took >= 1000 && took < 2000, "%lu ms", (unsigned long)took);
 }
 
-Test(reach, F_a_slot_known_from_before_gives_a_device_error_when_the_gateway_is_gone) {
+Test(reach, F_a_slot_known_from_before_gives_a_device_error_when_the_gateway_is_gone)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){.script = forbidding_script});
 	gateway->options.script = gateway_normal;
 	CK_SLOT_ID slot = gateway_client();
@@ -174,7 +194,8 @@ Test(reach, F_a_slot_known_from_before_gives_a_device_error_when_the_gateway_is_
 
 /* --- C_Finalize while calls are inside (security: faults) --- */
 
-static bool stuck_script(struct peer *peer, const char *request, size_t len) {
+static bool stuck_script(struct peer *peer, const char *request, size_t len)
+{
 	if (strstr(request, "GenerateRandom") == NULL) {
 		return gateway_normal(peer, request, len);
 	}
@@ -186,14 +207,16 @@ static bool stuck_script(struct peer *peer, const char *request, size_t len) {
 static CK_SESSION_HANDLE stuck_session;
 static CK_RV stuck_rv;
 
-static void *stuck_call(void *unused) {
+static void *stuck_call(void *unused)
+{
 	CK_BYTE random[4];
 	(void)unused;
 	stuck_rv = C_GenerateRandom(stuck_session, random, sizeof(random));
 	return NULL;
 }
 
-Test(finalize, ends_a_call_that_is_inside_within_a_second) {
+Test(finalize, ends_a_call_that_is_inside_within_a_second)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){.script = stuck_script});
 	stuck_session = gateway_client_session();
 	unsigned before = atomic_load(&gateway->requests);
@@ -210,14 +233,16 @@ Test(finalize, ends_a_call_that_is_inside_within_a_second) {
 	cr_expect_eq(stuck_rv, CKR_CRYPTOKI_NOT_INITIALIZED);
 }
 
-static bool slow_script(struct peer *peer, const char *request, size_t len) {
+static bool slow_script(struct peer *peer, const char *request, size_t len)
+{
 	if (strstr(request, "GenerateRandom") != NULL) {
 		poll(NULL, 0, 100);
 	}
 	return gateway_normal(peer, request, len);
 }
 
-Test(finalize, lets_a_call_that_is_inside_come_to_its_end) {
+Test(finalize, lets_a_call_that_is_inside_come_to_its_end)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){.script = slow_script});
 	stuck_session = gateway_client_session();
 	unsigned before = atomic_load(&gateway->requests);
@@ -233,12 +258,14 @@ Test(finalize, lets_a_call_that_is_inside_come_to_its_end) {
 
 static bool end_seen;
 
-static bool ending_script(struct peer *peer, const char *request, size_t len) {
+static bool ending_script(struct peer *peer, const char *request, size_t len)
+{
 	end_seen = end_seen || strstr(request, "\"CloseAllSessions\"") != NULL;
 	return gateway_normal(peer, request, len);
 }
 
-Test(finalize, ends_the_sessions_at_the_gateway) {
+Test(finalize, ends_the_sessions_at_the_gateway)
+{
 	gateway_start((struct gateway_options){.script = ending_script});
 	gateway_client_session();
 	cr_expect_eq(C_Finalize(NULL), CKR_OK);
@@ -249,7 +276,8 @@ Test(finalize, ends_the_sessions_at_the_gateway) {
 
 enum { THREADS = 8, CALLS = 50 };
 
-static void *many_calls(void *unused) {
+static void *many_calls(void *unused)
+{
 	(void)unused;
 	for (int i = 0; i < CALLS; i++) {
 		CK_BYTE random[4];
@@ -263,7 +291,8 @@ static void *many_calls(void *unused) {
 	return NULL;
 }
 
-Test(threads, X8_calls_of_many_threads_each_get_their_own_answer) {
+Test(threads, X8_calls_of_many_threads_each_get_their_own_answer)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	stuck_session = gateway_client_session();
 	pthread_t threads[THREADS];
@@ -278,7 +307,8 @@ Test(threads, X8_calls_of_many_threads_each_get_their_own_answer) {
 }
 
 /* Threads initialise, call and finalise as they like: every answer is a documented one, and nothing crashes or hangs. */
-static void *restless(void *unused) {
+static void *restless(void *unused)
+{
 	(void)unused;
 	for (int i = 0; i < 30; i++) {
 		CK_RV rv = C_Initialize(NULL);
@@ -291,7 +321,8 @@ static void *restless(void *unused) {
 	return NULL;
 }
 
-Test(threads, initialize_and_finalize_may_race) {
+Test(threads, initialize_and_finalize_may_race)
+{
 	gateway_start((struct gateway_options){0});
 	pthread_t threads[4];
 	for (int i = 0; i < 4; i++) {

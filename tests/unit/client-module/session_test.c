@@ -8,23 +8,27 @@ static const struct locking OWN;
 static const struct slot_route SLOT_A, SLOT_B;
 static struct sessions table;
 
-static void start(void) {
+static void start(void)
+{
 	cr_assert_eq(sessions_init(&table, &OWN), CKR_OK);
 }
 
-static void stop(void) {
+static void stop(void)
+{
 	sessions_done(&table);
 }
 
 TestSuite(session, .init = start, .fini = stop);
 
-static CK_SESSION_HANDLE add(const struct slot_route *slot, CK_SESSION_HANDLE wire) {
+static CK_SESSION_HANDLE add(const struct slot_route *slot, CK_SESSION_HANDLE wire)
+{
 	CK_SESSION_HANDLE handle = 0;
 	cr_assert_eq(session_add(&table, &(struct session){.slot = slot, .wire = wire}, &handle), CKR_OK);
 	return handle;
 }
 
-Test(session, a_handle_stands_for_a_slot_and_the_workers_handle) {
+Test(session, a_handle_stands_for_a_slot_and_the_workers_handle)
+{
 	struct session found;
 	CK_SESSION_HANDLE a = add(&SLOT_A, 5), b = add(&SLOT_B, 5);
 	cr_expect_neq(a, b);
@@ -35,7 +39,8 @@ Test(session, a_handle_stands_for_a_slot_and_the_workers_handle) {
 	cr_expect_eq(found.slot, &SLOT_B);
 }
 
-Test(session, a_forgotten_handle_is_not_taken_for_its_successor) {
+Test(session, a_forgotten_handle_is_not_taken_for_its_successor)
+{
 	struct session found;
 	CK_SESSION_HANDLE first = add(&SLOT_A, 5);
 	session_forget(&table, first);
@@ -46,7 +51,8 @@ Test(session, a_forgotten_handle_is_not_taken_for_its_successor) {
 	cr_expect(session_find(&table, second, &found));
 }
 
-Test(session, zero_and_made_up_handles_are_none) {
+Test(session, zero_and_made_up_handles_are_none)
+{
 	struct session found;
 	CK_SESSION_HANDLE real = add(&SLOT_A, 5);
 	cr_expect_not(session_find(&table, 0, &found));
@@ -56,7 +62,8 @@ Test(session, zero_and_made_up_handles_are_none) {
 	cr_expect_not(session_find(&table, CK_UNAVAILABLE_INFORMATION, &found));
 }
 
-Test(session, the_table_has_an_end_and_handles_stay_within_32_bits) {
+Test(session, the_table_has_an_end_and_handles_stay_within_32_bits)
+{
 	CK_SESSION_HANDLE handle = 0;
 	for (int i = 0; i < SESSIONS_MAX; i++) {
 		handle = add(&SLOT_A, 1);
@@ -71,7 +78,8 @@ Test(session, the_table_has_an_end_and_handles_stay_within_32_bits) {
 	}
 }
 
-Test(session, a_slots_sessions_are_counted_and_forgotten_together) {
+Test(session, a_slots_sessions_are_counted_and_forgotten_together)
+{
 	CK_ULONG read_write;
 	add(&SLOT_A, 1);
 	add(&SLOT_A, 2);
@@ -83,7 +91,8 @@ Test(session, a_slots_sessions_are_counted_and_forgotten_together) {
 	cr_expect(session_find(&table, b, &found));
 }
 
-Test(session_calls, a_session_reports_our_slot) {
+Test(session_calls, a_session_reports_our_slot)
+{
 	gateway_start((struct gateway_options){0});
 	CK_SESSION_HANDLE session = gateway_client_session();
 	CK_SESSION_INFO info;
@@ -96,7 +105,8 @@ Test(session_calls, a_session_reports_our_slot) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(session_calls, a_closed_session_is_gone) {
+Test(session_calls, a_closed_session_is_gone)
+{
 	gateway_start((struct gateway_options){0});
 	CK_SESSION_HANDLE session = gateway_client_session();
 	CK_BYTE random[4];
@@ -106,7 +116,8 @@ Test(session_calls, a_closed_session_is_gone) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(session_calls, close_all_closes_ours) {
+Test(session_calls, close_all_closes_ours)
+{
 	gateway_start((struct gateway_options){0});
 	CK_SESSION_HANDLE session = gateway_client_session(), other;
 	CK_SESSION_INFO info;
@@ -118,7 +129,8 @@ Test(session_calls, close_all_closes_ours) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(session_calls, close_all_without_sessions_asks_nobody) {
+Test(session_calls, close_all_without_sessions_asks_nobody)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	CK_SLOT_ID slot = gateway_client();
 	unsigned before = atomic_load(&gateway->requests);
@@ -128,12 +140,15 @@ Test(session_calls, close_all_without_sessions_asks_nobody) {
 }
 
 /* The worker was restarted: it knows no session any more. */
-static bool restarted_script(struct peer *peer, const char *request, size_t len) {
+static bool restarted_script(struct peer *peer, const char *request, size_t len)
+{
 	(void)len;
-	return gateway_asked_for_inventory(request) ? gateway_inventory(peer) : gateway_result(peer, "{\"rv\":\"CKR_SESSION_HANDLE_INVALID\"}");
+	return gateway_asked_for_inventory(request) ? gateway_inventory(peer)
+						    : gateway_result(peer, "{\"rv\":\"CKR_SESSION_HANDLE_INVALID\"}");
 }
 
-Test(session_calls, a_session_that_the_worker_lost_is_forgotten) {
+Test(session_calls, a_session_that_the_worker_lost_is_forgotten)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	CK_SESSION_HANDLE session = gateway_client_session();
 	CK_BYTE random[4];

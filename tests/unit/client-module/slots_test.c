@@ -9,13 +9,15 @@
 #include "client-module/slots.h"
 #include "tests/unit/client-module/gateway.h"
 
-Test(slots, a_slot_has_the_number_of_its_name) {
+Test(slots, a_slot_has_the_number_of_its_name)
+{
 	gateway_start((struct gateway_options){0});
 	cr_expect_eq(gateway_client(), slot_id_of("demo", 4));
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(slots, the_list_is_sized_in_two_calls) {
+Test(slots, the_list_is_sized_in_two_calls)
+{
 	gateway_start((struct gateway_options){0});
 	CK_SLOT_ID slots[2] = {0, 0};
 	CK_ULONG count = 9;
@@ -34,7 +36,8 @@ Test(slots, the_list_is_sized_in_two_calls) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(slots, F_a_token_that_is_absent_leaves_its_slot) {
+Test(slots, F_a_token_that_is_absent_leaves_its_slot)
+{
 	gateway_start((struct gateway_options){.absent = true});
 	CK_SLOT_ID slot = gateway_client();
 	CK_SLOT_INFO info;
@@ -49,7 +52,8 @@ Test(slots, F_a_token_that_is_absent_leaves_its_slot) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(slots, an_unknown_slot_is_refused_without_a_worker) {
+Test(slots, an_unknown_slot_is_refused_without_a_worker)
+{
 	gateway_start((struct gateway_options){0});
 	CK_SLOT_ID wrong = gateway_client() + 1;
 	CK_SLOT_INFO info;
@@ -66,7 +70,8 @@ Test(slots, an_unknown_slot_is_refused_without_a_worker) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(slots, X8_mechanisms_cost_no_request) {
+Test(slots, X8_mechanisms_cost_no_request)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	CK_SLOT_ID slot = gateway_client();
 	unsigned before = atomic_load(&gateway->requests);
@@ -92,7 +97,8 @@ Test(slots, X8_mechanisms_cost_no_request) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(slots, C11_the_sessions_counted_are_this_processs) {
+Test(slots, C11_the_sessions_counted_are_this_processs)
+{
 	gateway_start((struct gateway_options){0});
 	CK_SLOT_ID slot = gateway_client();
 	CK_SESSION_HANDLE session;
@@ -109,7 +115,8 @@ Test(slots, C11_the_sessions_counted_are_this_processs) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(slots, token_information_is_always_fresh) {
+Test(slots, token_information_is_always_fresh)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	CK_SLOT_ID slot = gateway_client();
 	CK_TOKEN_INFO token;
@@ -121,7 +128,8 @@ Test(slots, token_information_is_always_fresh) {
 
 /* --- C_WaitForSlotEvent --- */
 
-Test(events, arguments_are_checked) {
+Test(events, arguments_are_checked)
+{
 	gateway_start((struct gateway_options){0});
 	CK_SLOT_ID slot = gateway_client();
 	cr_expect_eq(C_WaitForSlotEvent(CKF_DONT_BLOCK, NULL, NULL), CKR_ARGUMENTS_BAD);
@@ -129,7 +137,8 @@ Test(events, arguments_are_checked) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(events, X15_a_changed_token_is_told_once) {
+Test(events, X15_a_changed_token_is_told_once)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	CK_SLOT_ID slot = gateway_client(), told = 0;
 	cr_expect_eq(C_WaitForSlotEvent(CKF_DONT_BLOCK, &told, NULL), CKR_NO_EVENT);
@@ -140,7 +149,8 @@ Test(events, X15_a_changed_token_is_told_once) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(events, a_change_seen_by_another_call_is_kept_for_the_wait) {
+Test(events, a_change_seen_by_another_call_is_kept_for_the_wait)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	CK_SLOT_ID slot = gateway_client(), told = 0;
 	CK_SLOT_INFO info;
@@ -153,7 +163,8 @@ Test(events, a_change_seen_by_another_call_is_kept_for_the_wait) {
 }
 
 /* A long poll: waits until the generation has risen above the one in the request. */
-static bool polling_script(struct peer *peer, const char *request, size_t len) {
+static bool polling_script(struct peer *peer, const char *request, size_t len)
+{
 	unsigned after;
 	if (sscanf(request, "POST /v1/calls?after=%u&wait=25 ", &after) == 1) {
 		while (atomic_load(&peer->gateway->generation) <= after) {
@@ -166,20 +177,23 @@ static bool polling_script(struct peer *peer, const char *request, size_t len) {
 static CK_RV waited;
 static CK_SLOT_ID waited_slot;
 
-static void *wait_for_event(void *unused) {
+static void *wait_for_event(void *unused)
+{
 	(void)unused;
 	waited = C_WaitForSlotEvent(0, &waited_slot, NULL);
 	return NULL;
 }
 
 /* Until the thread's long poll has arrived. */
-static void await_requests(struct gateway *gateway, unsigned count) {
+static void await_requests(struct gateway *gateway, unsigned count)
+{
 	while (atomic_load(&gateway->requests) < count) {
 		poll(NULL, 0, 1);
 	}
 }
 
-Test(events, X15_a_blocking_wait_ends_with_the_event) {
+Test(events, X15_a_blocking_wait_ends_with_the_event)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){.script = polling_script});
 	CK_SLOT_ID slot = gateway_client();
 	pthread_t thread;
@@ -193,7 +207,8 @@ Test(events, X15_a_blocking_wait_ends_with_the_event) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(events, X15_finalize_ends_a_blocking_wait) {
+Test(events, X15_finalize_ends_a_blocking_wait)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){.script = polling_script});
 	gateway_client();
 	pthread_t thread;
@@ -206,7 +221,9 @@ Test(events, X15_finalize_ends_a_blocking_wait) {
 
 /* --- the document --- */
 
-#define SLOT_INFO "\"slot_info\":{\"slotDescription\":\"\",\"manufacturerID\":\"\",\"flags\":[],\"hardwareVersion\":\"0.0\",\"firmwareVersion\":\"0.0\"}"
+#define SLOT_INFO \
+	"\"slot_info\":{\"slotDescription\":\"\",\"manufacturerID\":\"\",\"flags\":[],\"hardwareVersion\":\"0.0\"," \
+	"\"firmwareVersion\":\"0.0\"}"
 #define SLOT(id) "{\"name\":\"a b/\xc3\xbc\",\"id\":" id "," SLOT_INFO ",\"token_info\":null,\"mechanisms\":[]}"
 #define DOCUMENT(slots) "{\"generation\":1,\"slots\":[" slots "]}"
 
@@ -232,11 +249,13 @@ static const struct document_case DOCUMENTS[] = {
 	{DOCUMENT(SLOT("4294967296")), CKR_DEVICE_ERROR},
 	{DOCUMENT(SLOT("7") "," SLOT("7")), CKR_DEVICE_ERROR},
 	{DOCUMENT("{\"name\":\"x\",\"id\":7," SLOT_INFO ",\"mechanisms\":[{}]}"), CKR_DEVICE_ERROR},
-	{DOCUMENT("{\"name\":\"x\",\"id\":7," SLOT_INFO ",\"mechanisms\":[{\"mechanism\":\"CKM_NONE\"}]}"), CKR_DEVICE_ERROR},
+	{DOCUMENT("{\"name\":\"x\",\"id\":7," SLOT_INFO ",\"mechanisms\":[{\"mechanism\":\"CKM_NONE\"}]}"),
+		CKR_DEVICE_ERROR},
 	{DOCUMENT("") "x", CKR_DEVICE_ERROR},
 };
 
-ParameterizedTestParameters(slots, only_an_inventory_is_taken_in) {
+ParameterizedTestParameters(slots, only_an_inventory_is_taken_in)
+{
 	enum { COUNT = sizeof(DOCUMENTS) / sizeof(DOCUMENTS[0]) };
 	static size_t indexes[COUNT];
 	for (size_t i = 0; i < COUNT; i++) {
@@ -245,7 +264,8 @@ ParameterizedTestParameters(slots, only_an_inventory_is_taken_in) {
 	return cr_make_param_array(size_t, indexes, COUNT);
 }
 
-ParameterizedTest(size_t *index, slots, only_an_inventory_is_taken_in) {
+ParameterizedTest(size_t *index, slots, only_an_inventory_is_taken_in)
+{
 	static const struct locking OWN;
 	struct slots slots;
 	ARENA_AUTO struct arena arena;
@@ -257,7 +277,8 @@ ParameterizedTest(size_t *index, slots, only_an_inventory_is_taken_in) {
 	slots_done(&slots);
 }
 
-Test(slots, a_bad_inventory_leaves_what_was_known) {
+Test(slots, a_bad_inventory_leaves_what_was_known)
+{
 	static const struct locking OWN;
 	struct slots slots;
 	CK_SLOT_INFO info;
@@ -270,7 +291,8 @@ Test(slots, a_bad_inventory_leaves_what_was_known) {
 	slots_done(&slots);
 }
 
-Test(slots, the_name_is_encoded_once_in_the_path) {
+Test(slots, the_name_is_encoded_once_in_the_path)
+{
 	static const struct locking OWN;
 	struct slots slots;
 	ARENA_AUTO struct arena arena;

@@ -9,13 +9,15 @@
 
 #include "tests/unit/client-module/gateway.h"
 
-static uint64_t clock_ms(void) {
+static uint64_t clock_ms(void)
+{
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static CK_RV random_number(CK_SESSION_HANDLE session) {
+static CK_RV random_number(CK_SESSION_HANDLE session)
+{
 	CK_BYTE random[4] = {0};
 	CK_RV rv = C_GenerateRandom(session, random, sizeof(random));
 	if (rv == CKR_OK) {
@@ -24,7 +26,8 @@ static CK_RV random_number(CK_SESSION_HANDLE session) {
 	return rv;
 }
 
-Test(transport, a_call_goes_to_the_gateway_and_its_result_comes_back) {
+Test(transport, a_call_goes_to_the_gateway_and_its_result_comes_back)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	CK_SESSION_HANDLE session = gateway_client_session();
 	cr_assert_eq(random_number(session), CKR_OK);
@@ -35,13 +38,14 @@ Test(transport, a_call_goes_to_the_gateway_and_its_result_comes_back) {
 
 /* Answers to a call. */
 struct odd_answer {
-	const char *text;             /* as it is, or with a body: the status line and headers but Content-Length */
+	const char *text; /* as it is, or with a body: the status line and headers but Content-Length */
 	const char *body;
 	CK_RV rv;
-	bool clean;                   /* the connection ends with close_notify */
+	bool clean; /* the connection ends with close_notify */
 };
 
-static bool odd_script(struct peer *peer, const char *request, size_t len) {
+static bool odd_script(struct peer *peer, const char *request, size_t len)
+{
 	const struct odd_answer *odd = peer->gateway->options.context;
 	if (strstr(request, "GenerateRandom") == NULL) {
 		return gateway_normal(peer, request, len);
@@ -68,7 +72,10 @@ static const struct odd_answer ODD_ANSWERS[] = {
 	{"HTTP/1.1 100 Continue\r\n\r\n" OK, GOOD, CKR_OK, false},
 	{OK "Connection: close\r\n\r\n" GOOD, NULL, CKR_OK, true},
 	{OK "Connection: close\r\n\r\n" GOOD, NULL, CKR_GENERAL_ERROR, false},
-	{OK "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"gro\r\n37\r\nups\":[{\"results\":[{\"rv\":\"CKR_OK\",\"random\":\"AQIDBA\"}]}]}\r\n0\r\n\r\n", NULL, CKR_OK, false},
+	{OK "Transfer-Encoding: "
+	    "chunked\r\n\r\n5\r\n{\"gro\r\n37\r\nups\":[{\"results\":[{\"rv\":\"CKR_OK\",\"random\":\"AQIDBA\"}]}]}"
+	    "\r\n0\r\n\r\n",
+		NULL, CKR_OK, false},
 	{"", NULL, CKR_GENERAL_ERROR, false},
 	{"HT", NULL, CKR_GENERAL_ERROR, false},
 	{"\x16\x03\x01 this is not HTTP\r\n\r\n", NULL, CKR_GENERAL_ERROR, false},
@@ -114,7 +121,8 @@ static const struct odd_answer ODD_ANSWERS[] = {
 	{STATUS("204 No Content") "\r\n", NULL, CKR_GENERAL_ERROR, false},
 };
 
-ParameterizedTestParameters(transport, every_answer_gives_the_documented_return_value) {
+ParameterizedTestParameters(transport, every_answer_gives_the_documented_return_value)
+{
 	/* Indexes, since a parameter with pointers does not survive the way into the test's process. */
 	enum { COUNT = sizeof(ODD_ANSWERS) / sizeof(ODD_ANSWERS[0]) };
 	static size_t indexes[COUNT];
@@ -124,16 +132,19 @@ ParameterizedTestParameters(transport, every_answer_gives_the_documented_return_
 	return cr_make_param_array(size_t, indexes, COUNT);
 }
 
-ParameterizedTest(size_t *index, transport, every_answer_gives_the_documented_return_value) {
+ParameterizedTest(size_t *index, transport, every_answer_gives_the_documented_return_value)
+{
 	const struct odd_answer *odd = &ODD_ANSWERS[*index];
 	gateway_start((struct gateway_options){.script = odd_script, .context = (void *)odd});
 	CK_SESSION_HANDLE session = gateway_client_session();
 	CK_RV rv = random_number(session);
-	cr_expect_eq(rv, odd->rv, "%s%s: 0x%lx instead of 0x%lx", odd->text, odd->body != NULL ? odd->body : "", rv, odd->rv);
+	cr_expect_eq(rv, odd->rv, "%s%s: 0x%lx instead of 0x%lx", odd->text, odd->body != NULL ? odd->body : "", rv,
+		odd->rv);
 	cr_expect_eq(C_Finalize(NULL), CKR_OK);
 }
 
-static bool huge_script(struct peer *peer, const char *request, size_t len) {
+static bool huge_script(struct peer *peer, const char *request, size_t len)
+{
 	if (strstr(request, "GenerateRandom") == NULL) {
 		return gateway_normal(peer, request, len);
 	}
@@ -148,24 +159,28 @@ static bool huge_script(struct peer *peer, const char *request, size_t len) {
 	return false;
 }
 
-Test(transport, an_endless_answer_is_cut_off) {
+Test(transport, an_endless_answer_is_cut_off)
+{
 	gateway_start((struct gateway_options){.script = huge_script});
 	CK_SESSION_HANDLE session = gateway_client_session();
 	cr_assert_eq(random_number(session), CKR_GENERAL_ERROR);
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-static bool endless_head_script(struct peer *peer, const char *request, size_t len) {
+static bool endless_head_script(struct peer *peer, const char *request, size_t len)
+{
 	if (strstr(request, "GenerateRandom") == NULL) {
 		return gateway_normal(peer, request, len);
 	}
-	static const char HEAD[] = "HTTP/1.1 100 Continue\r\nX-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n";
+	static const char HEAD[] =
+		"HTTP/1.1 100 Continue\r\nX-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n";
 	while (gateway_bytes(peer, HEAD, sizeof(HEAD) - 1)) {
 	}
 	return false;
 }
 
-Test(transport, endless_interim_answers_are_cut_off) {
+Test(transport, endless_interim_answers_are_cut_off)
+{
 	gateway_start((struct gateway_options){.script = endless_head_script});
 	CK_SESSION_HANDLE session = gateway_client_session();
 	cr_assert_eq(random_number(session), CKR_GENERAL_ERROR);
@@ -173,7 +188,8 @@ Test(transport, endless_interim_answers_are_cut_off) {
 }
 
 /* Sends one byte at a time, each well within any limit on inactivity. */
-static bool dripping_script(struct peer *peer, const char *request, size_t len) {
+static bool dripping_script(struct peer *peer, const char *request, size_t len)
+{
 	if (strstr(request, "GenerateRandom") == NULL) {
 		return gateway_normal(peer, request, len);
 	}
@@ -185,7 +201,8 @@ static bool dripping_script(struct peer *peer, const char *request, size_t len) 
 	return false;
 }
 
-static bool silent_script(struct peer *peer, const char *request, size_t len) {
+static bool silent_script(struct peer *peer, const char *request, size_t len)
+{
 	if (strstr(request, "GenerateRandom") == NULL) {
 		return gateway_normal(peer, request, len);
 	}
@@ -194,7 +211,8 @@ static bool silent_script(struct peer *peer, const char *request, size_t len) {
 	return false;
 }
 
-static void ends_by_its_deadline(gateway_script script) {
+static void ends_by_its_deadline(gateway_script script)
+{
 	gateway_start((struct gateway_options){.script = script, .extra = "Timeout = 1"});
 	CK_SESSION_HANDLE session = gateway_client_session();
 	uint64_t start = clock_ms();
@@ -204,15 +222,18 @@ static void ends_by_its_deadline(gateway_script script) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(transport, a_dripping_answer_ends_at_the_deadline) {
+Test(transport, a_dripping_answer_ends_at_the_deadline)
+{
 	ends_by_its_deadline(dripping_script);
 }
 
-Test(transport, a_silent_gateway_ends_at_the_deadline) {
+Test(transport, a_silent_gateway_ends_at_the_deadline)
+{
 	ends_by_its_deadline(silent_script);
 }
 
-Test(transport, a_call_after_a_cut_connection_connects_again) {
+Test(transport, a_call_after_a_cut_connection_connects_again)
+{
 	struct odd_answer odd = {.text = "HT"};
 	struct gateway *gateway = gateway_start((struct gateway_options){.script = odd_script, .context = &odd});
 	CK_SESSION_HANDLE session = gateway_client_session();
@@ -224,18 +245,21 @@ Test(transport, a_call_after_a_cut_connection_connects_again) {
 }
 
 /* Closes each connection right after its first answer, without saying so in a header. */
-static bool closing_script(struct peer *peer, const char *request, size_t len) {
+static bool closing_script(struct peer *peer, const char *request, size_t len)
+{
 	(void)gateway_normal(peer, request, len);
 	return false;
 }
 
-static void wait_closed(struct gateway *gateway, int count) {
+static void wait_closed(struct gateway *gateway, int count)
+{
 	while (atomic_load(&gateway->closed) < count) {
 		poll(NULL, 0, 1);
 	}
 }
 
-Test(transport, a_connection_that_the_gateway_closed_meanwhile_is_noticed_before_use) {
+Test(transport, a_connection_that_the_gateway_closed_meanwhile_is_noticed_before_use)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	CK_SESSION_HANDLE session = gateway_client_session();
 	gateway->options.script = closing_script;
@@ -249,11 +273,13 @@ Test(transport, a_connection_that_the_gateway_closed_meanwhile_is_noticed_before
 }
 
 /* Reads the second request of a connection and closes without a word. */
-static bool mute_on_reuse_script(struct peer *peer, const char *request, size_t len) {
+static bool mute_on_reuse_script(struct peer *peer, const char *request, size_t len)
+{
 	return peer->requests < 2 && gateway_normal(peer, request, len);
 }
 
-Test(transport, a_call_that_reads_is_repeated_when_a_kept_connection_dies) {
+Test(transport, a_call_that_reads_is_repeated_when_a_kept_connection_dies)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	CK_SESSION_HANDLE session = gateway_client_session();
 	gateway->options.script = mute_on_reuse_script;
@@ -263,7 +289,8 @@ Test(transport, a_call_that_reads_is_repeated_when_a_kept_connection_dies) {
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(transport, a_call_that_uses_a_key_is_not_repeated_when_it_may_have_been_executed) {
+Test(transport, a_call_that_uses_a_key_is_not_repeated_when_it_may_have_been_executed)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	CK_SESSION_HANDLE session = gateway_client_session();
 	gateway->options.script = mute_on_reuse_script;
@@ -275,7 +302,8 @@ Test(transport, a_call_that_uses_a_key_is_not_repeated_when_it_may_have_been_exe
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
-Test(transport, finalize_says_goodbye) {
+Test(transport, finalize_says_goodbye)
+{
 	struct gateway *gateway = gateway_start((struct gateway_options){0});
 	gateway_client_session();
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
