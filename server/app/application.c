@@ -40,7 +40,7 @@ static struct application *application_new(const struct application_key *key)
 static bool has_key(const struct application *application, const struct application_key *key)
 {
 	return memcmp(application->id, key->id, sizeof application->id) == 0 &&
-		strcmp(application->domain, key->domain) == 0 && strcmp(application->slot, key->slot) == 0;
+	       strcmp(application->domain, key->domain) == 0 && strcmp(application->slot, key->slot) == 0;
 }
 
 struct application *application_ref(struct registry *registry, const struct application_key *key)
@@ -104,8 +104,8 @@ void application_forget(struct application *application, struct worker_process *
 }
 
 /* Waits for a start that another thread has begun; its failure is the answer for all who waited. Mutex held. */
-static enum status await_start(struct application *application, const struct settings *settings, int64_t deadline_ms,
-	uint64_t *ret_rv)
+static enum status await_start(
+	struct application *application, const struct settings *settings, int64_t deadline_ms, uint64_t *ret_rv)
 {
 	if (application->waiting >= settings->limits.queue_max)
 		return STATUS_BUSY;

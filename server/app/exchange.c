@@ -13,14 +13,14 @@ static int left_ms(int64_t deadline_ms)
 struct exchange {
 	struct worker_process *process;
 	unsigned pair;
-	int64_t deadline_ms;    /* of the worker's own work */
-	int64_t patience_ms;    /* waiting for the token moves the deadline, by so much at most */
+	int64_t deadline_ms; /* of the worker's own work */
+	int64_t patience_ms; /* waiting for the token moves the deadline, by so much at most */
 	struct arena *arena;
 	struct buffer *payload;
 };
 
-static struct exchange exchange_of(struct worker_process *process, unsigned pair, int64_t deadline_ms, struct arena *arena,
-	struct buffer *payload)
+static struct exchange exchange_of(
+	struct worker_process *process, unsigned pair, int64_t deadline_ms, struct arena *arena, struct buffer *payload)
 {
 	int64_t wait_ms = (int64_t)process->settings->limits.token_wait_s * 1000;
 	return (struct exchange){process, pair, deadline_ms, 2 * wait_ms, arena, payload};
@@ -30,8 +30,8 @@ static enum status answer_acquire(struct exchange *exchange)
 {
 	struct token_acquire question;
 	struct token_grant grant;
-	enum status status =
-		token_acquire_unpack(exchange->payload->data, exchange->payload->len, exchange->arena, &question);
+	enum status status = token_acquire_unpack(
+		exchange->payload->data, exchange->payload->len, exchange->arena, &question);
 	if (status != STATUS_OK)
 		return status;
 	int64_t begun = clock_ms();
@@ -54,7 +54,8 @@ static enum status answer_acquire(struct exchange *exchange)
 static enum status take_release(struct exchange *exchange)
 {
 	struct token_release news;
-	enum status status = token_release_unpack(exchange->payload->data, exchange->payload->len, exchange->arena, &news);
+	enum status status = token_release_unpack(
+		exchange->payload->data, exchange->payload->len, exchange->arena, &news);
 	if (status != STATUS_OK)
 		return status;
 	return token_release(exchange->process, exchange->pair, &news);
@@ -95,7 +96,8 @@ static enum status send_request(struct exchange *exchange, const struct worker_r
 }
 
 enum status exchange_request(struct worker_process *process, unsigned pair, const struct worker_request *request,
-	int64_t deadline_ms, struct arena *arena, struct buffer *payload, struct worker_response *ret_response, bool *ret_sent)
+	int64_t deadline_ms, struct arena *arena, struct buffer *payload, struct worker_response *ret_response,
+	bool *ret_sent)
 {
 	struct exchange exchange = exchange_of(process, pair, deadline_ms, arena, payload);
 	enum status status = send_request(&exchange, request);
@@ -125,8 +127,8 @@ static enum status pack_slots(const struct worker_process *process, struct arena
 		const struct slot_settings *slot = &settings->slots[i];
 		if (process->slot == NULL ? slot->module != process->module : slot != process->slot)
 			continue;
-		struct worker_slot message = {slot->name, slot->match_label, slot->match_serial, slot->match_reader,
-			slot->class_name};
+		struct worker_slot message = {
+			slot->name, slot->match_label, slot->match_serial, slot->match_reader, slot->class_name};
 		BUFFER_AUTO struct buffer packed;
 		buffer_init(&packed, FRAME_PAYLOAD_MAX);
 		worker_slot_pack(&packed, &message);

@@ -10,7 +10,7 @@
  *   exchange      what travels on a pair: a request, the questions in between, the answer
  *   keeper        the thread that reaps, ends idle workers, and ends leases
  *   application   the table of live applications
- *   inventory     what slots and tokens there are; inventory_document writes it
+ *   inventory     what slots and tokens there are (inventory.h)
  *   lease, operation, metrics
  *
  * Locks are taken in this order, and none is held while a worker is waited for:
@@ -34,14 +34,14 @@
 #include "server/common/message.h"
 
 enum {
-	WORKER_THREADS_MAX = 64,       /* pairs of a worker */
-	WORKER_FD_CONTROL = 3,         /* in the worker; its pairs follow */
-	START_EXTRA_MS = 20000,        /* a worker has this long to start, beyond the wait for the token */
-	SEND_TIMEOUT_MS = 2000,        /* a worker that does not take what is sent is hung */
-	END_GRACE_MS = 5000,           /* from the end's beginning to SIGKILL, outside a token write */
-	TOKEN_LOCK_KEY_LEN = 32,       /* hex digits */
-	TOKEN_HOLD_DEPTH = 4,          /* nested acquisitions by one thread of a worker */
-	INVENTORY_RETRY_MS = 1000,     /* after the first failure; doubles */
+	WORKER_THREADS_MAX = 64, /* pairs of a worker */
+	WORKER_FD_CONTROL = 3, /* in the worker; its pairs follow */
+	START_EXTRA_MS = 20000, /* a worker has this long to start, beyond the wait for the token */
+	SEND_TIMEOUT_MS = 2000, /* a worker that does not take what is sent is hung */
+	END_GRACE_MS = 5000, /* from the end's beginning to SIGKILL, outside a token write */
+	TOKEN_LOCK_KEY_LEN = 32, /* hex digits */
+	TOKEN_HOLD_DEPTH = 4, /* nested acquisitions by one thread of a worker */
+	INVENTORY_RETRY_MS = 1000, /* after the first failure; doubles */
 	INVENTORY_RETRY_MAX_MS = 30000,
 	LEASES_PER_DOMAIN = 1024,
 	OPERATIONS_REMEMBERED = 65536, /* of all applications */
@@ -53,10 +53,10 @@ enum {
 struct module_settings {
 	const char *name, *path, *init_args, *sandbox;
 	unsigned char sha256[32];
-	size_t sha256_len;                        /* 32 or 0 */
+	size_t sha256_len; /* 32 or 0 */
 	bool rescan_reinit, verify_login_fresh;
-	char **environment;                       /* "NAME=value", NULL-terminated */
-	char lock_key[TOKEN_LOCK_KEY_LEN + 1];    /* hash of path, initialisation string and environment */
+	char **environment; /* "NAME=value", NULL-terminated */
+	char lock_key[TOKEN_LOCK_KEY_LEN + 1]; /* hash of path, initialisation string and environment */
 };
 
 struct slot_settings {
@@ -67,14 +67,14 @@ struct slot_settings {
 /* Constant once made. */
 struct settings {
 	_Atomic unsigned refs;
-	struct arena arena;                       /* owns all text */
+	struct arena arena; /* owns all text */
 	const char *worker_program, *runtime_directory;
 	__typeof__(((struct config *)0)->limits) limits;
 	struct module_settings *modules;
 	unsigned modules_count;
 	struct slot_settings *slots;
 	unsigned slots_count;
-	struct bytes policy;                      /* packed worker_policy */
+	struct bytes policy; /* packed worker_policy */
 };
 
 /* A copy of what workers need. STATUS_NO_MEMORY, STATUS_MALFORMED (a slot without its module). */
@@ -93,7 +93,7 @@ struct fifo_waiter;
 
 struct fifo {
 	pthread_mutex_t mutex;
-	unsigned free;                 /* places nobody has */
+	unsigned free; /* places nobody has */
 	unsigned waiting, waiting_max;
 	struct fifo_waiter *first, *last;
 	bool closed;
@@ -114,8 +114,8 @@ unsigned fifo_waiting(struct fifo *fifo);
 struct token_lock {
 	struct token_lock *next;
 	char key[TOKEN_LOCK_KEY_LEN + 1];
-	struct fifo fifo;              /* order among this gateway's workers */
-	int fd;                        /* lock file shared with other gateways */
+	struct fifo fifo; /* order among this gateway's workers */
+	int fd; /* lock file shared with other gateways */
 };
 
 /* Opens directory/token-KEY.lock. STATUS_IO with errno, STATUS_NO_MEMORY. */
@@ -132,10 +132,10 @@ struct worker_process;
 /* A configured slot's token; lives as long as the registry, whatever a reload does to the slot. */
 struct token {
 	struct token *next;
-	char *name;                             /* of the slot */
-	pthread_mutex_t mutex;                  /* guards the list and the generation */
-	struct worker_process *processes;       /* of applications, by token_next */
-	uint64_t generation;                    /* X10 */
+	char *name; /* of the slot */
+	pthread_mutex_t mutex; /* guards the list and the generation */
+	struct worker_process *processes; /* of applications, by token_next */
+	uint64_t generation; /* X10 */
 	_Atomic uint64_t calls[CALL_COUNT + 1]; /* executed by modules; the last one counts what has no row */
 };
 
@@ -149,8 +149,8 @@ uint64_t token_generation(struct token *token);
  * Answers a worker's question: waits for the lock and checks X2. `pair` names the thread of the worker that asks.
  * Always fills the grant; its rv says whether the worker now has the token.
  */
-void token_acquire(struct worker_process *process, unsigned pair, const struct token_acquire *question, int64_t deadline_ms,
-	struct token_grant *ret_grant);
+void token_acquire(struct worker_process *process, unsigned pair, const struct token_acquire *question,
+	int64_t deadline_ms, struct token_grant *ret_grant);
 /* The worker has finished with the token. STATUS_MALFORMED if it did not have it. */
 enum status token_release(struct worker_process *process, unsigned pair, const struct token_release *news) MUST_USE;
 /* Takes the token from a thread of the worker that forgot to release it, or from any (pair < 0) when the process is gone. */
@@ -168,8 +168,8 @@ struct spawned {
 };
 
 /* Starts `program` with `threads` pairs. STATUS_IO with errno. On failure nothing is left behind. */
-enum status spawn_worker(const char *program, char *const environment[], unsigned threads, struct spawned *ret_spawned)
-	MUST_USE;
+enum status spawn_worker(
+	const char *program, char *const environment[], unsigned threads, struct spawned *ret_spawned) MUST_USE;
 void spawned_close(struct spawned *spawned, unsigned threads);
 
 /* --- process.c --- */
@@ -191,7 +191,7 @@ enum end_cause {
 #define CAUSE(constant, label, news) END_##constant,
 	END_CAUSES(CAUSE)
 #undef CAUSE
-	END_COUNT
+		END_COUNT
 };
 
 struct application;
@@ -199,33 +199,33 @@ struct application;
 enum process_state { PROCESS_STARTING, PROCESS_LIVE, PROCESS_ENDING, PROCESS_DEAD };
 
 struct worker_process {
-	_Atomic unsigned refs;                   /* users, and one of the registry's list until it is reaped */
-	struct worker_process *next;             /* registry.processes */
+	_Atomic unsigned refs; /* users, and one of the registry's list until it is reaped */
+	struct worker_process *next; /* registry.processes */
 	struct worker_process *token_next;
 	struct registry *registry;
-	struct settings *settings;               /* those it was started with */
-	const struct slot_settings *slot;        /* NULL: inventory */
+	struct settings *settings; /* those it was started with */
+	const struct slot_settings *slot; /* NULL: inventory */
 	const struct module_settings *module;
-	struct application *application;         /* a reference; NULL: inventory or one request */
-	struct token *token;                     /* NULL: inventory */
+	struct application *application; /* a reference; NULL: inventory or one request */
+	struct token *token; /* NULL: inventory */
 	struct token_lock *lock;
-	uint64_t serial;                         /* unlike the pid never used again */
+	uint64_t serial; /* unlike the pid never used again */
 	unsigned threads;
 	struct spawned os;
-	struct fifo pool;                        /* as many places as pairs */
+	struct fifo pool; /* as many places as pairs */
 
-	pthread_mutex_t mutex;                   /* guards all below */
+	pthread_mutex_t mutex; /* guards all below */
 	enum process_state state;
-	enum end_cause cause;                    /* from ENDING on */
+	enum end_cause cause; /* from ENDING on */
 	int64_t end_begun, last_used, login_since;
-	bool overdue_write;                      /* a request that may write to the token has passed its deadline */
+	bool overdue_write; /* a request that may write to the token has passed its deadline */
 	bool killed;
 	unsigned char free_pairs[WORKER_THREADS_MAX];
 	unsigned free_count;
 	enum login_state login;
 	unsigned sessions;
 	uint64_t state_serial;
-	int holder;                              /* pair whose thread has the token, or -1 */
+	int holder; /* pair whose thread has the token, or -1 */
 	unsigned hold_depth;
 	uint32_t hold_purposes[TOKEN_HOLD_DEPTH];
 };
@@ -233,9 +233,9 @@ struct worker_process {
 /* What kind of worker to start. */
 struct process_kind {
 	struct settings *settings;
-	const struct slot_settings *slot;        /* NULL: inventory of `module` */
+	const struct slot_settings *slot; /* NULL: inventory of `module` */
 	const struct module_settings *module;
-	struct application *application;         /* NULL: none, or an unused one for one request */
+	struct application *application; /* NULL: none, or an unused one for one request */
 	const char *application_hash;
 };
 
@@ -280,8 +280,8 @@ void process_state_news(struct worker_process *process, uint64_t serial, uint32_
 
 /* The frames of one request on one pair. As process_request, and STATUS_MALFORMED when the worker broke the protocol. */
 enum status exchange_request(struct worker_process *process, unsigned pair, const struct worker_request *request,
-	int64_t deadline_ms, struct arena *arena, struct buffer *payload, struct worker_response *ret_response, bool *ret_sent)
-	MUST_USE;
+	int64_t deadline_ms, struct arena *arena, struct buffer *payload, struct worker_response *ret_response,
+	bool *ret_sent) MUST_USE;
 /* FRAME_START to FRAME_STARTED on pair 0. */
 enum status exchange_start(struct worker_process *process, const char *application_hash, int64_t deadline_ms,
 	struct arena *arena, struct buffer *payload, struct worker_started *ret_started) MUST_USE;
@@ -289,16 +289,16 @@ enum status exchange_start(struct worker_process *process, const char *applicati
 /* --- application.c --- */
 
 struct application {
-	struct application *next;      /* in its bucket */
-	unsigned refs;                 /* guarded by registry.mutex */
+	struct application *next; /* in its bucket */
+	unsigned refs; /* guarded by registry.mutex */
 	char *domain, *slot;
 	unsigned char id[APPLICATION_ID_LEN];
-	pthread_mutex_t mutex;         /* guards all below */
+	pthread_mutex_t mutex; /* guards all below */
 	pthread_cond_t changed;
 	struct worker_process *process;
 	bool starting;
-	unsigned waiting;              /* threads that wait for the start */
-	uint64_t starts;               /* finished starts; the last one's outcome follows */
+	unsigned waiting; /* threads that wait for the start */
+	uint64_t starts; /* finished starts; the last one's outcome follows */
 	enum status start_status;
 	uint64_t start_rv;
 };
@@ -308,7 +308,8 @@ struct application *application_ref(struct registry *registry, const struct appl
 void application_unref(struct registry *registry, struct application *application);
 /* Its live worker, started if needed; one start serves all that ask meanwhile. Errors as process_start. */
 enum status application_process(struct registry *registry, struct application *application, struct settings *settings,
-	const struct slot_settings *slot, int64_t deadline_ms, struct worker_process **ret_process, uint64_t *ret_rv) MUST_USE;
+	const struct slot_settings *slot, int64_t deadline_ms, struct worker_process **ret_process,
+	uint64_t *ret_rv) MUST_USE;
 /* The worker is ending: the next request starts another. */
 void application_forget(struct application *application, struct worker_process *process);
 
@@ -333,8 +334,8 @@ enum status inventory_follow(struct inventory *inventory, struct settings *setti
 void inventory_poke(struct inventory *inventory, const char *module);
 bool inventory_ready(struct inventory *inventory, char *ret_detail, size_t detail_size);
 enum status inventory_write(struct inventory *inventory, enum inventory_form form, const char *slot,
-	bool (*visible)(void *context, const char *slot), void *context, uint64_t after, unsigned wait_ms, struct buffer *out)
-	MUST_USE;
+	bool (*visible)(void *context, const char *slot), void *context, uint64_t after, unsigned wait_ms,
+	struct buffer *out) MUST_USE;
 
 /* --- inventory_document.c --- */
 
@@ -345,8 +346,8 @@ struct slot_documents {
 
 void slot_documents_done(struct slot_documents *documents);
 /* What is shown of a slot whose module cannot be asked. STATUS_NO_MEMORY. */
-enum status slot_documents_unavailable(const struct slot_settings *slot, const char *reason, struct slot_documents *ret_documents)
-	MUST_USE;
+enum status slot_documents_unavailable(
+	const struct slot_settings *slot, const char *reason, struct slot_documents *ret_documents) MUST_USE;
 /* From a worker's answer. STATUS_MALFORMED if a text is not JSON. */
 enum status slot_documents_unpack(struct bytes packed, struct slot_documents *ret_documents) MUST_USE;
 bool slot_documents_equal(const struct slot_documents *a, const struct slot_documents *b);
@@ -360,8 +361,8 @@ void leases_free(struct leases *leases, struct registry *registry);
 void lease_opened(struct leases *leases, const char *domain, const unsigned char *instance);
 void lease_closed(struct leases *leases, const char *domain, const unsigned char *instance);
 /* The instance sends a request to the application. STATUS_BUSY: the domain has too many instances; STATUS_NO_MEMORY. */
-enum status lease_use(struct leases *leases, struct registry *registry, const char *domain, const unsigned char *instance,
-	struct application *application) MUST_USE;
+enum status lease_use(struct leases *leases, struct registry *registry, const char *domain,
+	const unsigned char *instance, struct application *application) MUST_USE;
 /* Ends the leases without connections for `ttl_ms`; gives the time at which the next one may be due. */
 int64_t leases_expire(struct leases *leases, struct registry *registry, int64_t ttl_ms);
 
@@ -395,40 +396,41 @@ struct metrics {
 enum { APPLICATION_BUCKETS = 1024 };
 
 struct registry {
-	pthread_mutex_t mutex;                   /* guards settings, applications, tokens, locks, processes, stopping */
+	pthread_mutex_t mutex; /* guards settings, applications, tokens, locks, processes, stopping */
 	pthread_cond_t reaped;
-	pthread_mutex_t reload;                  /* one reload at a time; taken before all others */
+	pthread_mutex_t reload; /* one reload at a time; taken before all others */
 	struct settings *settings;
-	uint64_t generation;                     /* of the configuration; changed under reload and mutex */
+	uint64_t generation; /* of the configuration; changed under reload and mutex */
 	struct application *applications[APPLICATION_BUCKETS];
 	struct token *tokens;
 	struct token_lock *locks;
-	struct worker_process *processes;        /* alive or not yet reaped */
+	struct worker_process *processes; /* alive or not yet reaped */
 	unsigned processes_count;
 	uint64_t process_serial;
 	bool stopping;
-	struct fifo starts;                      /* workers that start at one time */
+	struct fifo starts; /* workers that start at one time */
 	struct inventory *inventory;
 	struct leases *leases;
 	struct operations *operations;
 	struct metrics metrics;
 	unsigned char hash_key[32];
-	int epoll, wake;                         /* keeper */
+	int epoll, wake; /* keeper */
 	pthread_t keeper;
-	bool keeper_stops;                       /* guarded by mutex */
+	bool keeper_stops; /* guarded by mutex */
 };
 
 struct settings *registry_settings(struct registry *registry);
 /* The token of a slot and the lock of a module, made at first use. */
 enum status registry_token(struct registry *registry, const char *slot, struct token **ret_token) MUST_USE;
-enum status registry_lock(struct registry *registry, const struct settings *settings, const struct module_settings *module,
-	struct token_lock **ret_lock) MUST_USE;
+enum status registry_lock(struct registry *registry, const struct settings *settings,
+	const struct module_settings *module, struct token_lock **ret_lock) MUST_USE;
 /* References to all processes that `wanted` accepts (all if NULL); the caller gives them and the array back. NULL: none, or no memory. */
 struct worker_process **registry_processes(struct registry *registry,
-	bool (*wanted)(const struct worker_process *process, const void *context), const void *context, size_t *ret_count);
+	bool (*wanted)(const struct worker_process *process, const void *context), const void *context,
+	size_t *ret_count);
 /* How many `wanted` accepts. */
-size_t registry_count(struct registry *registry, bool (*wanted)(const struct worker_process *process, const void *context),
-	const void *context);
+size_t registry_count(struct registry *registry,
+	bool (*wanted)(const struct worker_process *process, const void *context), const void *context);
 void processes_unref(struct worker_process **processes, size_t count);
 
 #endif

@@ -16,7 +16,8 @@ void slot_documents_done(struct slot_documents *documents)
 
 bool slot_documents_equal(const struct slot_documents *a, const struct slot_documents *b)
 {
-	return strcmp(a->calls, b->calls) == 0 && strcmp(a->slot, b->slot) == 0 && strcmp(a->mechanisms, b->mechanisms) == 0;
+	return strcmp(a->calls, b->calls) == 0 && strcmp(a->slot, b->slot) == 0 &&
+	       strcmp(a->mechanisms, b->mechanisms) == 0;
 }
 
 /* Fields of fixed width are padded with blanks and not terminated (PKCS#11 2.40, section 3.2). */
@@ -80,7 +81,8 @@ static char *take_text(struct buffer *out)
 
 static enum status complete(struct slot_documents *documents, struct slot_documents *ret_documents)
 {
-	if (documents->name != NULL && documents->calls != NULL && documents->slot != NULL && documents->mechanisms != NULL) {
+	if (documents->name != NULL && documents->calls != NULL && documents->slot != NULL &&
+		documents->mechanisms != NULL) {
 		*ret_documents = *documents;
 		return STATUS_OK;
 	}
@@ -88,7 +90,8 @@ static enum status complete(struct slot_documents *documents, struct slot_docume
 	return STATUS_NO_MEMORY;
 }
 
-enum status slot_documents_unavailable(const struct slot_settings *slot, const char *reason, struct slot_documents *ret_documents)
+enum status slot_documents_unavailable(
+	const struct slot_settings *slot, const char *reason, struct slot_documents *ret_documents)
 {
 	struct slot_documents documents = {.name = strdup(slot->name)};
 	struct json_writer w;
@@ -124,7 +127,7 @@ enum status slot_documents_unpack(struct bytes packed, struct slot_documents *re
 	/* A module that spoils its worker's answer must not spoil the document that has other modules' slots too. */
 	if (!is_json(message.calls_json) || !is_json(message.slot_json) || !is_json(message.mechanisms_json))
 		return STATUS_MALFORMED;
-	struct slot_documents documents = {
-		strdup(message.name), strdup(message.calls_json), strdup(message.slot_json), strdup(message.mechanisms_json)};
+	struct slot_documents documents = {strdup(message.name), strdup(message.calls_json), strdup(message.slot_json),
+		strdup(message.mechanisms_json)};
 	return complete(&documents, ret_documents);
 }

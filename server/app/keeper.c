@@ -11,16 +11,16 @@
 
 enum {
 	EVENTS_MAX = 64,
-	RECHECK_MS = 1000,      /* for what depends on requests that still run */
-	RETRY_MS = 50,          /* an ended process that has not been reaped yet */
-	CONTROL_TAG = 1,        /* in the pointer of an event: its control socket, not the process itself */
+	RECHECK_MS = 1000, /* for what depends on requests that still run */
+	RETRY_MS = 50, /* an ended process that has not been reaped yet */
+	CONTROL_TAG = 1, /* in the pointer of an event: its control socket, not the process itself */
 };
 
 void keeper_poke(struct registry *registry)
 {
 	uint64_t one = 1;
 	ssize_t written = write(registry->wake, &one, sizeof one);
-	(void)written;   /* the counter being full means that it is awake */
+	(void)written; /* the counter being full means that it is awake */
 }
 
 static int watch(struct registry *registry, int fd, void *process, uintptr_t tag)
@@ -36,7 +36,8 @@ static void unwatch(struct registry *registry, int fd)
 
 enum status keeper_watch(struct registry *registry, struct worker_process *process)
 {
-	if (watch(registry, process->os.pidfd, process, 0) < 0 || watch(registry, process->os.control, process, CONTROL_TAG) < 0)
+	if (watch(registry, process->os.pidfd, process, 0) < 0 ||
+		watch(registry, process->os.control, process, CONTROL_TAG) < 0)
 		return STATUS_IO;
 	return STATUS_OK;
 }

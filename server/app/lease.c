@@ -11,8 +11,8 @@ struct lease {
 	char *domain;
 	unsigned char instance[INSTANCE_ID_LEN];
 	unsigned connections;
-	int64_t last_used;                     /* last request or last close */
-	struct application **applications;     /* references */
+	int64_t last_used; /* last request or last close */
+	struct application **applications; /* references */
 	size_t applications_count;
 };
 
@@ -130,8 +130,8 @@ static enum status remember(struct lease *lease, struct registry *registry, stru
 	for (size_t i = 0; i < lease->applications_count; i++)
 		if (lease->applications[i] == application)
 			return STATUS_OK;
-	struct application **grown =
-		realloc(lease->applications, (lease->applications_count + 1) * sizeof(struct application *));
+	struct application **grown = realloc(
+		lease->applications, (lease->applications_count + 1) * sizeof(struct application *));
 	if (grown == NULL)
 		return STATUS_NO_MEMORY;
 	lease->applications = grown;
@@ -142,8 +142,8 @@ static enum status remember(struct lease *lease, struct registry *registry, stru
 	return STATUS_OK;
 }
 
-enum status lease_use(struct leases *leases, struct registry *registry, const char *domain, const unsigned char *instance,
-	struct application *application)
+enum status lease_use(struct leases *leases, struct registry *registry, const char *domain,
+	const unsigned char *instance, struct application *application)
 {
 	pthread_mutex_lock(&leases->mutex);
 	struct lease *lease = find_or_make(leases, domain, instance);

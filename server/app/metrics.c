@@ -40,8 +40,8 @@ static void sample(struct buffer *out, const char *name, const char *labels, uin
 	buffer_text(out, number);
 }
 
-static void family(struct buffer *out, const char *name, const char *help, const char *label, const char *const values[],
-	_Atomic uint64_t counters[], size_t count)
+static void family(struct buffer *out, const char *name, const char *help, const char *label,
+	const char *const values[], _Atomic uint64_t counters[], size_t count)
 {
 	head(out, name, "counter", help);
 	for (size_t i = 0; i < count; i++) {
@@ -58,8 +58,8 @@ static void write_calls(struct buffer *out, struct token *token)
 		if (value == 0)
 			continue;
 		char labels[LIMIT_LABEL + 128];
-		snprintf(labels, sizeof labels, "{slot=\"%s\",function=\"%s%s\"}", token->name, i < CALL_COUNT ? "C_" : "",
-			i < CALL_COUNT ? call_row((enum call_id)i)->name : "other");
+		snprintf(labels, sizeof labels, "{slot=\"%s\",function=\"%s%s\"}", token->name,
+			i < CALL_COUNT ? "C_" : "", i < CALL_COUNT ? call_row((enum call_id)i)->name : "other");
 		sample(out, "p11gate_calls_total", labels, value);
 	}
 }
@@ -92,10 +92,10 @@ void registry_metrics(struct registry *registry, struct buffer *out)
 	head(out, "p11gate_workers_live", "gauge", "Applications that have a worker");
 	for (struct token *token = tokens; token != NULL; token = token->next)
 		write_live(registry, out, token);
-	family(out, "p11gate_requests_total", "Requests for workers, by outcome", "outcome", outcome_labels, metrics->requests,
-		OUTCOME_COUNT);
-	family(out, "p11gate_workers_ended_total", "Workers that ended, by cause", "cause", cause_labels, metrics->workers_ended,
-		END_COUNT);
+	family(out, "p11gate_requests_total", "Requests for workers, by outcome", "outcome", outcome_labels,
+		metrics->requests, OUTCOME_COUNT);
+	family(out, "p11gate_workers_ended_total", "Workers that ended, by cause", "cause", cause_labels,
+		metrics->workers_ended, END_COUNT);
 	head(out, "p11gate_workers_started_total", "counter", "Workers that were started");
 	sample(out, "p11gate_workers_started_total", "", atomic_load(&metrics->workers_started));
 	head(out, "p11gate_workers_killed_total", "counter", "Workers that did not end when told to");

@@ -6,8 +6,8 @@
 enum { OPERATION_BUCKETS = 1024, OPERATION_ID_TEXT = 64 };
 
 struct operation_entry {
-	struct operation_entry *next;              /* in its bucket */
-	struct operation_entry *younger, *older;   /* by age */
+	struct operation_entry *next; /* in its bucket */
+	struct operation_entry *younger, *older; /* by age */
 	char id[OPERATION_ID_TEXT + 1];
 	char *domain, *slot;
 	unsigned char application[APPLICATION_ID_LEN];

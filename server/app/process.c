@@ -54,7 +54,7 @@ bool process_is_spare(struct worker_process *process, int64_t *ret_last_used)
 	unsigned waiting = fifo_waiting(&process->pool);
 	pthread_mutex_lock(&process->mutex);
 	bool spare = process->state == PROCESS_LIVE && process->application != NULL && waiting == 0 &&
-		process->free_count == process->threads && process->sessions == 0 && process->login == LOGIN_NONE;
+		     process->free_count == process->threads && process->sessions == 0 && process->login == LOGIN_NONE;
 	*ret_last_used = process->last_used;
 	pthread_mutex_unlock(&process->mutex);
 	return spare;
@@ -166,12 +166,13 @@ static enum status check_room(struct registry *registry, const struct process_ki
 	size_t count = registry_count(registry, counts_as_worker, NULL);
 	if (count < kind->settings->limits.workers_max || make_room(registry))
 		return STATUS_OK;
-	log_event(LOG_LEVEL_WARNING, "no worker started: limits.workers_max is reached", "slot", kind->slot->name, NULL);
+	log_event(
+		LOG_LEVEL_WARNING, "no worker started: limits.workers_max is reached", "slot", kind->slot->name, NULL);
 	return STATUS_BUSY;
 }
 
-static enum status spawn(struct registry *registry, const struct process_kind *kind, struct worker_process **ret_process,
-	char reason[REASON_LEN])
+static enum status spawn(struct registry *registry, const struct process_kind *kind,
+	struct worker_process **ret_process, char reason[REASON_LEN])
 {
 	struct worker_process *process = process_alloc(registry, kind);
 	if (process == NULL)
@@ -180,10 +181,11 @@ static enum status spawn(struct registry *registry, const struct process_kind *k
 	if (status == STATUS_OK && kind->slot != NULL)
 		status = registry_token(registry, kind->slot->name, &process->token);
 	if (status == STATUS_OK)
-		status = spawn_worker(kind->settings->worker_program, kind->module->environment, process->threads, &process->os);
+		status = spawn_worker(
+			kind->settings->worker_program, kind->module->environment, process->threads, &process->os);
 	if (status != STATUS_OK) {
-		snprintf(reason, REASON_LEN, "the worker program %s could not be started: %s", kind->settings->worker_program,
-			status == STATUS_IO ? strerror(errno) : "out of memory");
+		snprintf(reason, REASON_LEN, "the worker program %s could not be started: %s",
+			kind->settings->worker_program, status == STATUS_IO ? strerror(errno) : "out of memory");
 		process_discard(process);
 		return status;
 	}
@@ -200,8 +202,8 @@ static enum status spawn(struct registry *registry, const struct process_kind *k
 	return status;
 }
 
-static enum status introduce(struct worker_process *process, const char *application_hash, uint64_t *ret_rv,
-	char reason[REASON_LEN])
+static enum status introduce(
+	struct worker_process *process, const char *application_hash, uint64_t *ret_rv, char reason[REASON_LEN])
 {
 	ARENA_AUTO struct arena arena;
 	BUFFER_AUTO struct buffer payload;
@@ -217,7 +219,9 @@ static enum status introduce(struct worker_process *process, const char *applica
 	}
 	if (status != STATUS_OK)
 		snprintf(reason, REASON_LEN, "the worker %s while it loaded the module",
-			status == STATUS_TIMEOUT ? "did not answer" : status == STATUS_CLOSED ? "ended" : "sent what it should not");
+			status == STATUS_TIMEOUT  ? "did not answer"
+			: status == STATUS_CLOSED ? "ended"
+						  : "sent what it should not");
 	return status;
 }
 
@@ -226,7 +230,7 @@ static bool was_called_off(struct worker_process *process)
 {
 	pthread_mutex_lock(&process->mutex);
 	bool called_off = process->state >= PROCESS_ENDING &&
-		(process->cause == END_TOKEN_INITIALISED || process->cause == END_RELOAD);
+			  (process->cause == END_TOKEN_INITIALISED || process->cause == END_RELOAD);
 	pthread_mutex_unlock(&process->mutex);
 	return called_off;
 }
@@ -315,15 +319,17 @@ static bool may_write(const struct worker_request *request)
 }
 
 /* The outcome for the caller when the exchange failed; the worker is of no more use. */
-static enum status process_failed(struct worker_process *process, const struct worker_request *request, unsigned pair,
-	enum status status)
+static enum status process_failed(
+	struct worker_process *process, const struct worker_request *request, unsigned pair, enum status status)
 {
 	if (status == STATUS_TIMEOUT) {
 		pthread_mutex_lock(&process->mutex);
 		process->overdue_write |= may_write(request);
 		pthread_mutex_unlock(&process->mutex);
 	}
-	process_end(process, status == STATUS_TIMEOUT ? END_DEADLINE : status == STATUS_CLOSED ? END_DIED : END_PROTOCOL);
+	process_end(process, status == STATUS_TIMEOUT  ? END_DEADLINE
+			     : status == STATUS_CLOSED ? END_DIED
+						       : END_PROTOCOL);
 	/* If its thread ever comes back it finds nobody, and the worker exits. */
 	shutdown(process->os.pairs[pair], SHUT_RDWR);
 	return status == STATUS_TIMEOUT ? STATUS_TIMEOUT : STATUS_CLOSED;
@@ -342,7 +348,8 @@ enum status process_request(struct worker_process *process, const struct worker_
 		fifo_leave(&process->pool);
 		return STATUS_CLOSED;
 	}
-	status = exchange_request(process, pair, request, clock_ms() + allowed_ms, arena, payload, ret_response, ret_sent);
+	status = exchange_request(
+		process, pair, request, clock_ms() + allowed_ms, arena, payload, ret_response, ret_sent);
 	if (status != STATUS_OK && !(status == STATUS_NO_MEMORY && !*ret_sent))
 		status = process_failed(process, request, pair, status);
 	give_back_pair(process, pair);
@@ -399,14 +406,14 @@ void process_kill(struct worker_process *process)
 		return;
 	pidfd_send_signal(process->os.pidfd, SIGKILL, NULL, 0);
 	atomic_fetch_add(&process->registry->metrics.workers_killed, 1);
-	log_event(LOG_LEVEL_WARNING, "worker killed: it did not end when told to", "module", process->module->name, "slot",
-		process->slot == NULL ? "" : process->slot->name, NULL);
+	log_event(LOG_LEVEL_WARNING, "worker killed: it did not end when told to", "module", process->module->name,
+		"slot", process->slot == NULL ? "" : process->slot->name, NULL);
 }
 
 void process_command(struct worker_process *process, enum frame_type type, const struct buffer *payload)
 {
-	enum status status = payload->failed ? STATUS_NO_MEMORY :
-		frame_send(process->os.control, type, payload->data, payload->len);
+	enum status status = payload->failed ? STATUS_NO_MEMORY
+					     : frame_send(process->os.control, type, payload->data, payload->len);
 	if (status != STATUS_OK)
 		process_end(process, status == STATUS_CLOSED ? END_DIED : END_PROTOCOL);
 }
@@ -445,8 +452,9 @@ void process_reaped(struct worker_process *process)
 	atomic_fetch_add(&registry->metrics.workers_ended[cause], 1);
 	char pid[16];
 	snprintf(pid, sizeof pid, "%d", (int)process->os.pid);
-	log_event(cause_is_news[cause] ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "worker ended", "module", process->module->name,
-		"slot", process->slot == NULL ? "" : process->slot->name, "pid", pid, "cause", cause_labels[cause], NULL);
+	log_event(cause_is_news[cause] ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "worker ended", "module",
+		process->module->name, "slot", process->slot == NULL ? "" : process->slot->name, "pid", pid, "cause",
+		cause_labels[cause], NULL);
 	if (process->application != NULL) {
 		application_forget(process->application, process);
 		application_unref(registry, process->application);

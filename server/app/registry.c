@@ -13,11 +13,11 @@
 #include "server/common/log.h"
 
 enum {
-	STARTS_AT_ONCE = 8,          /* workers that start at one time; starting is processor time and one lock */
+	STARTS_AT_ONCE = 8, /* workers that start at one time; starting is processor time and one lock */
 	STARTS_WAITING = 65536,
-	FREE_GRACE_MS = 5000,        /* for workers to end by themselves */
-	FREE_KILLED_MS = 1000,       /* for killed ones to be reaped */
-	REQUEST_TRIES = 3,           /* starts for one request, when workers end before they have seen it */
+	FREE_GRACE_MS = 5000, /* for workers to end by themselves */
+	FREE_KILLED_MS = 1000, /* for killed ones to be reaped */
+	REQUEST_TRIES = 3, /* starts for one request, when workers end before they have seen it */
 };
 
 struct settings *registry_settings(struct registry *registry)
@@ -48,8 +48,8 @@ enum status registry_token(struct registry *registry, const char *slot, struct t
 	return status;
 }
 
-enum status registry_lock(struct registry *registry, const struct settings *settings, const struct module_settings *module,
-	struct token_lock **ret_lock)
+enum status registry_lock(struct registry *registry, const struct settings *settings,
+	const struct module_settings *module, struct token_lock **ret_lock)
 {
 	enum status status = STATUS_OK;
 	pthread_mutex_lock(&registry->mutex);
@@ -63,7 +63,8 @@ enum status registry_lock(struct registry *registry, const struct settings *sett
 			registry->locks = lock;
 		} else {
 			log_event(LOG_LEVEL_ERROR, "token lock cannot be opened; check runtime_directory", "directory",
-				settings->runtime_directory, "error", status == STATUS_IO ? strerror(errno) : "out of memory", NULL);
+				settings->runtime_directory, "error",
+				status == STATUS_IO ? strerror(errno) : "out of memory", NULL);
 		}
 	}
 	pthread_mutex_unlock(&registry->mutex);
@@ -73,12 +74,14 @@ enum status registry_lock(struct registry *registry, const struct settings *sett
 }
 
 struct worker_process **registry_processes(struct registry *registry,
-	bool (*wanted)(const struct worker_process *process, const void *context), const void *context, size_t *ret_count)
+	bool (*wanted)(const struct worker_process *process, const void *context), const void *context,
+	size_t *ret_count)
 {
 	size_t count = 0;
 	pthread_mutex_lock(&registry->mutex);
 	struct worker_process **found = calloc((size_t)registry->processes_count + 1, sizeof(struct worker_process *));
-	for (struct worker_process *process = registry->processes; found != NULL && process != NULL; process = process->next)
+	for (struct worker_process *process = registry->processes; found != NULL && process != NULL;
+		process = process->next)
 		if (wanted == NULL || wanted(process, context))
 			found[count++] = process_ref(process);
 	pthread_mutex_unlock(&registry->mutex);
@@ -86,8 +89,8 @@ struct worker_process **registry_processes(struct registry *registry,
 	return found;
 }
 
-size_t registry_count(struct registry *registry, bool (*wanted)(const struct worker_process *process, const void *context),
-	const void *context)
+size_t registry_count(struct registry *registry,
+	bool (*wanted)(const struct worker_process *process, const void *context), const void *context)
 {
 	size_t count = 0;
 	pthread_mutex_lock(&registry->mutex);
@@ -272,7 +275,8 @@ void registry_reload(struct registry *registry, const struct config *config)
 		settings_unref(old);
 		settings_unref(settings);
 	} else {
-		log_event(LOG_LEVEL_ERROR, "the new configuration could not be taken over; the old one stays in force", NULL);
+		log_event(LOG_LEVEL_ERROR, "the new configuration could not be taken over; the old one stays in force",
+			NULL);
 	}
 	pthread_mutex_unlock(&registry->reload);
 }
@@ -311,13 +315,13 @@ static enum status note_operation(const struct attempt *attempt, const struct wo
 		return STATUS_OK;
 	/* As long again as it lives: the worker says that it has expired, or was used. */
 	int64_t forget_at = clock_ms() + 2 * (int64_t)attempt->settings->limits.operation_ttl_s * 1000;
-	enum status status =
-		operation_opened(attempt->registry->operations, opened, attempt->key, process->serial, forget_at);
+	enum status status = operation_opened(
+		attempt->registry->operations, opened, attempt->key, process->serial, forget_at);
 	return status == STATUS_OK || status == STATUS_NO_MEMORY ? status : STATUS_CLOSED;
 }
 
-static enum status run_shared(const struct attempt *attempt, struct application *application,
-	const struct worker_request *request)
+static enum status run_shared(
+	const struct attempt *attempt, struct application *application, const struct worker_request *request)
 {
 	enum status status = STATUS_CLOSED;
 	bool sent = false;
@@ -350,8 +354,8 @@ static enum status run_anonymous(const struct attempt *attempt, const struct wor
 		return STATUS_NO_MEMORY;
 	registry_application_hash(attempt->registry, &key, hash);
 	struct process_kind kind = {attempt->settings, attempt->slot, attempt->slot->module, NULL, hash};
-	enum status status =
-		process_start(attempt->registry, &kind, start_deadline(attempt), &process, attempt->rv, reason);
+	enum status status = process_start(
+		attempt->registry, &kind, start_deadline(attempt), &process, attempt->rv, reason);
 	if (status != STATUS_OK)
 		return status;
 	alone.anonymous = 1;
@@ -404,8 +408,8 @@ enum status registry_request(struct registry *registry, const struct application
 
 /* --- the rest of registry.h --- */
 
-enum status registry_operation(struct registry *registry, const char *operation, const char *identity, struct arena *arena,
-	struct application_key *ret_key)
+enum status registry_operation(struct registry *registry, const char *operation, const char *identity,
+	struct arena *arena, struct application_key *ret_key)
 {
 	return operation_find(registry->operations, operation, identity, arena, ret_key);
 }
@@ -443,7 +447,8 @@ bool registry_ready(struct registry *registry, char *ret_detail, size_t detail_s
 }
 
 enum status registry_inventory(struct registry *registry, enum inventory_form form, const char *slot,
-	bool (*visible)(void *context, const char *slot), void *context, uint64_t after, unsigned wait_ms, struct buffer *out)
+	bool (*visible)(void *context, const char *slot), void *context, uint64_t after, unsigned wait_ms,
+	struct buffer *out)
 {
 	return inventory_write(registry->inventory, form, slot, visible, context, after, wait_ms, out);
 }

@@ -18,7 +18,7 @@ struct registry;
 
 /* The name of an application: requirement C12 says the domain comes first. */
 struct application_key {
-	const char *domain;                             /* the identity (share groups come later) */
+	const char *domain; /* the identity (share groups come later) */
 	unsigned char id[APPLICATION_ID_LEN];
 	const char *slot;
 };

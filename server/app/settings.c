@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SETTINGS_MAX = 64 << 20 };   /* bytes of all text of a configuration */
+enum { SETTINGS_MAX = 64 << 20 }; /* bytes of all text of a configuration */
 
 static const char *copy_text(struct settings *settings, const char *text)
 {
@@ -43,8 +43,8 @@ static bool make_lock_key(struct module_settings *module)
 	unsigned char hash[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	bool made = context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
-		EVP_DigestUpdate(context, module->path, strlen(module->path) + 1) == 1 &&
-		EVP_DigestUpdate(context, module->init_args, strlen(module->init_args) + 1) == 1;
+		    EVP_DigestUpdate(context, module->path, strlen(module->path) + 1) == 1 &&
+		    EVP_DigestUpdate(context, module->init_args, strlen(module->init_args) + 1) == 1;
 
 	for (char **entry = module->environment; made && *entry != NULL; entry++)
 		made = EVP_DigestUpdate(context, *entry, strlen(*entry) + 1) == 1;
@@ -55,7 +55,8 @@ static bool make_lock_key(struct module_settings *module)
 	return made;
 }
 
-static bool copy_environment(struct settings *settings, const struct config_module *from, struct module_settings *module)
+static bool copy_environment(
+	struct settings *settings, const struct config_module *from, struct module_settings *module)
 {
 	module->environment = arena_array(&settings->arena, (size_t)from->environment_count + 1, sizeof(char *));
 	if (module->environment == NULL)
@@ -71,7 +72,8 @@ static bool copy_environment(struct settings *settings, const struct config_modu
 	return true;
 }
 
-static enum status copy_module(struct settings *settings, const struct config_module *from, struct module_settings *module)
+static enum status copy_module(
+	struct settings *settings, const struct config_module *from, struct module_settings *module)
 {
 	module->name = copy_text(settings, from->name);
 	module->path = copy_text(settings, from->path);
@@ -98,8 +100,8 @@ static enum status copy_slot(struct settings *settings, const struct config_slot
 	slot->match_serial = copy_text(settings, from->token_serial);
 	slot->match_reader = copy_text(settings, from->reader);
 	slot->class_name = copy_text(settings, from->class_name);
-	if (slot->name == NULL || slot->match_label == NULL || slot->match_serial == NULL || slot->match_reader == NULL ||
-		slot->class_name == NULL)
+	if (slot->name == NULL || slot->match_label == NULL || slot->match_serial == NULL ||
+		slot->match_reader == NULL || slot->class_name == NULL)
 		return STATUS_NO_MEMORY;
 	slot->module = from->module == NULL ? NULL : settings_module(settings, from->module);
 	return slot->module == NULL ? STATUS_MALFORMED : STATUS_OK;
@@ -203,14 +205,14 @@ const struct module_settings *settings_module(const struct settings *settings, c
 bool module_settings_equal(const struct module_settings *a, const struct module_settings *b)
 {
 	return strcmp(a->name, b->name) == 0 && strcmp(a->sandbox, b->sandbox) == 0 &&
-		strcmp(a->lock_key, b->lock_key) == 0 && a->sha256_len == b->sha256_len &&
-		memcmp(a->sha256, b->sha256, sizeof a->sha256) == 0 && a->rescan_reinit == b->rescan_reinit &&
-		a->verify_login_fresh == b->verify_login_fresh;
+	       strcmp(a->lock_key, b->lock_key) == 0 && a->sha256_len == b->sha256_len &&
+	       memcmp(a->sha256, b->sha256, sizeof a->sha256) == 0 && a->rescan_reinit == b->rescan_reinit &&
+	       a->verify_login_fresh == b->verify_login_fresh;
 }
 
 bool slot_settings_equal(const struct slot_settings *a, const struct slot_settings *b)
 {
 	return strcmp(a->name, b->name) == 0 && strcmp(a->match_label, b->match_label) == 0 &&
-		strcmp(a->match_serial, b->match_serial) == 0 && strcmp(a->match_reader, b->match_reader) == 0 &&
-		strcmp(a->class_name, b->class_name) == 0 && module_settings_equal(a->module, b->module);
+	       strcmp(a->match_serial, b->match_serial) == 0 && strcmp(a->match_reader, b->match_reader) == 0 &&
+	       strcmp(a->class_name, b->class_name) == 0 && module_settings_equal(a->module, b->module);
 }

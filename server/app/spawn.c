@@ -81,8 +81,8 @@ static int set_attributes(posix_spawnattr_t *attributes)
 	sigset_t none, all;
 	sigemptyset(&none);
 	sigfillset(&all);
-	int error = posix_spawnattr_setflags(attributes,
-		POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	int error = posix_spawnattr_setflags(
+		attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	if (error == 0)
 		error = posix_spawnattr_setsigmask(attributes, &none);
 	if (error == 0)
@@ -90,7 +90,8 @@ static int set_attributes(posix_spawnattr_t *attributes)
 	return error;
 }
 
-static int run(const char *program, char *const environment[], const int theirs[SOCKETS_MAX], unsigned count, pid_t *ret_pid)
+static int run(
+	const char *program, char *const environment[], const int theirs[SOCKETS_MAX], unsigned count, pid_t *ret_pid)
 {
 	char name[] = "p11gate-worker";
 	char *arguments[] = {name, NULL};

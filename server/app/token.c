@@ -127,8 +127,8 @@ static CK_RV hold(struct worker_process *process, unsigned pair, uint32_t purpos
 	return dead ? CKR_DEVICE_ERROR : CKR_OK;
 }
 
-void token_acquire(struct worker_process *process, unsigned pair, const struct token_acquire *question, int64_t deadline_ms,
-	struct token_grant *ret_grant)
+void token_acquire(struct worker_process *process, unsigned pair, const struct token_acquire *question,
+	int64_t deadline_ms, struct token_grant *ret_grant)
 {
 	CK_RV rv = CKR_OK;
 	bool again = hold_again(process, pair, question->purpose, &rv);
@@ -190,7 +190,7 @@ enum status token_release(struct worker_process *process, unsigned pair, const s
 	}
 	pthread_mutex_unlock(&process->mutex);
 	bool changed = news->rv == CKR_OK && process->token != NULL &&
-		(purpose == TOKEN_FOR_PIN_CHANGE || purpose == TOKEN_FOR_INIT_TOKEN);
+		       (purpose == TOKEN_FOR_PIN_CHANGE || purpose == TOKEN_FOR_INIT_TOKEN);
 	/* Before anybody else can have the token: the next login must see the new generation. */
 	if (changed)
 		raise_generation(process->token);
@@ -221,7 +221,8 @@ void token_count_calls(struct token *token, const struct bytes_list *names)
 	for (size_t i = 0; i < names->count; i++) {
 		const char *name = (const char *)names->items[i].data;
 		size_t len = names->items[i].len;
-		const struct call_row *row = len > 2 && memcmp(name, "C_", 2) == 0 ? call_row_by_name(name + 2, len - 2) : NULL;
+		const struct call_row *row = len > 2 && memcmp(name, "C_", 2) == 0 ? call_row_by_name(name + 2, len - 2)
+										   : NULL;
 		atomic_fetch_add(&token->calls[row == NULL ? CALL_COUNT : row->id], 1);
 	}
 }

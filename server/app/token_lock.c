@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum {
-	POLL_FIRST_US = 200,      /* another gateway has the lock: it is asked again after this time, which doubles */
+	POLL_FIRST_US = 200, /* another gateway has the lock: it is asked again after this time, which doubles */
 	POLL_MAX_US = 10000,
 	TOKEN_WAITERS_MAX = 65536,
 };

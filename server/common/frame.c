@@ -12,8 +12,8 @@
 /* What every datagram begins with; both ends are the same build on the same host. */
 struct chunk_header {
 	uint32_t type;
-	uint32_t total;    /* payload bytes of the whole frame */
-	uint32_t offset;   /* where this datagram's payload belongs */
+	uint32_t total; /* payload bytes of the whole frame */
+	uint32_t offset; /* where this datagram's payload belongs */
 };
 
 static enum status send_failure(void)
@@ -21,15 +21,11 @@ static enum status send_failure(void)
 	switch (errno) {
 	case EPIPE:
 	case ECONNRESET:
-	case ENOTCONN:
-		return STATUS_CLOSED;
-	case EAGAIN:
-		return STATUS_TIMEOUT;
+	case ENOTCONN: return STATUS_CLOSED;
+	case EAGAIN: return STATUS_TIMEOUT;
 	case ENOMEM:
-	case ENOBUFS:
-		return STATUS_NO_MEMORY;
-	default:
-		return STATUS_IO;
+	case ENOBUFS: return STATUS_NO_MEMORY;
+	default: return STATUS_IO;
 	}
 }
 

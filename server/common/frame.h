@@ -18,22 +18,22 @@
 #include "server/common/status.h"
 
 enum frame_type {
-	FRAME_START = 1,        /* gateway → worker, once, on pair 0: struct worker_start */
-	FRAME_STARTED,          /* worker → gateway: struct worker_started */
-	FRAME_REQUEST,          /* gateway → worker: struct worker_request */
-	FRAME_RESPONSE,         /* worker → gateway: struct worker_response */
-	FRAME_TOKEN_ACQUIRE,    /* worker → gateway while it works: struct token_acquire */
-	FRAME_TOKEN_GRANT,      /* gateway → worker: struct token_grant */
-	FRAME_TOKEN_RELEASE,    /* worker → gateway, no answer: struct token_release */
-	FRAME_END_INSTANCE,     /* control: struct end_instance; its sessions are closed */
-	FRAME_POLICY,           /* control: struct worker_policy of a new generation */
-	FRAME_SHUTDOWN,         /* control: finish what runs, C_Finalize, exit; empty payload */
-	FRAME_STATE,            /* worker → gateway on the control pair, no answer: struct worker_state */
+	FRAME_START = 1, /* gateway → worker, once, on pair 0: struct worker_start */
+	FRAME_STARTED, /* worker → gateway: struct worker_started */
+	FRAME_REQUEST, /* gateway → worker: struct worker_request */
+	FRAME_RESPONSE, /* worker → gateway: struct worker_response */
+	FRAME_TOKEN_ACQUIRE, /* worker → gateway while it works: struct token_acquire */
+	FRAME_TOKEN_GRANT, /* gateway → worker: struct token_grant */
+	FRAME_TOKEN_RELEASE, /* worker → gateway, no answer: struct token_release */
+	FRAME_END_INSTANCE, /* control: struct end_instance; its sessions are closed */
+	FRAME_POLICY, /* control: struct worker_policy of a new generation */
+	FRAME_SHUTDOWN, /* control: finish what runs, C_Finalize, exit; empty payload */
+	FRAME_STATE, /* worker → gateway on the control pair, no answer: struct worker_state */
 };
 
 enum {
-	FRAME_CHUNK = 64 << 10,           /* payload bytes in one datagram */
-	FRAME_PAYLOAD_MAX = 4 << 20,      /* payload bytes of one frame */
+	FRAME_CHUNK = 64 << 10, /* payload bytes in one datagram */
+	FRAME_PAYLOAD_MAX = 4 << 20, /* payload bytes of one frame */
 };
 
 /*

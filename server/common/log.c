@@ -11,8 +11,8 @@
 #include "api/json.h"
 
 enum {
-	LINE_MAX_LEN = 4096,   /* bytes of a line; a pipe takes that much in one piece */
-	LINE_TAIL = 24,        /* kept free for the mark of a cut line and its end */
+	LINE_MAX_LEN = 4096, /* bytes of a line; a pipe takes that much in one piece */
+	LINE_TAIL = 24, /* kept free for the mark of a cut line and its end */
 };
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};

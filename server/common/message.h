@@ -13,17 +13,24 @@
 #include "api/buffer.h"
 #include "server/common/status.h"
 
-struct bytes { const unsigned char *data; size_t len; };
-struct bytes_list { const struct bytes *items; size_t count; };
+struct bytes {
+	const unsigned char *data;
+	size_t len;
+};
+struct bytes_list {
+	const struct bytes *items;
+	size_t count;
+};
 
 enum worker_role { ROLE_INVENTORY, ROLE_APPLICATION };
 enum login_state { LOGIN_NONE, LOGIN_USER, LOGIN_SO };
 enum token_purpose {
-	TOKEN_FOR_MODULE,       /* C_Initialize, C_Finalize */
-	TOKEN_FOR_LOGIN, TOKEN_FOR_LOGOUT,
-	TOKEN_FOR_PIN_CHANGE,   /* C_SetPIN, C_InitPIN: raises the generation on CKR_OK */
-	TOKEN_FOR_INIT_TOKEN,   /* C_InitToken: refused while any application has a session */
-	TOKEN_FOR_OBJECTS,      /* creating, changing, destroying token objects where the module needs it serialised */
+	TOKEN_FOR_MODULE, /* C_Initialize, C_Finalize */
+	TOKEN_FOR_LOGIN,
+	TOKEN_FOR_LOGOUT,
+	TOKEN_FOR_PIN_CHANGE, /* C_SetPIN, C_InitPIN: raises the generation on CKR_OK */
+	TOKEN_FOR_INIT_TOKEN, /* C_InitToken: refused while any application has a session */
+	TOKEN_FOR_OBJECTS, /* creating, changing, destroying token objects where the module needs it serialised */
 };
 
 #define MESSAGE_MEMBER_U32(n) uint32_t n;
@@ -33,14 +40,18 @@ enum token_purpose {
 #define MESSAGE_MEMBER_ID(n) unsigned char n[16];
 #define MESSAGE_MEMBER_LIST(n) struct bytes_list n;
 #define FIELD(kind, name) MESSAGE_MEMBER_##kind(name)
-#define MESSAGE(type, ...) struct type { __VA_ARGS__ };
+#define MESSAGE(type, ...) \
+	struct type { \
+		__VA_ARGS__ \
+	};
 #include "server/common/messages.def"
 
 /* worker_start_pack(out, &message), worker_start_unpack(payload, len, arena, &message) and so on for every row. */
 #define FIELD(kind, name)
 #define MESSAGE(type, ...) \
 	void type##_pack(struct buffer *out, const struct type *message); \
-	enum status type##_unpack(const void *payload, size_t len, struct arena *arena, struct type *ret_message) MUST_USE;
+	enum status type##_unpack(const void *payload, size_t len, struct arena *arena, struct type *ret_message) \
+		MUST_USE;
 #include "server/common/messages.def"
 
 #endif

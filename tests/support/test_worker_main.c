@@ -41,7 +41,7 @@ static bool deaf, mute;
 /* One request, or the start. */
 struct job {
 	int fd;
-	const struct worker_request *request;   /* NULL: the start */
+	const struct worker_request *request; /* NULL: the start */
 	struct arena *arena;
 	struct buffer body;
 	unsigned status;
@@ -240,7 +240,8 @@ static void answer_inventory(struct job *job)
 	reinits += strcmp(job->request->query, "reinit=1") == 0;
 	for (size_t i = 0; i < start.slots.count; i++) {
 		struct worker_slot slot;
-		must(worker_slot_unpack(start.slots.items[i].data, start.slots.items[i].len, job->arena, &slot) == STATUS_OK);
+		must(worker_slot_unpack(start.slots.items[i].data, start.slots.items[i].len, job->arena, &slot) ==
+			STATUS_OK);
 		pack_slot(job, &slot, label, &items[i]);
 	}
 	struct inventory_answer answer = {{items, start.slots.count}};
@@ -250,8 +251,13 @@ static void answer_inventory(struct job *job)
 static void respond(struct job *job)
 {
 	pthread_mutex_lock(&mutex);
-	struct worker_response response = {.status = job->status, .content_type = "text/plain", .calls = {&job->call, job->call.len > 0},
-		.sessions = sessions, .login = login, .state_serial = serial, .operation_opened = job->opened,
+	struct worker_response response = {.status = job->status,
+		.content_type = "text/plain",
+		.calls = {&job->call, job->call.len > 0},
+		.sessions = sessions,
+		.login = login,
+		.state_serial = serial,
+		.operation_opened = job->opened,
 		.body = {job->body.data, job->body.len}};
 	pthread_mutex_unlock(&mutex);
 	BUFFER_AUTO struct buffer payload;
@@ -367,11 +373,8 @@ static void command(enum frame_type type, const struct buffer *payload)
 		pthread_mutex_unlock(&mutex);
 		tell_state();
 		break;
-	case FRAME_POLICY:
-		take_policy(&bytes);
-		break;
-	default:
-		_exit(4);
+	case FRAME_POLICY: take_policy(&bytes); break;
+	default: _exit(4);
 	}
 }
 

@@ -16,8 +16,12 @@ Test(crowd, two_hundred_applications_that_start_and_log_in_at_once_all_succeed, 
 	fixture.modules[0].init_args = "acquire=0;sleep=5;release=0";
 	fixture_start(&fixture);
 	for (unsigned i = 0; i < APPLICATIONS; i++) {
-		asked[i] = (struct asked){.fixture = &fixture, .domain = i % 2 ? "alice" : "bob", .slot = "demo", .id = (char)(i / 2 + 1),
-			.query = "acquire=1,1;sleep=5;release=0,1", .deadline_ms = 10000};
+		asked[i] = (struct asked){.fixture = &fixture,
+			.domain = i % 2 ? "alice" : "bob",
+			.slot = "demo",
+			.id = (char)(i / 2 + 1),
+			.query = "acquire=1,1;sleep=5;release=0,1",
+			.deadline_ms = 10000};
 		ask_begin(&asked[i]);
 	}
 	for (unsigned i = 0; i < APPLICATIONS; i++) {

@@ -59,7 +59,8 @@ Test(failures, a_worker_that_is_killed_from_outside_is_noticed_without_a_request
 Test(failures, a_worker_that_hangs_is_ended_at_the_deadline_and_the_others_are_not_affected)
 {
 	struct asked before = ask(&fixture, 1, ""), other = ask(&fixture, 2, "");
-	struct asked hung = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "hang", .deadline_ms = 200};
+	struct asked hung = {
+		.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "hang", .deadline_ms = 200};
 	ask_begin(&hung);
 	until_running(&fixture, 1, 1);
 	for (unsigned i = 0; i < 20; i++)
@@ -75,7 +76,8 @@ Test(failures, a_worker_that_hangs_is_ended_at_the_deadline_and_the_others_are_n
 Test(failures, requests_that_a_dying_worker_has_not_seen_go_to_the_next_one)
 {
 	struct asked asked[12];
-	struct asked hung = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "hang", .deadline_ms = 300};
+	struct asked hung = {
+		.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "hang", .deadline_ms = 300};
 	struct asked before = ask(&fixture, 1, "");
 	struct asked hangs[4];
 	for (unsigned i = 0; i < 4; i++) {
@@ -83,7 +85,8 @@ Test(failures, requests_that_a_dying_worker_has_not_seen_go_to_the_next_one)
 		ask_begin(&hangs[i]);
 	}
 	for (unsigned i = 0; i < 12; i++) {
-		asked[i] = (struct asked){.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "sleep=1"};
+		asked[i] = (struct asked){
+			.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "sleep=1"};
 		ask_begin(&asked[i]);
 	}
 	for (unsigned i = 0; i < 4; i++)
@@ -198,7 +201,8 @@ Test(failures, a_worker_that_takes_no_commands_and_hangs_is_killed_in_the_end)
 {
 	restart("deaf");
 	struct asked before = ask(&fixture, 1, "");
-	struct asked hung = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "hang", .deadline_ms = 100};
+	struct asked hung = {
+		.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "hang", .deadline_ms = 100};
 	ask_it(&hung);
 	cr_expect_eq(hung.status, STATUS_TIMEOUT);
 	cr_expect(ends(number_of(&before, "pid")));
@@ -210,10 +214,15 @@ static void the_writing_one_is_spared(const char *query, unsigned permissions)
 {
 	restart("deaf");
 	struct asked writing = ask(&fixture, 1, ""), harmless = ask(&fixture, 2, "");
-	struct asked first = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = query,
-		.permissions = permissions, .deadline_ms = 100};
-	struct asked second = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 2, .query = "hang",
+	struct asked first = {.fixture = &fixture,
+		.domain = "alice",
+		.slot = "demo",
+		.id = 1,
+		.query = query,
+		.permissions = permissions,
 		.deadline_ms = 100};
+	struct asked second = {
+		.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 2, .query = "hang", .deadline_ms = 100};
 	ask_it(&first);
 	ask_it(&second);
 	cr_expect_eq(first.status, STATUS_TIMEOUT);

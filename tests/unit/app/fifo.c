@@ -21,7 +21,10 @@ static void *visit(void *context)
 	return NULL;
 }
 
-struct expected { struct fifo *fifo; unsigned waiting; };
+struct expected {
+	struct fifo *fifo;
+	unsigned waiting;
+};
 
 static bool wait_for(void *context)
 {

@@ -45,13 +45,20 @@ void fixture_init(struct fixture *fixture)
 	set_label(fixture, "first token");
 	find_worker_program(fixture->worker_program, sizeof fixture->worker_program);
 	fixture->environment[0] = (struct config_environment){"TOKEN_DIRECTORY", "/nowhere"};
-	fixture->modules[0] = (struct config_module){.name = "first", .path = fixture->module_path, .init_args = "",
-		.sandbox = "none", .environment = fixture->environment, .environment_count = 1};
-	fixture->modules[1] = (struct config_module){.name = "second", .path = fixture->module_path, .init_args = "mute",
-		.sandbox = "none"};
-	fixture->slots[0] = (struct config_slot){.name = "demo", .module = "first", .token_label = "x", .class_name = "hsm"};
-	fixture->slots[1] = (struct config_slot){.name = "spare", .module = "first", .token_label = "y", .class_name = "card"};
-	fixture->slots[2] = (struct config_slot){.name = "other", .module = "second", .token_label = "z", .class_name = "hsm"};
+	fixture->modules[0] = (struct config_module){.name = "first",
+		.path = fixture->module_path,
+		.init_args = "",
+		.sandbox = "none",
+		.environment = fixture->environment,
+		.environment_count = 1};
+	fixture->modules[1] = (struct config_module){
+		.name = "second", .path = fixture->module_path, .init_args = "mute", .sandbox = "none"};
+	fixture->slots[0] = (struct config_slot){
+		.name = "demo", .module = "first", .token_label = "x", .class_name = "hsm"};
+	fixture->slots[1] = (struct config_slot){
+		.name = "spare", .module = "first", .token_label = "y", .class_name = "card"};
+	fixture->slots[2] = (struct config_slot){
+		.name = "other", .module = "second", .token_label = "z", .class_name = "hsm"};
 	struct config *config = &fixture->config;
 	config->runtime_directory = fixture->directory;
 	config->worker_program = fixture->worker_program;
@@ -107,15 +114,18 @@ void ask_it(struct asked *asked)
 	BUFFER_AUTO struct buffer payload;
 	struct worker_response response;
 	struct application_key key = {.domain = asked->domain, .slot = asked->slot};
-	struct worker_request request = {.route = ROUTE_calls, .permissions = asked->permissions, .identity = asked->domain,
-		.deadline_ms = asked->deadline_ms == 0 ? 10000 : asked->deadline_ms, .query = asked->query};
+	struct worker_request request = {.route = ROUTE_calls,
+		.permissions = asked->permissions,
+		.identity = asked->domain,
+		.deadline_ms = asked->deadline_ms == 0 ? 10000 : asked->deadline_ms,
+		.query = asked->query};
 	arena_init(&arena, 16 << 20);
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
 	memset(key.id, asked->id, sizeof key.id);
 	memset(request.instance, asked->instance, sizeof request.instance);
 	int64_t begun = clock_ms();
-	asked->status =
-		registry_request(asked->fixture->registry, &key, &request, &arena, &payload, &response, &asked->rv);
+	asked->status = registry_request(
+		asked->fixture->registry, &key, &request, &arena, &payload, &response, &asked->rv);
 	asked->took_ms = clock_ms() - begun;
 	if (asked->status != STATUS_OK)
 		return;
@@ -146,7 +156,8 @@ const char *text_of(const struct asked *asked, const char *key, char out[256])
 {
 	size_t len = strlen(key);
 	out[0] = '\0';
-	for (const char *line = asked->body; line != NULL && *line != '\0'; line = strchr(line, '\n'), line += line != NULL) {
+	for (const char *line = asked->body; line != NULL && *line != '\0';
+		line = strchr(line, '\n'), line += line != NULL) {
 		if (strncmp(line, key, len) != 0 || line[len] != '=')
 			continue;
 		snprintf(out, 256, "%.*s", (int)strcspn(line + len + 1, "\n"), line + len + 1);
@@ -195,7 +206,10 @@ bool ends(unsigned long long pid)
 	return becomes(is_gone, &number);
 }
 
-struct shown { struct fixture *fixture; const char *text; };
+struct shown {
+	struct fixture *fixture;
+	const char *text;
+};
 
 static bool is_shown(void *context)
 {

@@ -13,7 +13,7 @@ struct fixture {
 	char directory[64], module_path[128], worker_program[4096];
 	struct config_environment environment[1];
 	struct config_module modules[2];
-	struct config_slot slots[3];       /* "demo" and "spare" of module "first", "other" of module "second" */
+	struct config_slot slots[3]; /* "demo" and "spare" of module "first", "other" of module "second" */
 	struct config config;
 	struct registry *registry;
 };
@@ -27,14 +27,14 @@ void fixture_done(struct fixture *fixture);
 struct asked {
 	struct fixture *fixture;
 	const char *domain, *slot, *query;
-	char id;                           /* every byte of the application ID */
-	unsigned char instance;            /* every byte of the client instance, 0: none */
+	char id; /* every byte of the application ID */
+	unsigned char instance; /* every byte of the client instance, 0: none */
 	unsigned deadline_ms;
 	unsigned permissions;
 
 	enum status status;
-	uint64_t rv;                       /* of registry_request */
-	unsigned http;                     /* the response's status */
+	uint64_t rv; /* of registry_request */
+	unsigned http; /* the response's status */
 	char body[4096];
 	size_t body_len;
 	pthread_t thread;

@@ -34,7 +34,10 @@ static bool only(void *context, const char *slot)
 	return strcmp(context, slot) == 0;
 }
 
-struct document { char text[16384]; enum status status; };
+struct document {
+	char text[16384];
+	enum status status;
+};
 
 static struct document get(enum inventory_form form, const char *slot, uint64_t after, unsigned wait_ms)
 {
@@ -45,7 +48,8 @@ static struct document get(enum inventory_form form, const char *slot, uint64_t 
 	buffer_init(&out, sizeof document.text - 1);
 	document.status = registry_inventory(fixture.registry, form, slot, everything, NULL, after, wait_ms, &out);
 	if (document.status == STATUS_OK)
-		cr_expect(json_validate((const char *)out.data, out.len, &error, &offset), "%.*s", (int)out.len, (char *)out.data);
+		cr_expect(json_validate((const char *)out.data, out.len, &error, &offset), "%.*s", (int)out.len,
+			(char *)out.data);
 	if (out.len > 0)
 		memcpy(document.text, out.data, out.len);
 	document.text[out.len] = '\0';
@@ -64,8 +68,9 @@ static uint64_t generation_of(const struct document *document)
 Test(inventory, shows_the_slots_of_all_modules_in_the_order_of_the_configuration)
 {
 	struct document calls = get(INVENTORY_CALLS, NULL, 0, 0), slots = get(INVENTORY_SLOTS, NULL, 0, 0);
-	HAS(calls, "\"slots\":[{\"name\":\"demo\",\"label\":\"first token\"},{\"name\":\"spare\",\"label\":\"first token\"},"
-		"{\"name\":\"other\",\"label\":\"first token\"}]}");
+	HAS(calls, "\"slots\":[{\"name\":\"demo\",\"label\":\"first token\"},{\"name\":\"spare\",\"label\":\"first "
+		   "token\"},"
+		   "{\"name\":\"other\",\"label\":\"first token\"}]}");
 	HAS(slots, "{\"slots\":[{\"name\":\"demo\"");
 }
 
@@ -77,8 +82,10 @@ Test(inventory, shows_only_what_the_caller_may_see)
 	cr_assert_eq(registry_inventory(fixture.registry, INVENTORY_SLOTS, NULL, only, name, 0, 0, &out), STATUS_OK);
 	buffer_byte(&out, 0);
 	cr_expect_str_eq((char *)out.data, "{\"slots\":[{\"name\":\"spare\",\"label\":\"first token\"}]}");
-	cr_expect_eq(registry_inventory(fixture.registry, INVENTORY_SLOT, "demo", only, name, 0, 0, &out), STATUS_NOT_FOUND);
-	cr_expect_eq(registry_inventory(fixture.registry, INVENTORY_SLOT, "nowhere", everything, NULL, 0, 0, &out), STATUS_NOT_FOUND);
+	cr_expect_eq(
+		registry_inventory(fixture.registry, INVENTORY_SLOT, "demo", only, name, 0, 0, &out), STATUS_NOT_FOUND);
+	cr_expect_eq(registry_inventory(fixture.registry, INVENTORY_SLOT, "nowhere", everything, NULL, 0, 0, &out),
+		STATUS_NOT_FOUND);
 }
 
 Test(inventory, asks_the_module_afresh_so_that_a_new_token_shows_at_once)
@@ -127,7 +134,8 @@ Test(inventory, shows_slots_of_a_missing_module_as_unavailable_and_leaves_the_ot
 	fixture.modules[1].path = nowhere;
 	fixture_start(&fixture);
 	struct document slots = get(INVENTORY_SLOTS, NULL, 0, 0), calls = get(INVENTORY_CALLS, NULL, 0, 0);
-	HAS(slots, "{\"name\":\"other\",\"state\":\"unavailable\",\"detail\":\"the module could not be asked (status 503)\",\"class\":\"hsm\"}");
+	HAS(slots, "{\"name\":\"other\",\"state\":\"unavailable\",\"detail\":\"the module could not be asked (status "
+		   "503)\",\"class\":\"hsm\"}");
 	HAS(slots, "{\"name\":\"demo\",\"label\":\"first token\"}");
 	HAS(calls, "\"name\":\"other\",\"id\":");
 	HAS(calls, "\"token_info\":null,\"mechanisms\":[]}");
@@ -198,7 +206,8 @@ Test(inventory, X15_looks_periodically_and_reinitialises_modules_that_need_it)
 	struct document changed = get(INVENTORY_CALLS, NULL, generation_of(&first), 5000);
 	cr_expect_gt(generation_of(&changed), generation_of(&first));
 	HAS(changed, "count on");
-	struct document demo = get(INVENTORY_MECHANISMS, "demo", 0, 0), other = get(INVENTORY_MECHANISMS, "other", 0, 0);
+	struct document demo = get(INVENTORY_MECHANISMS, "demo", 0, 0),
+			other = get(INVENTORY_MECHANISMS, "other", 0, 0);
 	HAS_NOT(demo, "\"reinits\":0");
 	HAS(other, "\"reinits\":0");
 }

@@ -25,7 +25,8 @@ TestSuite(lifetime, .init = set_up, .fini = tear_down, .timeout = 60);
 
 Test(lifetime, a_worker_without_login_and_sessions_ends_and_the_others_stay)
 {
-	struct asked idle = ask(&fixture, 1, ""), user = ask(&fixture, 2, "login=1"), sessions = ask(&fixture, 3, "sessions=1");
+	struct asked idle = ask(&fixture, 1, ""), user = ask(&fixture, 2, "login=1"),
+		     sessions = ask(&fixture, 3, "sessions=1");
 	cr_expect(ends(number_of(&idle, "pid")));
 	cr_expect(metrics_show(&fixture, "p11gate_workers_ended_total{cause=\"idle\"} 1\n"));
 	struct asked user_after = ask(&fixture, 2, ""), sessions_after = ask(&fixture, 3, "");
@@ -46,13 +47,18 @@ Test(lifetime, C14_sessions_of_an_instance_end_some_time_after_its_last_connecti
 	memset(instance, 5, sizeof instance);
 	registry_instance_opened(fixture.registry, "alice", instance);
 	registry_instance_opened(fixture.registry, "alice", instance);
-	struct asked asked = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .instance = 5,
+	struct asked asked = {.fixture = &fixture,
+		.domain = "alice",
+		.slot = "demo",
+		.id = 1,
+		.instance = 5,
 		.query = "sessions=2;login=1"};
 	ask_it(&asked);
 	unsigned long long pid = number_of(&asked, "pid");
 	registry_instance_closed(fixture.registry, "alice", instance);
 	/* Another instance comes and goes meanwhile: the first one is still connected. */
-	struct asked other = {.fixture = &fixture, .domain = "bob", .slot = "demo", .id = 1, .instance = 6, .query = ""};
+	struct asked other = {
+		.fixture = &fixture, .domain = "bob", .slot = "demo", .id = 1, .instance = 6, .query = ""};
 	ask_it(&other);
 	cr_expect(ends(number_of(&other, "pid")));
 	asked.query = "";
@@ -70,12 +76,14 @@ Test(lifetime, C14_an_instance_belongs_to_its_identity)
 	unsigned char instance[INSTANCE_ID_LEN];
 	memset(instance, 5, sizeof instance);
 	registry_instance_opened(fixture.registry, "alice", instance);
-	struct asked asked = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .instance = 5, .query = "sessions=1"};
+	struct asked asked = {
+		.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .instance = 5, .query = "sessions=1"};
 	ask_it(&asked);
 	/* Somebody else closes a connection with the same instance id. */
 	registry_instance_opened(fixture.registry, "mallory", instance);
 	registry_instance_closed(fixture.registry, "mallory", instance);
-	struct asked marker = {.fixture = &fixture, .domain = "bob", .slot = "demo", .id = 1, .instance = 6, .query = "sessions=1"};
+	struct asked marker = {
+		.fixture = &fixture, .domain = "bob", .slot = "demo", .id = 1, .instance = 6, .query = "sessions=1"};
 	ask_it(&marker);
 	cr_expect(ends(number_of(&marker, "pid")));
 	asked.query = "";
@@ -91,7 +99,8 @@ Test(lifetime, a_domain_cannot_fill_the_gateway_with_instances)
 		instance[15] = 1;
 		registry_instance_opened(fixture.registry, "mallory", instance);
 	}
-	struct asked mallory = {.fixture = &fixture, .domain = "mallory", .slot = "demo", .id = 1, .instance = 9, .query = ""};
+	struct asked mallory = {
+		.fixture = &fixture, .domain = "mallory", .slot = "demo", .id = 1, .instance = 9, .query = ""};
 	struct asked alice = mallory;
 	alice.domain = "alice";
 	ask_it(&mallory);
@@ -100,7 +109,8 @@ Test(lifetime, a_domain_cannot_fill_the_gateway_with_instances)
 	cr_expect_eq(alice.status, STATUS_OK);
 }
 
-static enum status find(const char *operation, const char *identity, struct application_key *ret_key, struct arena *arena)
+static enum status find(
+	const char *operation, const char *identity, struct application_key *ret_key, struct arena *arena)
 {
 	return registry_operation(fixture.registry, operation, identity, arena, ret_key);
 }

@@ -126,7 +126,8 @@ Test(requests, of_one_application_run_on_all_its_threads_and_the_rest_waits_in_o
 {
 	struct asked asked[24];
 	for (unsigned i = 0; i < 24; i++) {
-		asked[i] = (struct asked){.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "sleep=20"};
+		asked[i] = (struct asked){
+			.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "sleep=20"};
 		ask_begin(&asked[i]);
 	}
 	for (unsigned i = 0; i < 24; i++) {
@@ -148,7 +149,8 @@ Test(requests, beyond_the_queue_are_refused_as_busy)
 	fixture_start(&fixture);
 	ask(&fixture, 1, "");
 	for (unsigned i = 0; i < 8; i++) {
-		asked[i] = (struct asked){.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "sleep=300"};
+		asked[i] = (struct asked){
+			.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "sleep=300"};
 		ask_begin(&asked[i]);
 	}
 	for (unsigned i = 0; i < 8; i++) {

@@ -62,7 +62,8 @@ Test(token, X2_security_officer_login_is_refused_while_a_user_is_logged_in)
 
 Test(token, X2_is_a_rule_of_one_token_and_not_of_its_neighbours)
 {
-	struct asked neighbour = {.fixture = &fixture, .domain = "alice", .slot = "spare", .id = 2, .query = LOGIN_AS_USER};
+	struct asked neighbour = {
+		.fixture = &fixture, .domain = "alice", .slot = "spare", .id = 2, .query = LOGIN_AS_USER};
 	cr_expect_eq(rv_of(1, LOGIN_AS_SO), CKR_OK);
 	ask_it(&neighbour);
 	cr_expect_eq(number_of(&neighbour, "rv"), CKR_OK);
@@ -122,7 +123,10 @@ Test(token, is_given_to_one_worker_at_a_time_in_order_of_arrival)
 	/* Each holds the token for a while. If two had it at once, the last would be done too early. */
 	int64_t begun = clock_ms();
 	for (unsigned i = 0; i < 10; i++) {
-		asked[i] = (struct asked){.fixture = &fixture, .domain = "alice", .slot = "demo", .id = (char)(i + 1),
+		asked[i] = (struct asked){.fixture = &fixture,
+			.domain = "alice",
+			.slot = "demo",
+			.id = (char)(i + 1),
 			.query = "acquire=1,1;sleep=30;release=0,1"};
 		ask_begin(&asked[i]);
 	}
@@ -140,7 +144,11 @@ Test(token, is_waited_for_no_longer_than_configured)
 	fixture.config.limits.token_wait_s = 1;
 	fixture_start(&fixture);
 	ask(&fixture, 2, "");
-	struct asked holder = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .deadline_ms = 3000,
+	struct asked holder = {.fixture = &fixture,
+		.domain = "alice",
+		.slot = "demo",
+		.id = 1,
+		.deadline_ms = 3000,
 		.query = "acquire=1,1;hang"};
 	ask_begin(&holder);
 	until_running(&fixture, 1, 1);
@@ -158,9 +166,16 @@ Test(token, is_waited_for_no_longer_than_configured)
 Test(token, waiting_for_it_does_not_count_as_hanging)
 {
 	ask(&fixture, 2, "");
-	struct asked holder = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1,
+	struct asked holder = {.fixture = &fixture,
+		.domain = "alice",
+		.slot = "demo",
+		.id = 1,
 		.query = "acquire=1,1;sleep=600;release=0,1"};
-	struct asked waiter = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 2, .query = LOGIN_AS_USER,
+	struct asked waiter = {.fixture = &fixture,
+		.domain = "alice",
+		.slot = "demo",
+		.id = 2,
+		.query = LOGIN_AS_USER,
 		.deadline_ms = 200};
 	ask_begin(&holder);
 	do {
@@ -199,7 +214,10 @@ Test(token, is_shared_in_turn_with_another_gateway_over_the_same_runtime_directo
 	struct fixture second = fixture;
 	second.registry = other;
 	ask(&second, 1, "");
-	struct asked holder = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1,
+	struct asked holder = {.fixture = &fixture,
+		.domain = "alice",
+		.slot = "demo",
+		.id = 1,
 		.query = "acquire=1,1;sleep=500;release=0,1"};
 	struct asked waiter = {.fixture = &second, .domain = "alice", .slot = "demo", .id = 1, .query = LOGIN_AS_USER};
 	ask_begin(&holder);

@@ -13,7 +13,12 @@ static void pair(int fds[2])
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
 }
 
-struct sending { int fd; const unsigned char *data; size_t len; enum status status; };
+struct sending {
+	int fd;
+	const unsigned char *data;
+	size_t len;
+	enum status status;
+};
 
 static void *send_in_thread(void *context)
 {
@@ -102,15 +107,18 @@ Test(frame, bounds_the_wait_for_the_whole_frame_and_not_for_each_chunk)
 
 Test(frame, refuses_datagrams_that_are_not_frames)
 {
-	static const struct { unsigned char bytes[16]; size_t len; } bad[] = {
-		{{3}, 1},                                              /* shorter than a header */
-		{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 12},            /* no such type */
-		{{99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 12},           /* no such type */
-		{{3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}, 12},            /* announces a byte that is not there */
-		{{3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 7}, 14},      /* more than announced */
-		{{3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}, 13},         /* more than announced */
-		{{3, 0, 0, 0, 1, 0, 0x40, 0, 0, 0, 0, 0}, 12},         /* beyond the ceiling */
-		{{3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 7}, 13},         /* begins in the middle */
+	static const struct {
+		unsigned char bytes[16];
+		size_t len;
+	} bad[] = {
+		{{3}, 1}, /* shorter than a header */
+		{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 12}, /* no such type */
+		{{99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 12}, /* no such type */
+		{{3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}, 12}, /* announces a byte that is not there */
+		{{3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 7}, 14}, /* more than announced */
+		{{3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}, 13}, /* more than announced */
+		{{3, 0, 0, 0, 1, 0, 0x40, 0, 0, 0, 0, 0}, 12}, /* beyond the ceiling */
+		{{3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 7}, 13}, /* begins in the middle */
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		int fds[2];

@@ -36,7 +36,8 @@ Test(log, writes_one_json_object_per_line_with_escaped_values)
 	log_setup(LOG_LEVEL_INFO, 1);
 	LOGGED(line, LOG_LEVEL_WARNING, "worker ended", "slot", "demo", "detail", "a \"b\"\nc\x01");
 	cr_assert(is_json_line(line), "%s", line);
-	cr_expect(strstr(line, "\"level\":\"warning\",\"event\":\"worker ended\",\"slot\":\"demo\"") != NULL, "%s", line);
+	cr_expect(
+		strstr(line, "\"level\":\"warning\",\"event\":\"worker ended\",\"slot\":\"demo\"") != NULL, "%s", line);
 	cr_expect(strstr(line, "a \\\"b\\\"\\nc\\u0001") != NULL, "%s", line);
 }
 

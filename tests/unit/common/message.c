@@ -5,13 +5,22 @@
 #include "server/common/frame.h"
 #include "server/common/message.h"
 
-#define BYTES(text) {(const unsigned char *)(text), sizeof(text) - 1}
+#define BYTES(text) \
+	{ \
+		(const unsigned char *)(text), sizeof(text) - 1 \
+	}
 
 static const struct bytes headers[] = {BYTES("Location: /v1/slots/demo/keys/a"), BYTES("")};
 
 static const struct worker_response response = {
-	.status = 201, .content_type = "application/json", .headers = {headers, 2}, .sessions = 7, .login = LOGIN_USER,
-	.operation_opened = "", .operation_closed = "00112233", .body = BYTES("{\"label\":\"\0\"}"),
+	.status = 201,
+	.content_type = "application/json",
+	.headers = {headers, 2},
+	.sessions = 7,
+	.login = LOGIN_USER,
+	.operation_opened = "",
+	.operation_closed = "00112233",
+	.body = BYTES("{\"label\":\"\0\"}"),
 };
 
 static void pack(struct buffer *out)

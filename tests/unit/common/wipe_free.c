@@ -9,7 +9,7 @@
 
 #if WIPE_FREE_ACTIVE
 
-enum { ALLOCATOR_NOTES = 32 };   /* bytes at both ends that glibc itself uses in freed memory */
+enum { ALLOCATOR_NOTES = 32 }; /* bytes at both ends that glibc itself uses in freed memory */
 
 /* Where `memory` is, in a way that the compiler cannot connect with it. */
 static uintptr_t address_of(const void *memory)
