@@ -6,7 +6,8 @@
  *   token_lock    one user at a time of what a module keeps on disk, across gateways
  *   token         per slot: who is logged in as what, the generation, counters
  *   spawn         making a worker process and its sockets
- *   process       one worker process: its pairs, its end
+ *   process       one worker process: its pairs, its end; process_start
+ *   request       registry_request
  *   exchange      what travels on a pair: a request, the questions in between, the answer
  *   keeper        the thread that reaps, ends idle workers, and ends leases
  *   application   the table of live applications

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/cryptoki.h"
 #include "api/secret.h"
 #include "server/common/log.h"
 
@@ -17,7 +16,6 @@ enum {
 	STARTS_WAITING = 65536,
 	FREE_GRACE_MS = 5000, /* for workers to end by themselves */
 	FREE_KILLED_MS = 1000, /* for killed ones to be reaped */
-	REQUEST_TRIES = 3, /* starts for one request, when workers end before they have seen it */
 };
 
 struct settings *registry_settings(struct registry *registry)
@@ -279,131 +277,6 @@ void registry_reload(struct registry *registry, const struct config *config)
 			NULL);
 	}
 	pthread_mutex_unlock(&registry->reload);
-}
-
-/* --- requests --- */
-
-static bool is_zero(const unsigned char *bytes, size_t len)
-{
-	unsigned char all = 0;
-	for (size_t i = 0; i < len; i++)
-		all |= bytes[i];
-	return all == 0;
-}
-
-/* What one request needs in all its attempts. */
-struct attempt {
-	struct registry *registry;
-	struct settings *settings;
-	const struct slot_settings *slot;
-	const struct application_key *key;
-	struct arena *arena;
-	struct buffer *payload;
-	struct worker_response *response;
-	uint64_t *rv;
-};
-
-static int64_t start_deadline(const struct attempt *attempt)
-{
-	return clock_ms() + (int64_t)attempt->settings->limits.token_wait_s * 1000 + START_EXTRA_MS;
-}
-
-static enum status note_operation(const struct attempt *attempt, const struct worker_process *process)
-{
-	const char *opened = attempt->response->operation_opened;
-	if (opened[0] == '\0')
-		return STATUS_OK;
-	/* As long again as it lives: the worker says that it has expired, or was used. */
-	int64_t forget_at = clock_ms() + 2 * (int64_t)attempt->settings->limits.operation_ttl_s * 1000;
-	enum status status = operation_opened(
-		attempt->registry->operations, opened, attempt->key, process->serial, forget_at);
-	return status == STATUS_OK || status == STATUS_NO_MEMORY ? status : STATUS_CLOSED;
-}
-
-static enum status run_shared(
-	const struct attempt *attempt, struct application *application, const struct worker_request *request)
-{
-	enum status status = STATUS_CLOSED;
-	bool sent = false;
-	for (unsigned i = 0; i < REQUEST_TRIES && status == STATUS_CLOSED && !sent; i++) {
-		struct worker_process *process = NULL;
-		status = application_process(attempt->registry, application, attempt->settings, attempt->slot,
-			start_deadline(attempt), &process, attempt->rv);
-		if (status == STATUS_CLOSED)
-			continue;
-		if (status != STATUS_OK)
-			return status;
-		status = process_request(process, request, attempt->arena, attempt->payload, attempt->response, &sent);
-		if (status == STATUS_OK)
-			status = note_operation(attempt, process);
-		process_unref(process);
-	}
-	return status;
-}
-
-/* Requirement A28: a worker of its own, of an application that nobody else can name. */
-static enum status run_anonymous(const struct attempt *attempt, const struct worker_request *request)
-{
-	struct application_key key = {.domain = attempt->key->domain, .slot = attempt->key->slot};
-	struct worker_request alone = *request;
-	struct worker_process *process = NULL;
-	char hash[33], reason[REASON_LEN];
-	bool sent;
-
-	if (RAND_bytes(key.id, sizeof key.id) != 1)
-		return STATUS_NO_MEMORY;
-	registry_application_hash(attempt->registry, &key, hash);
-	struct process_kind kind = {attempt->settings, attempt->slot, attempt->slot->module, NULL, hash};
-	enum status status = process_start(
-		attempt->registry, &kind, start_deadline(attempt), &process, attempt->rv, reason);
-	if (status != STATUS_OK)
-		return status;
-	alone.anonymous = 1;
-	memset(alone.instance, 0, sizeof alone.instance);
-	status = process_request(process, &alone, attempt->arena, attempt->payload, attempt->response, &sent);
-	process_end(process, END_ONE_REQUEST);
-	process_unref(process);
-	if (status == STATUS_OK && attempt->response->status == 0)
-		return STATUS_CLOSED;
-	return status;
-}
-
-static enum status run(const struct attempt *attempt, const struct worker_request *request)
-{
-	struct registry *registry = attempt->registry;
-	struct application *application = application_ref(registry, attempt->key);
-	if (application == NULL)
-		return STATUS_NO_MEMORY;
-	enum status status = STATUS_OK;
-	if (!is_zero(request->instance, sizeof request->instance))
-		status = lease_use(registry->leases, registry, attempt->key->domain, request->instance, application);
-	if (status == STATUS_OK)
-		status = run_shared(attempt, application, request);
-	application_unref(registry, application);
-	if (status == STATUS_OK && attempt->response->status == 0)
-		status = run_anonymous(attempt, request);
-	return status;
-}
-
-enum status registry_request(struct registry *registry, const struct application_key *key,
-	const struct worker_request *request, struct arena *arena, struct buffer *ret_payload,
-	struct worker_response *ret_response, uint64_t *ret_rv)
-{
-	struct settings *settings = registry_settings(registry);
-	const struct slot_settings *slot = settings_slot(settings, key->slot);
-	struct worker_request whole = *request;
-	uint64_t rv = CKR_OK;
-	enum status status = STATUS_NOT_FOUND;
-	if (slot != NULL) {
-		if (whole.deadline_ms == 0)
-			whole.deadline_ms = (uint64_t)settings->limits.sign_s * 1000;
-		struct attempt attempt = {registry, settings, slot, key, arena, ret_payload, ret_response, &rv};
-		status = run(&attempt, &whole);
-	}
-	settings_unref(settings);
-	*ret_rv = rv;
-	atomic_fetch_add(&registry->metrics.requests[status], 1);
-	return status;
 }
 
 /* --- the rest of registry.h --- */
