@@ -88,6 +88,12 @@ CK_RV call_encode(struct json_writer *w, const struct call_row *row, const union
 bool call_decode(struct json_reader *in, struct call *ret_call) __attribute__((warn_unused_result));
 
 /*
+ * Worker: `rv`, but CKR_GENERAL_ERROR if it is CKR_OK and the module claims to have written more than the room it was given.
+ * To be asked before the worker itself looks at an output; call_encode_result asks too.
+ */
+CK_RV call_outputs_check(const struct call *call, CK_RV rv) __attribute__((warn_unused_result));
+
+/*
  * Worker: writes one result element from the arguments after the invocation. Handles are written as they are, so the caller
  * has put the wire's handles in place. What a module claims beyond the room it was given becomes CKR_GENERAL_ERROR.
  */

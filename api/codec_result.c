@@ -84,12 +84,20 @@ static void output_write(struct json_writer *w, const struct call *call, size_t 
 	}
 }
 
+CK_RV call_outputs_check(const struct call *call, CK_RV rv)
+{
+	if (rv != CKR_OK)
+		return rv;
+	for (size_t i = 0; i < call->row->argument_count; i++) {
+		if (output_overrun(call, i))
+			return CKR_GENERAL_ERROR;
+	}
+	return CKR_OK;
+}
+
 void call_encode_result(struct json_writer *w, const struct call *call, CK_RV rv)
 {
-	for (size_t i = 0; rv == CKR_OK && i < call->row->argument_count; i++) {
-		if (output_overrun(call, i))
-			rv = CKR_GENERAL_ERROR;
-	}
+	rv = call_outputs_check(call, rv);
 	json_begin_object(w);
 	json_name(w, "rv");
 	name_write(w, NAMES_RETURN, rv);

@@ -772,6 +772,8 @@ Test(codec, a_module_that_claims_more_than_its_room_is_not_believed)
 	encode_request(&c, call_row(CALL_FindObjects), values);
 	call = decode_request(&c);
 	*call.values[1].found.count = 41;
+	cr_expect_eq(call_outputs_check(&call, CKR_OK), CKR_GENERAL_ERROR);
+	cr_expect_eq(call_outputs_check(&call, CKR_DEVICE_ERROR), CKR_DEVICE_ERROR);
 	encode_result(&c, &call, CKR_OK);
 	expect_written(&c, "{\"rv\":\"CKR_GENERAL_ERROR\"}");
 }
