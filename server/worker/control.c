@@ -10,6 +10,13 @@
  * The control thread: commands of the gateway, the end of a kept login, the end of the process.
  */
 
+/* Another thread ends the process. */
+static void __attribute__((noreturn)) wait_for_the_end(void)
+{
+	for (;;)
+		pause();
+}
+
 void worker_stop(struct worker *worker)
 {
 	struct running *running = &worker->running;
@@ -22,9 +29,8 @@ void worker_stop(struct worker *worker)
 		;
 	bool idle = running->requests == 0;
 	pthread_mutex_unlock(&running->lock);
-	/* Another thread ends the process. */
-	while (second)
-		pause();
+	if (second)
+		wait_for_the_end();
 	/* A module that is in a call must not be finalized; the process ends as it is. */
 	if (idle && worker->module.initialised && pthread_mutex_trylock(&worker->login.lock) == 0 &&
 		pthread_rwlock_trywrlock(&worker->module.lock) == 0)

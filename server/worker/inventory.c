@@ -76,7 +76,7 @@ static bool mechanism_info(struct request *request, const struct slot_facts *fac
 static void write_calls(struct request *request, const struct slot_facts *facts, struct json_writer *w)
 {
 	const char *name = facts->slot->name;
-	CK_MECHANISM_INFO info;
+	CK_MECHANISM_INFO info = {0};
 
 	json_begin_object(w);
 	json_name(w, "name");
@@ -161,7 +161,7 @@ static void write_slot(const struct slot_facts *facts, struct json_writer *w)
 /* MechanismList. */
 static void write_mechanisms(struct request *request, const struct slot_facts *facts, struct json_writer *w)
 {
-	CK_MECHANISM_INFO info;
+	CK_MECHANISM_INFO info = {0};
 
 	json_begin_object(w);
 	json_name(w, "mechanisms");

@@ -84,8 +84,8 @@ static bool field_is(const unsigned char *field, size_t size, const char *text)
 
 static bool slot_matches(const struct worker *worker, const struct worker_slot *slot, CK_SLOT_ID number)
 {
-	CK_TOKEN_INFO token;
-	CK_SLOT_INFO info;
+	CK_TOKEN_INFO token = {0};
+	CK_SLOT_INFO info = {0};
 	const union wire_value slot_call[] = {{.number = number}, {.info = &info}};
 	const union wire_value token_call[] = {{.number = number}, {.info = &token}};
 
@@ -106,7 +106,7 @@ static bool slot_matches(const struct worker *worker, const struct worker_slot *
 
 CK_RV module_find_slot(const struct worker *worker, const struct worker_slot *slot, CK_SLOT_ID *ret_slot)
 {
-	CK_SLOT_ID numbers[SLOTS_FOUND_MAX], found = 0;
+	CK_SLOT_ID numbers[SLOTS_FOUND_MAX] = {0}, found = 0;
 	CK_ULONG count = SLOTS_FOUND_MAX;
 	unsigned matches = 0;
 	/* The NULL query is what makes a module look for new tokens. */
@@ -132,7 +132,7 @@ CK_RV module_find_slot(const struct worker *worker, const struct worker_slot *sl
 
 static void read_token(struct worker *worker)
 {
-	CK_TOKEN_INFO token;
+	CK_TOKEN_INFO token = {0};
 	const union wire_value v[] = {{.number = worker->module.slot}, {.info = &token}};
 	size_t len = sizeof token.label;
 

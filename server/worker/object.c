@@ -14,14 +14,19 @@ static size_t bucket(const struct objects *objects, CK_ULONG number)
 	return (size_t)(number * 0x9E3779B97F4A7C15u >> 20) & (objects->buckets - 1);
 }
 
+static struct object **table_new(size_t buckets)
+{
+	return calloc(buckets, sizeof(struct object *));
+}
+
 bool objects_init(struct objects *objects)
 {
 	memset(objects, 0, sizeof *objects);
 	pthread_mutex_init(&objects->lock, NULL);
 	pthread_mutex_init(&objects->refind, NULL);
 	objects->buckets = BUCKETS_FIRST;
-	objects->by_handle = calloc(BUCKETS_FIRST, sizeof(struct object *));
-	objects->by_module = calloc(BUCKETS_FIRST, sizeof(struct object *));
+	objects->by_handle = table_new(BUCKETS_FIRST);
+	objects->by_module = table_new(BUCKETS_FIRST);
 	return objects->by_handle && objects->by_module;
 }
 
@@ -56,8 +61,8 @@ static void objects_grow(struct objects *objects)
 {
 	size_t old_buckets = objects->buckets;
 	struct object **old = objects->by_handle;
-	struct object **by_handle = calloc(old_buckets * 2, sizeof *by_handle);
-	struct object **by_module = calloc(old_buckets * 2, sizeof *by_module);
+	struct object **by_handle = table_new(old_buckets * 2);
+	struct object **by_module = table_new(old_buckets * 2);
 
 	if (!by_handle || !by_module) {
 		free(by_handle);

@@ -148,7 +148,7 @@ CK_RV session_open(struct request *request, const union wire_value v[])
 	if (sessions_count(worker) >= worker->sessions.max)
 		return CKR_SESSION_COUNT;
 	const union wire_value native[] = {
-		{.number = worker->module.slot}, v[1], {.notify = {NULL, NULL}}, {.number_out = v[3].number_out ? &module : NULL},
+		{.number = worker->module.slot}, v[1], {.notify = {NULL, NULL}}, {.number_out = &module},
 	};
 	CK_RV rv = open_giving_way(request, native);
 	if (rv != CKR_OK)
@@ -254,7 +254,7 @@ unsigned sessions_read_only(struct worker *worker)
  */
 CK_RV session_cancel(struct worker *worker, struct session *session)
 {
-	CK_SESSION_HANDLE fresh;
+	CK_SESSION_HANDLE fresh = CK_INVALID_HANDLE;
 	CK_RV rv = open_native(worker, session->flags, &fresh);
 
 	if (rv == CKR_SESSION_COUNT) {

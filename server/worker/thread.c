@@ -9,6 +9,14 @@
 
 enum { REQUEST_ARENA = LIMIT_BODY_ARENA + FRAME_PAYLOAD_MAX };
 
+/* What a thread keeps from request to request. */
+struct serving {
+	struct request request;
+	struct worker_request message;
+	struct arena arena;
+	struct buffer payload;      /* the request's frame, then the answer's */
+};
+
 /* False: the process is stopping and takes no more. */
 static bool running_enter(struct running *running)
 {
@@ -78,54 +86,58 @@ static enum status respond(struct worker *worker, int channel, const struct repl
 }
 
 /* One request from its frame to its answer; everything of it is wiped. */
-static enum status serve_request(struct worker *worker, int channel, struct arena *arena, struct buffer *payload,
-	struct request *request)
+static enum status serve_request(struct serving *serving)
 {
-	struct worker_request message;
+	struct request *request = &serving->request;
+	struct buffer *payload = &serving->payload;
 
-	if (worker_request_unpack(payload->data, payload->len, arena, &message) != STATUS_OK)
+	if (worker_request_unpack(payload->data, payload->len, &serving->arena, &serving->message) != STATUS_OK)
 		return STATUS_MALFORMED;
-	request->worker = worker;
-	request->message = &message;
-	request->arena = arena;
-	request->channel = channel;
 	dispatch(request);
 	reply_check(request);
-	return respond(worker, channel, &request->reply, payload);
+	return respond(request->worker, request->channel, &request->reply, payload);
 }
 
-static void request_reset(struct request *request)
+static void serving_reset(struct serving *serving)
 {
-	struct buffer body = request->reply.body;
+	struct reply *reply = &serving->request.reply;
 
-	buffer_reset(&body);
-	request->reply.status = 0;
-	request->reply.content_type = NULL;
-	request->reply.headers_count = request->reply.events_count = request->reply.calls_count = 0;
-	request->reply.operation_opened = request->reply.operation_closed = NULL;
-	request->reply.body = body;
+	arena_reset(&serving->arena);
+	buffer_reset(&serving->payload);
+	buffer_reset(&reply->body);
+	reply->status = 0;
+	reply->content_type = NULL;
+	reply->headers_count = reply->events_count = reply->calls_count = 0;
+	reply->operation_opened = reply->operation_closed = NULL;
+}
+
+static struct serving *serving_new(struct worker *worker, int channel)
+{
+	struct serving *serving = calloc(1, sizeof *serving);
+
+	if (!serving)
+		return NULL;
+	buffer_init(&serving->payload, FRAME_PAYLOAD_MAX);
+	arena_init(&serving->arena, REQUEST_ARENA);
+	buffer_init(&serving->request.reply.body, FRAME_PAYLOAD_MAX / 2);
+	serving->request.worker = worker;
+	serving->request.message = &serving->message;
+	serving->request.arena = &serving->arena;
+	serving->request.channel = channel;
+	return serving;
 }
 
 void thread_serve(struct worker *worker, int channel)
 {
-	struct buffer payload;
-	struct arena arena;
+	struct serving *serving = serving_new(worker, channel);
 	enum frame_type type;
-	struct request *request = calloc(1, sizeof *request);
+	bool good = serving != NULL;
 
-	if (!request)
-		worker_stop(worker);
-	buffer_init(&payload, FRAME_PAYLOAD_MAX);
-	arena_init(&arena, REQUEST_ARENA);
-	buffer_init(&request->reply.body, FRAME_PAYLOAD_MAX / 2);
-	while (frame_receive(channel, -1, &type, &payload) == STATUS_OK && type == FRAME_REQUEST && running_enter(&worker->running)) {
-		enum status status = serve_request(worker, channel, &arena, &payload, request);
-		arena_reset(&arena);
-		buffer_reset(&payload);
-		request_reset(request);
+	while (good && frame_receive(channel, -1, &type, &serving->payload) == STATUS_OK && type == FRAME_REQUEST &&
+		running_enter(&worker->running)) {
+		good = serve_request(serving) == STATUS_OK;
+		serving_reset(serving);
 		running_leave(&worker->running);
-		if (status != STATUS_OK)
-			break;
 	}
 	worker_stop(worker);
 }

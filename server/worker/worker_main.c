@@ -24,7 +24,7 @@ int main(int argc, char **argv)
 	static struct worker worker;
 
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-		puts("p11gate-worker " P11GATE_VERSION);
+		fputs("p11gate-worker " P11GATE_VERSION "\n", stdout);
 		return 0;
 	}
 	if (argc != 1) {

@@ -82,9 +82,8 @@ static void worker_path(char path[256])
 
 	cr_assert(len > 0);
 	path[len] = '\0';
-	for (int i = 0; i < 2; i++)
-		*strrchr(path, '/') = '\0';
-	strcat(path, "/p11gate-worker");
+	*strrchr(path, '/') = '\0';
+	snprintf(strrchr(path, '/'), 20, "/p11gate-worker");
 }
 
 /* A test module: $(BUILD)/tests/NAME. */
