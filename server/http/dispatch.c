@@ -26,8 +26,7 @@ static bool identify(struct request *request)
 {
 	struct connection *connection = request->connection;
 	if (connection->peer.generation != request->generation->number)
-		peer_identify(request->generation, connection->session, connection->verified == request->generation->number,
-			&connection->peer);
+		peer_identify(request->generation, connection->session, false, &connection->peer);
 	const struct peer *peer = &connection->peer;
 	if (peer->refusal == NULL && peer->expires != (time_t)-1 && peer->expires < time(NULL))
 		connection->peer.refusal = "the client certificate has expired";

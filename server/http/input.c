@@ -198,11 +198,13 @@ void input_next(struct connection *connection)
 {
 	struct buffer *input = &connection->input;
 	size_t left = input->len - connection->input_used;
-	if (left > 0)
+	if (left == 0) {
+		buffer_done(input);
+	} else {
 		memmove(input->data, input->data + connection->input_used, left);
-	if (input->data != NULL)
 		secret_wipe(input->data + left, input->len - left);
-	input->len = left;
+		input->len = left;
+	}
 	connection->input_used = 0;
 	buffer_done(&connection->body);
 	connection->verdict = GATE_MORE;

@@ -128,7 +128,6 @@ struct connection {
 	/* dispatch.c */
 	gnutls_alert_description_t alert;             /* what the verification wants to tell the peer */
 	const char *refusal;                          /* static sentence: why the handshake is refused */
-	uint64_t verified;                            /* number of the generation that verified the handshake, 0: resumed */
 	struct peer peer;
 	struct arena arena;                           /* of the current request */
 	struct buffer payload;                        /* the worker's answer to the current request */

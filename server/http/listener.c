@@ -189,10 +189,11 @@ void connection_handshake_done(struct connection *connection, int result)
 	}
 	limits_authenticated(connection);
 	counter_add(connection->listener, COUNTER_HANDSHAKES);
-	if (gnutls_session_is_resumed(connection->session))
+	bool resumed = gnutls_session_is_resumed(connection->session) != 0;
+	if (resumed)
 		counter_add(connection->listener, COUNTER_HANDSHAKES_RESUMED);
-	else
-		connection->verified = connection->generation->number;
+	/* A resumed session has not been through the verification. */
+	peer_identify(connection->generation, connection->session, !resumed, &connection->peer);
 }
 
 /* --- the daemon --- */

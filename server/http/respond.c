@@ -12,8 +12,6 @@
 #include "api/json.h"
 #include "api/names.h"
 
-enum { PAYLOAD_KEEP = 16 << 10 };   /* bytes of memory that a connection keeps for its next answer */
-
 struct problem_row {
 	unsigned status;
 	const char *type;
@@ -177,11 +175,9 @@ void respond_done(struct connection *connection, bool complete)
 			shutdown(connection->fd, SHUT_RDWR);
 	}
 	connection->corked = false;
-	arena_reset(&connection->arena);
-	if (connection->payload.capacity > PAYLOAD_KEEP)
-		buffer_done(&connection->payload);
-	else
-		buffer_reset(&connection->payload);
+	/* Thousands of connections wait at a time: an idle one keeps nothing. */
+	arena_done(&connection->arena);
+	buffer_done(&connection->payload);
 	input_next(connection);
 	connection_phase(connection, PHASE_IDLE);
 }
