@@ -1,5 +1,9 @@
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/unit/worker/fixture.h"
 
@@ -229,4 +233,47 @@ Test(login, an_empty_pin_is_refused_without_asking_the_token)
 
 	expect(&first, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_USER", "");
 	cr_assert_eq(token.asked[TOKEN_FOR_LOGIN], 0);
+}
+
+/* How often `needle` is in the memory that the process can write. */
+static unsigned memory_hits(pid_t pid, const char *needle)
+{
+	char path[64], line[512], mode[5];
+	unsigned long from, to;
+	unsigned hits = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/mem", pid);
+	int memory = open(path, O_RDONLY);
+	snprintf(path, sizeof path, "/proc/%d/maps", pid);
+	FILE *maps = fopen(path, "r");
+	if (memory < 0 || !maps)
+		cr_skip_test("an undumpable process can be read by root alone");
+	while (fgets(line, sizeof line, maps)) {
+		if (sscanf(line, "%lx-%lx %4s", &from, &to, mode) != 3 || strncmp(mode, "rw", 2) != 0)
+			continue;
+		char *copy = malloc(to - from);
+		ssize_t got = pread(memory, copy, to - from, (off_t)from);
+		for (char *at = copy; got > 0 && (at = memmem(at, (size_t)(copy + got - at), needle, strlen(needle))); at++)
+			hits++;
+		free(copy);
+	}
+	fclose(maps);
+	close(memory);
+	return hits;
+}
+
+Test(login, X6_no_pin_is_left_in_memory_after_the_login)
+{
+	struct worker_fixture canary;
+	struct client user = {.worker = &canary};
+
+	token_fixture_tool(&token, (char *[]){"softhsm2-util", "--init-token", "--free", "--label", "canary", "--pin", "sing-canary-sing",
+		"--so-pin", FIXTURE_SO_PIN, NULL});
+	worker_fixture_start(&token, &(struct worker_options){.label = "canary", .fresh = true}, &canary);
+	json_int_t session = open_session(&user);
+	expect(&user, "CKR_OK", LOGIN, session, "CKU_USER", "c2luZy1jYW5hcnktc2luZw");
+	make_key(&user, session, "release", "");
+	cr_assert_gt(memory_hits(canary.pid, "canary"), 0, "the search finds nothing at all");
+	cr_assert_eq(memory_hits(canary.pid, "sing-canary-sing"), 0);
+	cr_assert_eq(memory_hits(canary.pid, "c2luZy1jYW5hcnktc2luZw"), 0);
 }
