@@ -96,6 +96,29 @@ Test(limits, a_dripped_body_ends_with_the_time_for_a_request)
 	fixture_free(fixture);
 }
 
+Test(limits, a_client_that_does_not_read_its_answers_is_ended)
+{
+	enum { REQUESTS = 400 };
+	static const char large[] = "GET /openapi.json HTTP/1.1\r\nHost: gateway\r\n\r\n";
+	static char all[REQUESTS * sizeof large];
+	struct fixture *fixture = fixture_new("  request_s: 1\n", "");
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	size_t len = 0;
+	for (int i = 0; i < REQUESTS; i++, len += sizeof large - 1)
+		memcpy(all + len, large, sizeof large - 1);
+	/* Far more than the sockets' buffers hold is asked for, and nothing read. */
+	cr_assert(tls_client_send(client, all, len));
+	bool ended = false;
+	for (int64_t end = clock_ms() + WAIT_MS; !ended && clock_ms() < end;) {
+		struct pollfd wait = {.fd = client->fd, .events = POLLRDHUP};
+		ended = poll(&wait, 1, 100) > 0 && (wait.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+	}
+	cr_expect(ended);
+	cr_expect(answer_has(fixture_get(fixture, "alice", "/metrics"), "p11gate_connections_reaped_total 1\n"));
+	fixture_disconnect(client);
+	fixture_free(fixture);
+}
+
 Test(limits, two_hundred_connections_that_begin_a_request_and_stop_are_all_ended)
 {
 	enum { COUNT = 200 };

@@ -1,8 +1,10 @@
 /* Requests over TLS that are answered without a worker. */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "tests/unit/http/fixture.h"
 
@@ -326,6 +328,38 @@ Test(requests, an_answer_leaves_in_one_record)
 		cr_expect_eq(client->records, 1, "%u records", client->records);
 	}
 	fixture_disconnect(client);
+}
+
+/* No file of this process can grow until `full` is false again. */
+static void disk(bool full)
+{
+	struct rlimit limit;
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = full ? 0 : limit.rlim_max;
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+Test(requests, without_an_audit_log_refusals_are_withheld_and_keys_are_not_used)
+{
+	struct tls_client *reader = fixture_connect(fixture, "reader"), *alice = fixture_connect(fixture, "alice");
+	disk(true);
+	const char *answer = post(reader, "/v1/slots/demo/keys", "", "{}");
+	cr_expect_eq(answer_status(answer), 503);
+	cr_expect(answer_has(answer, "/docs/errors/audit-unavailable"));
+	cr_expect(answer_has(answer, "Retry-After: "));
+	cr_expect(answer_has(post(alice, "/v1/slots/demo/keys/a/sign", "", "{}"), "/docs/errors/audit-unavailable"));
+	cr_expect(answer_has(post(alice, "/v1/slots/demo/applications/current/login", "", "{}"), "/docs/errors/audit-unavailable"));
+	cr_expect(answer_has(get(alice, "/readyz", ""), "\"status\":\"unavailable\""));
+	/* Reading and logging out go on: it is the worker that is missing here. */
+	cr_expect(answer_has(get(alice, "/v1/slots/demo/keys", ""), "CKR_DEVICE_ERROR"));
+	cr_expect(answer_has(post(alice, "/v1/slots/demo/applications/current/logout", "", ""), "CKR_DEVICE_ERROR"));
+	cr_expect_eq(answer_status(get(alice, "/healthz", "")), 200);
+	disk(false);
+	cr_expect_eq(answer_status(post(reader, "/v1/slots/demo/keys", "", "{}")), 403);
+	cr_expect(answer_has(post(alice, "/v1/slots/demo/keys/a/sign", "", "{}"), "CKR_DEVICE_ERROR"));
+	fixture_disconnect(reader);
+	fixture_disconnect(alice);
 }
 
 Test(requests, the_client_can_ask_for_the_end_of_the_connection)
