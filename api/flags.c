@@ -1,8 +1,5 @@
 #include "names.h"
 
-#include <stdio.h>
-#include <string.h>
-
 struct flag {
 	enum flag_set set;
 	CK_FLAGS bit;
@@ -28,12 +25,9 @@ void flags_write(struct json_writer *w, enum flag_set set, CK_FLAGS flags)
 		flags &= ~flag->bit;
 	}
 	for (CK_FLAGS bit = 1; flags != 0; bit <<= 1) {
-		char scratch[24];
-
 		if ((flags & bit) == 0)
 			continue;
-		(void)snprintf(scratch, sizeof(scratch), "0x%lx", bit);
-		json_write_string(w, scratch);
+		name_write(w, NAMES_NONE, bit);
 		flags &= ~bit;
 	}
 	json_end_array(w);

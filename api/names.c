@@ -1,6 +1,5 @@
 #include "names.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "each.h"
@@ -177,14 +176,28 @@ bool name_number(enum name_set set, struct json_text name, CK_ULONG *ret_number)
 	return true;
 }
 
+/* "0x…" at the end of `scratch`. */
+static const char *hexadecimal_text(CK_ULONG number, char scratch[24])
+{
+	char *at = scratch + 24;
+
+	*--at = '\0';
+	do {
+		*--at = "0123456789abcdef"[number & 0xf];
+		number >>= 4;
+	} while (number != 0);
+	*--at = 'x';
+	*--at = '0';
+	return at;
+}
+
 const char *name_text(enum name_set set, CK_ULONG number, char scratch[24])
 {
 	const char *name = name_of(set, number);
 
 	if (name != NULL)
 		return name;
-	(void)snprintf(scratch, 24, "0x%lx", number);
-	return scratch;
+	return hexadecimal_text(number, scratch);
 }
 
 void name_write(struct json_writer *w, enum name_set set, CK_ULONG number)

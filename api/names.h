@@ -32,7 +32,7 @@ void name_write(struct json_writer *w, enum name_set set, CK_ULONG number);
 /* Reads a name. An unknown one is an error of the reader. */
 bool name_read(struct json_reader *in, enum name_set set, CK_ULONG *ret_number);
 
-/* As text for logs and audit: the name, or "0x…" in `scratch` of at least 24 bytes. */
+/* As text for logs and audit: the name, or "0x…" somewhere in `scratch` of at least 24 bytes. */
 const char *name_text(enum name_set set, CK_ULONG number, char scratch[24]);
 
 /* The families of flags, each a mask of CKF_ bits: written as an array of names without CKF_. */

@@ -1,5 +1,4 @@
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "api/codec_internal.h"
@@ -172,14 +171,30 @@ static bool padded_read(struct json_reader *in, unsigned char *out, size_t size)
 	return true;
 }
 
+/* Writes the 1 to 3 digits of `byte` and returns how many. */
+static size_t byte_text(CK_BYTE byte, char *text)
+{
+	size_t len = 0;
+
+	if (byte >= 100)
+		text[len++] = (char)('0' + byte / 100);
+	if (byte >= 10)
+		text[len++] = (char)('0' + byte / 10 % 10);
+	text[len++] = (char)('0' + byte % 10);
+	return len;
+}
+
 static void version_write(struct json_writer *w, const unsigned char *at)
 {
 	CK_VERSION version;
 	char text[8];
+	size_t len;
 
 	memcpy(&version, at, sizeof(version));
-	(void)snprintf(text, sizeof(text), "%u.%u", (unsigned)version.major, (unsigned)version.minor);
-	json_write_string(w, text);
+	len = byte_text(version.major, text);
+	text[len++] = '.';
+	len += byte_text(version.minor, text + len);
+	json_write_text(w, text, len);
 }
 
 /* One number of a version from `*at` on, which moves behind it. */

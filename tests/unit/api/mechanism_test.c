@@ -482,6 +482,25 @@ Test(info, a_broken_structure_is_refused_and_nothing_is_written)
 	}
 }
 
+Test(info, every_version_makes_the_round_trip)
+{
+	for (unsigned number = 0; number < 256; number++) {
+		CODEC_CASE(c);
+		CK_SLOT_INFO info, back;
+		struct json_writer w;
+		struct json_reader in;
+
+		memset(&info, ' ', sizeof(info));
+		info.hardwareVersion = (CK_VERSION){(CK_BYTE)number, (CK_BYTE)(255 - number)};
+		json_writer_init(&w, &c.text);
+		info_encode(&w, WIRE_SLOT_INFO, &info);
+		json_reader_init(&in, (const char *)c.text.data, c.text.len, &c.arena);
+		cr_assert(info_decode(&in, WIRE_SLOT_INFO, &back), "%s", in.error);
+		cr_expect_eq(back.hardwareVersion.major, number);
+		cr_expect_eq(back.hardwareVersion.minor, 255 - number);
+	}
+}
+
 Test(info, padded_text_fits_its_array)
 {
 	static const char *const broken[] = {"\"12345678901234567890123456789012345678901234567890123456789012345\"",
