@@ -1,4 +1,4 @@
-#include "call.h"
+#include "api/call.h"
 
 #include <string.h>
 
@@ -11,12 +11,12 @@ static const struct call_row rows[CALL_COUNT] = {
 #define CALL(name, place, permission, audit, operation, step, ...) \
 	{CALL_##name, #name, PLACE_##place, PERMISSION_##permission, AUDIT_##audit, OPERATION_##operation, \
 		STEP_##step, EACH_COUNT(__VA_ARGS__), {EACH(ARGUMENT, __VA_ARGS__)}},
-#include "calls.def"
+#include "api/calls.def"
 };
 
 static const unsigned char name_lengths[CALL_COUNT] = {
 #define CALL(name, ...) sizeof(#name) - 1,
-#include "calls.def"
+#include "api/calls.def"
 };
 
 const struct call_row *call_row(enum call_id id)

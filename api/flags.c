@@ -1,4 +1,4 @@
-#include "names.h"
+#include "api/names.h"
 
 struct flag {
 	enum flag_set set;
@@ -8,7 +8,7 @@ struct flag {
 
 static const struct flag flags_table[] = {
 #define FLAG(family, name) {FLAGS_##family, CKF_##name, #name},
-#include "flags.def"
+#include "api/flags.def"
 };
 
 enum { FLAG_COUNT = sizeof(flags_table) / sizeof(flags_table[0]) };

@@ -1,8 +1,6 @@
-#include "names.h"
+#include "api/names.h"
 
 #include <string.h>
-
-#include "each.h"
 
 static const char unavailable_name[] = "CK_UNAVAILABLE_INFORMATION";
 

@@ -1,4 +1,4 @@
-#include "names.h"
+#include "api/names.h"
 
 enum return_index {
 #define RETURN(name, ...) INDEX_##name,

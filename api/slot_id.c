@@ -1,6 +1,6 @@
 #include <stdint.h>
 
-#include "codec.h"
+#include "api/codec.h"
 
 CK_SLOT_ID slot_id_of(const char *name, size_t len)
 {
