@@ -54,7 +54,7 @@ CK_RV attribute_read(struct request *request, CK_SESSION_HANDLE session, CK_OBJE
 	if (count > ATTRIBUTES_READ_MAX)
 		return CKR_GENERAL_ERROR;
 	for (size_t i = 0; i < count; i++)
-		items[i] = (CK_ATTRIBUTE){types[i], memory[i], FIRST_GUESS};
+		items[i] = (CK_ATTRIBUTE){types[i], &memory[i][0], FIRST_GUESS};
 	CK_RV rv = get(request, session, object, items, count);
 	if (!is_partial(rv))
 		return rv;

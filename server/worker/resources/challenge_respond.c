@@ -70,7 +70,7 @@ static bool fingerprint(const struct worker *worker, const struct key *key, cons
 	bool done = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
 		    EVP_DigestUpdate(md, &epoch, sizeof epoch) == 1 &&
 		    EVP_DigestUpdate(md, &key->object, sizeof key->object) == 1 &&
-		    EVP_DigestUpdate(md, &method, sizeof method) == 1 &&
+		    EVP_DigestUpdate(md, method->name, strlen(method->name)) == 1 &&
 		    EVP_DigestUpdate(md, &key->label.len, sizeof key->label.len) == 1 &&
 		    EVP_DigestUpdate(md, key->label.data, key->label.len) == 1 &&
 		    EVP_DigestUpdate(md, key->id.data, key->id.len) == 1 && EVP_DigestFinal_ex(md, ret_hash, NULL) == 1;

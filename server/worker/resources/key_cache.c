@@ -33,15 +33,16 @@ struct key_cache_stamp key_cache_stamp(const struct request *request)
 
 static bool name_is(const struct name *name, struct bytes bytes)
 {
-	return name->given == (bytes.data != NULL) && name->len == bytes.len &&
-	       (bytes.len == 0 || memcmp(name->data, bytes.data, bytes.len) == 0);
+	if (bytes.data == NULL)
+		return !name->given;
+	return name->given && name->len == bytes.len && memcmp(name->data, bytes.data, bytes.len) == 0;
 }
 
 static void name_set(struct name *name, struct bytes bytes)
 {
 	name->given = bytes.data != NULL;
 	name->len = bytes.len;
-	if (bytes.len > 0)
+	if (bytes.data != NULL)
 		memcpy(name->data, bytes.data, bytes.len);
 }
 

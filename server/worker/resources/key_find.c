@@ -232,7 +232,7 @@ static CK_RV prefer_private(struct request *request, CK_SESSION_HANDLE session, 
 
 static bool token_wants_login(struct request *request)
 {
-	CK_TOKEN_INFO token;
+	CK_TOKEN_INFO token = {.flags = 0};
 	union wire_value v[] = {{.number = module_slot(request->worker)}, {.info = &token}};
 	return invoke(request, CALL_GetTokenInfo, v) != CKR_OK || (token.flags & CKF_LOGIN_REQUIRED) != 0;
 }

@@ -15,7 +15,7 @@ enum { SIGNATURE_GUESS = 1024 }; /* bytes: RSA-8192; a longer signature costs a 
 
 bool signer_token_has(struct request *request, CK_MECHANISM_TYPE mechanism)
 {
-	CK_MECHANISM_INFO info;
+	CK_MECHANISM_INFO info = {.flags = 0};
 	union wire_value v[] = {{.number = module_slot(request->worker)}, {.number = mechanism}, {.info = &info}};
 	return invoke(request, CALL_GetMechanismInfo, v) == CKR_OK && (info.flags & CKF_SIGN) != 0;
 }
@@ -217,7 +217,7 @@ CK_RV signer_sign(struct use *use, const struct key *key, const struct signer *s
 {
 	CK_MECHANISM mechanism = {0};
 	CK_RSA_PKCS_PSS_PARAMS pss;
-	struct bytes bytes, signature;
+	struct bytes bytes, signature = {NULL, 0};
 	const char *function = "C_SignInit";
 	uint64_t begun = now_us();
 	*ret_withheld = false;

@@ -63,7 +63,10 @@ static void append_quoted(char *out, size_t size, const char *text)
 	for (; *text != '\0' && n + 3 < size; text++) {
 		if (*text == '"' || *text == '\\')
 			out[n++] = '\\';
-		out[n++] = (unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text;
+		bool control = (unsigned char)*text < 0x20 || *text == 0x7f;
+		out[n++] = *text;
+		if (control)
+			out[n - 1] = ' ';
 	}
 	out[n] = '\0';
 }
