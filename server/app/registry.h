@@ -37,8 +37,13 @@ void registry_reload(struct registry *registry, const struct config *config);
  * questions about the token meanwhile. Handles the anonymous re-run (status 0, A28) itself. `ret_response` points into
  * `ret_payload` and `arena`.
  *
- * STATUS_OK; STATUS_NOT_FOUND (slot); STATUS_UNAVAILABLE (module or token missing: *ret_rv says which); STATUS_BUSY (queue full);
- * STATUS_TIMEOUT (deadline: the worker was ended; outcome unknown); STATUS_CLOSED (the worker died; outcome unknown).
+ * request->deadline_ms (0: limits.sign_s) bounds the wait for a free thread of the worker and then, anew, the worker's own
+ * work: a worker is not ended because others kept a request waiting. Its wait for the token is bounded by
+ * limits.token_wait_s and does not count. `ret_payload` must have room for FRAME_PAYLOAD_MAX bytes.
+ *
+ * STATUS_OK; STATUS_NOT_FOUND (slot); STATUS_UNAVAILABLE (module or token missing: *ret_rv says which); STATUS_BUSY (queue
+ * full, too many workers, too many client instances) and STATUS_NO_MEMORY (nothing was executed); STATUS_TIMEOUT (deadline: the
+ * worker was ended; outcome unknown); STATUS_CLOSED (the worker died; outcome unknown).
  */
 enum status registry_request(struct registry *registry, const struct application_key *key,
 	const struct worker_request *request, struct arena *arena, struct buffer *ret_payload,
