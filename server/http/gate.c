@@ -182,7 +182,7 @@ static enum gate_verdict length_check(struct gate_head *head)
 		body = body || text_is(head->method, with_body[i]);
 	struct gate_text length = head->fields[GATE_CONTENT_LENGTH];
 	if (length.data == NULL)
-		return body ? refuse(head, 411, "a request with a body needs a Content-Length") : GATE_PASSED;
+		return GATE_PASSED;   /* RFC 9112, section 6.3: without both lengths there is no body */
 	enum { LENGTH_DIGITS_MAX = 15 };
 	if (length.len == 0 || length.len > LENGTH_DIGITS_MAX || (length.len > 1 && length.data[0] == '0'))
 		return refuse(head, 400, "Content-Length is not a plain decimal number");

@@ -50,7 +50,7 @@ enum gate_field {
 struct gate_text { const char *data; size_t len; };   /* not NUL-terminated; data is NULL when absent */
 
 struct gate_head {
-	unsigned status;                  /* REFUSED: 400, 411, 417, 431 or 505 */
+	unsigned status;                  /* REFUSED: 400, 417, 431 or 505 */
 	const char *problem;              /* REFUSED: a static sentence; else NULL */
 	size_t len;                       /* PASSED: bytes of the head with its empty line */
 	struct gate_text method, path;    /* PASSED: as sent */

@@ -211,6 +211,15 @@ Test(requests, a_body_of_another_type_is_refused)
 	fixture_disconnect(client);
 }
 
+Test(requests, a_POST_without_length_has_no_body)
+{
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	const char *answer = fixture_ask(client, "POST /v1/slots/demo/applications/current/logout HTTP/1.1\r\nHost: a\r\n\r\n");
+	cr_expect(answer_has(answer, "CKR_DEVICE_ERROR"), "%s", answer);
+	cr_expect_eq(answer_status(get(client, "/healthz", "")), 200);
+	fixture_disconnect(client);
+}
+
 Test(requests, C15_application_ids_are_checked)
 {
 	static const char *const bad[] = {"", "1", "1-", "-1", "1-2-3", "1-4294967296", "0x1-2", "a-b", "+1-2", "1 - 2",
