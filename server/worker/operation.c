@@ -51,7 +51,9 @@ static void held_finish(struct held *held, enum operation_state state)
 	held_wipe(held);
 }
 
-/* Ends what has expired or died with its login (X4), forgets the oldest of what has ended; returns how many are open. */
+/*
+ * Ends what has expired or died with its login (X4), forgets the oldest of what has ended; returns how many are open.
+ */
 static size_t sweep(const struct worker *worker)
 {
 	size_t open = 0, ended = 0;

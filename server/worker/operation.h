@@ -1,6 +1,7 @@
 /*
  * Operations that wait for a PIN (requirements A24–A27): a request to use an always-authenticate key is held here, byte
- * for byte, until its PIN comes, its time is over, it is cancelled, or the application logs out (X4). Nothing is begun in the module meanwhile.
+ * for byte, until its PIN comes, its time is over, it is cancelled, or the application logs out (X4). Nothing is begun
+ * in the module meanwhile.
  *
  * One store per worker process, so per application; bounded by operations_max of worker_start. Thread-safe.
  */
@@ -16,8 +17,8 @@ enum { OPERATION_ID_TEXT = 33 }; /* 128 random bits in hexadecimal, and a NUL */
 enum operation_opening { OPERATION_OPENED, OPERATION_TOO_MANY, OPERATION_NO_MEMORY };
 
 /*
- * Holds the request that is being served, for the key `object`. The request's reply gets operation_opened. `ret_expires` is wall-clock
- * time, for people; the store itself uses a clock that nobody can set.
+ * Holds the request that is being served, for the key `object`. The request's reply gets operation_opened.
+ * `ret_expires` is wall-clock time, for people; the store itself uses a clock that nobody can set.
  */
 enum operation_opening operation_open(
 	struct request *request, CK_OBJECT_HANDLE object, char ret_id[OPERATION_ID_TEXT], time_t *ret_expires) MUST_USE;

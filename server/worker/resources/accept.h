@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 /*
- * The index of the offered type that the header likes best: highest q of the most specific range; the first of equals. An
- * empty header accepts everything. -1: none is acceptable.
+ * The index of the offered type that the header likes best: highest q of the most specific range; the first of equals.
+ * An empty header accepts everything. -1: none is acceptable.
  */
 int accept_choose(const char *header, const char *const offers[], size_t count);
 

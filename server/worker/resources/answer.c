@@ -50,7 +50,10 @@ void answer_problem_close(struct request *request, struct json_writer *writer)
 
 void answer_problem_value(struct request *request, struct json_writer *writer, CK_RV rv, const char *detail)
 {
-	/* The reply helpers write the problem, so that it looks the same wherever it stands; the real reply is put back after. */
+	/*
+	 * The reply helpers write the problem, so that it looks the same wherever it stands; the real reply is put back
+	 * after.
+	 */
 	struct reply *reply = &request->reply;
 	struct buffer body = reply->body;
 	unsigned status = reply->status;

@@ -9,8 +9,9 @@
 enum { ATTRIBUTES_READ_MAX = 24 }; /* attributes in one attribute_read */
 
 /*
- * Reads the attributes `types` of `object` into `ret_values` (of `count` items; memory of the arena, with a NUL behind each). What the object lacks or does not
- * reveal has data NULL; an empty value has len 0 and data not NULL. Any other failure of C_GetAttributeValue is returned.
+ * Reads the attributes `types` of `object` into `ret_values` (of `count` items; memory of the arena, with a NUL behind
+ * each). What the object lacks or does not reveal has data NULL; an empty value has len 0 and data not NULL. Any other
+ * failure of C_GetAttributeValue is returned.
  */
 CK_RV attribute_read(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
 	const CK_ATTRIBUTE_TYPE types[], size_t count, struct bytes ret_values[]) __attribute__((warn_unused_result));

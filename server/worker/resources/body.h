@@ -1,8 +1,8 @@
 /*
  * The JSON body of a request, checked against its schema (schemas.def) before a handler sees it.
  *
- * The text is first judged by the strict scanner (api/json.h: depth, duplicates, U+0000, trailing bytes), then parsed by
- * jansson, then compared with the schema: unknown member, missing member, wrong type, bad base64url, value out of
+ * The text is first judged by the strict scanner (api/json.h: depth, duplicates, U+0000, trailing bytes), then parsed
+ * by jansson, then compared with the schema: unknown member, missing member, wrong type, bad base64url, value out of
  * the enumeration, empty or overlong. Every refusal is a 400 problem whose pointer (RFC 6901) names the place.
  */
 #ifndef P11GATE_WORKER_RESOURCES_BODY_H
@@ -19,8 +19,8 @@ enum {
 };
 
 /*
- * Parses and checks the request's body. False: the reply is the problem. The caller owns *ret_body; its strings may be PINs and are
- * wiped when they are freed (server/common/wipe_free.h).
+ * Parses and checks the request's body. False: the reply is the problem. The caller owns *ret_body; its strings may be
+ * PINs and are wiped when they are freed (server/common/wipe_free.h).
  */
 bool body_read(struct request *request, enum schema_id schema, json_t **ret_body) __attribute__((warn_unused_result));
 
@@ -35,7 +35,10 @@ bool body_flag(const json_t *object, const char *name);
 uint64_t body_number(const json_t *object, const char *name, uint64_t absent);
 const json_t *body_member(const json_t *object, const char *name);
 
-/* Decodes a BASE64URL member into the request's arena; {NULL, 0} if it is absent. False: no memory, and the reply says so. */
+/*
+ * Decodes a BASE64URL member into the request's arena; {NULL, 0} if it is absent. False: no memory, and the reply says
+ * so.
+ */
 bool body_bytes(struct request *request, const json_t *object, const char *name, struct bytes *ret_bytes)
 	__attribute__((warn_unused_result));
 

@@ -23,8 +23,8 @@ struct challenge_key {
 };
 
 /*
- * Finds the key and the method (D6): by name, else the one key of the best method. False: the reply says why – nothing found, several
- * of the best, or only methods whose response changes.
+ * Finds the key and the method (D6): by name, else the one key of the best method. False: the reply says why – nothing
+ * found, several of the best, or only methods whose response changes.
  */
 bool challenge_select(struct request *request, CK_SESSION_HANDLE session, const struct challenge_choice *choice,
 	struct key *ret_key, const struct method **ret_method) __attribute__((warn_unused_result));
@@ -34,8 +34,8 @@ CK_RV challenge_candidates(struct request *request, CK_SESSION_HANDLE session, s
 	size_t *ret_count) __attribute__((warn_unused_result));
 
 /*
- * The response of the key to `challenge`. On success 32 bytes; CKR_DEVICE_ERROR if the token gives something else. *ret_withheld as in
- * signer_sign.
+ * The response of the key to `challenge`. On success 32 bytes; CKR_DEVICE_ERROR if the token gives something else.
+ * *ret_withheld as in signer_sign.
  */
 CK_RV challenge_respond(struct use *use, const struct key *key, const struct method *method, struct bytes challenge,
 	unsigned char ret_response[RESPONSE_LEN], bool *ret_withheld) __attribute__((warn_unused_result));

@@ -16,7 +16,10 @@ const char *hex_text(struct arena *arena, const unsigned char *data, size_t len)
 /* An even, non-zero number of digits of either case (NUL-terminated) into the arena. */
 bool hex_bytes(struct arena *arena, const char *text, struct bytes *ret_bytes) __attribute__((warn_unused_result));
 
-/* Decodes %XX in `len` bytes at `text` into the arena, with a NUL behind; false for an incomplete escape or without memory. */
+/*
+ * Decodes %XX in `len` bytes at `text` into the arena, with a NUL behind; false for an incomplete escape or without
+ * memory.
+ */
 bool percent_decode(struct arena *arena, const char *text, size_t len, struct bytes *ret_bytes)
 	__attribute__((warn_unused_result));
 

@@ -16,8 +16,7 @@ enum {
 /* One key. Memory of the request's arena; handles are the module's and belong to this request. */
 struct key {
 	CK_OBJECT_HANDLE object; /* the private or secret key; the public key if nothing else is visible */
-	CK_OBJECT_HANDLE
-		public_object; /* the public half; CK_INVALID_HANDLE if there is none or it was not looked for */
+	CK_OBJECT_HANDLE public_object; /* CK_INVALID_HANDLE if there is none or it was not looked for */
 	CK_OBJECT_CLASS class; /* of `object` */
 	CK_KEY_TYPE type;
 	struct bytes label, id; /* with a NUL behind */
@@ -40,36 +39,46 @@ struct key_query {
 };
 
 /*
- * Reads {key} of the path: a bare label, or label:LABEL, id:HEX, pkcs11:… (RFC 7512). False: the reply is a 400 problem.
+ * Reads {key} of the path: a bare label, or label:LABEL, id:HEX, pkcs11:… (RFC 7512). False: the reply is a 400
+ * problem.
  */
 bool key_query_of_path(struct request *request, struct key_query *ret_query) __attribute__((warn_unused_result));
 
-/* Reads the members of a KeySelector; NULL stands for a member that is absent. False: the reply is a 400 problem with a pointer below `pointer`. */
+/*
+ * Reads the members of a KeySelector; NULL stands for a member that is absent. False: the reply is a 400 problem with a
+ * pointer below `pointer`.
+ */
 bool key_query_of_selector(struct request *request, const char *label, const char *id, const char *uri,
 	const char *pointer, struct key_query *ret_query) __attribute__((warn_unused_result));
 
 /*
- * All keys that match, pairs merged: a public key goes to the private key of the same type and CKA_ID. CKR_OK also for none;
- * CKR_DATA_LEN_RANGE if there are more than KEY_OBJECTS_MAX objects; any CKR of the search.
+ * All keys that match, pairs merged: a public key goes to the private key of the same type and CKA_ID. CKR_OK also for
+ * none; CKR_DATA_LEN_RANGE if there are more than KEY_OBJECTS_MAX objects; any CKR of the search.
  */
 CK_RV key_search(struct request *request, CK_SESSION_HANDLE session, const struct key_query *query,
 	struct key_list *ret_list) __attribute__((warn_unused_result));
 
 /*
- * The one key that matches. False: the reply says why: 404 key-not-found (401 login-required if a login might show it), 409
- * key-ambiguous with the candidates, or the token's own error. The private key beside a public one is found by CKA_ID.
+ * The one key that matches. False: the reply says why: 404 key-not-found (401 login-required if a login might show it),
+ * 409 key-ambiguous with the candidates, or the token's own error. The private key beside a public one is found by
+ * CKA_ID.
  */
 bool key_find(struct request *request, CK_SESSION_HANDLE session, const struct key_query *query, struct key *ret_key)
 	__attribute__((warn_unused_result));
 
-/* Looks for the public half of a private key, by CKA_ID, else by label; leaves CK_INVALID_HANDLE if there is not exactly one. */
+/*
+ * Looks for the public half of a private key, by CKA_ID, else by label; leaves CK_INVALID_HANDLE if there is not
+ * exactly one.
+ */
 CK_RV key_find_public(struct request *request, CK_SESSION_HANDLE session, struct key *key)
 	__attribute__((warn_unused_result));
 
 /* 409 key-ambiguous with the candidates, as the whole reply. */
 void key_refuse_ambiguous(struct request *request, const struct key_list *list);
 
-/* 404 key-not-found, or 401 login-required where nobody is logged in and the token wants a login, as the whole reply. */
+/*
+ * 404 key-not-found, or 401 login-required where nobody is logged in and the token wants a login, as the whole reply.
+ */
 void key_refuse_missing(struct request *request, const char *detail);
 
 /* --- key_json.c --- */
@@ -77,7 +86,9 @@ void key_refuse_missing(struct request *request, const char *detail);
 /* How a path names the key. */
 enum key_reference { KEY_BY_LABEL, KEY_BY_ID };
 
-/* "/v1/slots/demo/keys/release" in the arena; by label where there is no CKA_ID, and the reverse. NULL without memory. */
+/*
+ * "/v1/slots/demo/keys/release" in the arena; by label where there is no CKA_ID, and the reverse. NULL without memory.
+ */
 const char *key_href(struct request *request, const struct key *key, enum key_reference reference);
 
 /* Writes the key object (schema Key) after reading what it shows. */

@@ -138,7 +138,10 @@ static void merge_pairs(struct key_list *list)
 	qsort(list->items, list->count, sizeof *list->items, compare_halves);
 	for (size_t i = 0; i < list->count; i++) {
 		struct key *half = &list->items[i], *private_key = NULL;
-		/* The private halves of this type and CKA_ID stand directly before; there are several only without CKA_ID. */
+		/*
+		 * The private halves of this type and CKA_ID stand directly before; there are several only without
+		 * CKA_ID.
+		 */
 		for (size_t k = kept;
 			k-- > 0 && list->items[k].type == half->type && bytes_equal(list->items[k].id, half->id);)
 			if (list->items[k].public_object == CK_INVALID_HANDLE && is_half_of(half, &list->items[k]))

@@ -26,8 +26,8 @@ bool method_is_randomised(const char *name);
 void method_signer(struct request *request, const struct method *method, struct signer *ret_signer);
 
 /*
- * Bit i of *ret_mask: the key can do methods[i] – the token has the mechanism, the key has CKA_SIGN and fits in type and size
- * (an HMAC key is at least as long as the hash, D7). *ret_why is the reason where the mask is 0.
+ * Bit i of *ret_mask: the key can do methods[i] – the token has the mechanism, the key has CKA_SIGN and fits in type
+ * and size (an HMAC key is at least as long as the hash, D7). *ret_why is the reason where the mask is 0.
  */
 CK_RV method_mask(struct request *request, CK_SESSION_HANDLE session, const struct key *key, unsigned *ret_mask,
 	CK_RV *ret_why) __attribute__((warn_unused_result));

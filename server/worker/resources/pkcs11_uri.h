@@ -1,9 +1,9 @@
 /*
  * PKCS#11 URIs (RFC 7512) that name a key: parsed strictly, without memory of its own.
  *
- * Known are the attributes that a token or a key has (token, manufacturer, serial, model, object, id, type). Everything else
- * is refused rather than ignored, since an ignored attribute would widen the match; so is a query, which
- * could carry a PIN.
+ * Known are the attributes that a token or a key has (token, manufacturer, serial, model, object, id, type). Everything
+ * else is refused rather than ignored, since an ignored attribute would widen the match; so is a query, which could
+ * carry a PIN.
  */
 #ifndef P11GATE_WORKER_RESOURCES_PKCS11_URI_H
 #define P11GATE_WORKER_RESOURCES_PKCS11_URI_H
@@ -32,8 +32,8 @@ struct pkcs11_uri {
 };
 
 /*
- * Parses `text` (NUL-terminated, "pkcs11:…") into the arena. False: *ret_error is a static sentence. A URI without object and
- * id is refused: it names no key.
+ * Parses `text` (NUL-terminated, "pkcs11:…") into the arena. False: *ret_error is a static sentence. A URI without
+ * object and id is refused: it names no key.
  */
 bool pkcs11_uri_parse(struct arena *arena, const char *text, struct pkcs11_uri *ret_uri, const char **ret_error)
 	__attribute__((warn_unused_result));
@@ -41,7 +41,10 @@ bool pkcs11_uri_parse(struct arena *arena, const char *text, struct pkcs11_uri *
 /* The object class that `type` names; CK_UNAVAILABLE_INFORMATION where the URI has no type. */
 CK_OBJECT_CLASS pkcs11_uri_class(const struct pkcs11_uri *uri);
 
-/* True if the token is the one that the URI names, or the URI names none (blank-padded fields are compared without padding). */
+/*
+ * True if the token is the one that the URI names, or the URI names none (blank-padded fields are compared without
+ * padding).
+ */
 bool pkcs11_uri_matches_token(const struct pkcs11_uri *uri, const CK_TOKEN_INFO *token);
 
 #endif

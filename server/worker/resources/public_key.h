@@ -16,8 +16,8 @@ struct public_key {
 };
 
 /*
- * Reads the numbers from the public object, else from the private one. CKR_ATTRIBUTE_TYPE_INVALID if the token does not reveal them,
- * CKR_KEY_TYPE_INCONSISTENT for a key that has no public half or no row in curve.def.
+ * Reads the numbers from the public object, else from the private one. CKR_ATTRIBUTE_TYPE_INVALID if the token does not
+ * reveal them, CKR_KEY_TYPE_INCONSISTENT for a key that has no public half or no row in curve.def.
  */
 CK_RV public_key_read(struct request *request, CK_SESSION_HANDLE session, const struct key *key,
 	struct public_key *ret_public) __attribute__((warn_unused_result));

@@ -13,7 +13,10 @@ struct held_pin {
 	CK_RV rv; /* out: how the token took the PIN; CKR_OK too if it was not asked */
 };
 
-/* Serve request->message, which is a request to sign or a challenge; `held` is NULL for one that comes from the client itself. */
+/*
+ * Serve request->message, which is a request to sign or a challenge; `held` is NULL for one that comes from the client
+ * itself.
+ */
 void sign_serve(struct request *request, struct held_pin *held);
 void challenge_serve(struct request *request, struct held_pin *held);
 

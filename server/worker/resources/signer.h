@@ -30,7 +30,8 @@ struct signer_input {
 void signer_of_algorithm(struct request *request, const struct algorithm *algorithm, struct signer *ret_signer);
 
 /*
- * A signer for a mechanism; one that the token lacks is replaced by hashing here and the plain mechanism, if it has a row.
+ * A signer for a mechanism; one that the token lacks is replaced by hashing here and the plain mechanism, if it has a
+ * row.
  */
 void signer_of_mechanism(struct request *request, CK_MECHANISM_TYPE mechanism, struct signer *ret_signer);
 
@@ -48,8 +49,9 @@ bool signer_input_init(struct signer_input *input, struct bytes bytes, bool is_d
 	__attribute__((warn_unused_result));
 
 /*
- * Init, context login if the use wants it, sign: one step on the use's session. Leaves the audit event; *ret_withheld says that it
- * could not, and then the reply is complete. The signature is in the arena. On failure the session may be unclean: use_renew.
+ * Init, context login if the use wants it, sign: one step on the use's session. Leaves the audit event; *ret_withheld
+ * says that it could not, and then the reply is complete. The signature is in the arena. On failure the session may be
+ * unclean: use_renew.
  */
 CK_RV signer_sign(struct use *use, const struct key *key, const struct signer *signer, const struct signer_input *input,
 	struct bytes *ret_signature, bool *ret_withheld) __attribute__((warn_unused_result));

@@ -1,10 +1,11 @@
 /*
- * One use of a key by a resource request, from the login to the session given back: what signing and
- * challenge-response have in common (requirements A24–A28, D8, D9).
+ * One use of a key by a resource request, from the login to the session given back: what signing and challenge-response
+ * have in common (requirements A24–A28, D8, D9).
  *
  *   use_begin → key_find → use_authorise → signer_sign … → use_end
  *
- * A use whose steps fail has left its problem in the reply; use_end is called all the same once use_begin has succeeded.
+ * A use whose steps fail has left its problem in the reply; use_end is called all the same once use_begin has
+ * succeeded.
  */
 #ifndef P11GATE_WORKER_RESOURCES_USE_H
 #define P11GATE_WORKER_RESOURCES_USE_H
@@ -24,8 +25,7 @@ enum pin_effect {
 struct use {
 	struct request *request;
 	const char *pin; /* NUL-terminated, not owned; or NULL */
-	CK_OBJECT_HANDLE
-		held; /* the key that a held operation was opened for; CK_INVALID_HANDLE: this is no held operation */
+	CK_OBJECT_HANDLE held; /* the key that a held operation was opened for, else CK_INVALID_HANDLE */
 	bool answers_challenge; /* a key marked challenge_response_only may be used */
 	CK_SESSION_HANDLE session;
 	bool clean; /* no operation can be active in the session */
@@ -35,14 +35,15 @@ struct use {
 };
 
 /*
- * Logs an anonymous worker in, if there is a PIN and nobody is logged in, and borrows a session. False: the reply is complete
- * (status 0 where the request is to run in an anonymous worker).
+ * Logs an anonymous worker in, if there is a PIN and nobody is logged in, and borrows a session. False: the reply is
+ * complete (status 0 where the request is to run in an anonymous worker).
  */
 bool use_begin(struct use *use) __attribute__((warn_unused_result));
 
 /*
- * Decides whether the key may be used now. False: the reply is complete: policy refusal; or, for an always-authenticate key
- * without a PIN, 401 reauthentication-required with an operation that holds this request. `sha256` is of the data to be used.
+ * Decides whether the key may be used now. False: the reply is complete: policy refusal; or, for an always-authenticate
+ * key without a PIN, 401 reauthentication-required with an operation that holds this request. `sha256` is of the data
+ * to be used.
  */
 bool use_authorise(struct use *use, const struct key *key, const unsigned char sha256[SHA256_LEN])
 	__attribute__((warn_unused_result));
