@@ -162,26 +162,31 @@ static CK_RV call_read(struct connection *connection, const struct pending *call
 	return rv;
 }
 
-static CK_RV call_exchange(struct client *client, const struct pending *call, uint64_t timeout_ms)
+static CK_RV call_exchange(struct client *client, const struct pending *call, const struct transport_request *request)
 {
 	struct connection *connection = pool_take(&client->pool);
 	if (connection == NULL) {
 		return CKR_HOST_MEMORY;
 	}
-	const struct transport_request request = {
-		.target = call->slot->target,
-		.timeout_ms = timeout_ms,
-		.repeatable = call_repeatable(call->row),
-	};
 	CK_RV rv = call_write(connection, call);
 	if (rv == CKR_OK) {
-		rv = transport_post(client, connection, &request);
+		rv = transport_post(client, connection, request);
 	}
 	if (rv == CKR_OK) {
 		rv = call_read(connection, call);
 	}
 	pool_give(&client->pool, connection);
 	return rv;
+}
+
+static CK_RV call_send(struct client *client, const struct pending *call)
+{
+	const struct transport_request request = {
+		.target = call->slot->target,
+		.timeout_ms = call_timeout_ms(client, call->row),
+		.repeatable = call_repeatable(call->row),
+	};
+	return call_exchange(client, call, &request);
 }
 
 /* Gives the application its handle for the session that the worker opened. */
@@ -198,7 +203,7 @@ static CK_RV call_opened(struct client *client, struct pending *call)
 		const struct pending undo = {.row = call_row(CALL_CloseSession),
 			.values = {{.number = call->new_session}},
 			.slot = call->slot};
-		(void)call_exchange(client, &undo, call_timeout_ms(client, undo.row));
+		(void)call_send(client, &undo);
 	}
 	return rv;
 }
@@ -235,7 +240,7 @@ static CK_RV call_run(struct client *client, struct pending *call)
 	if (call->row->id == CALL_CloseAllSessions && session_count(&client->sessions, call->slot, &read_write) == 0) {
 		return CKR_OK;
 	}
-	rv = call_exchange(client, call, call_timeout_ms(client, call->row));
+	rv = call_send(client, call);
 	return call_settle(client, call, rv);
 }
 
@@ -255,13 +260,18 @@ CK_RV client_call(enum call_id id, const union wire_value values[])
 
 void client_end_sessions(struct client *client, uint64_t deadline)
 {
-	for (const struct slot_route *slot = client->slots.routes; slot != NULL; slot = slot->next) {
+	for (const struct slot_route *slot = slots_routes(&client->slots); slot != NULL; slot = slot->next) {
 		CK_ULONG read_write;
 		uint64_t now = connection_clock();
-		bool connected = client->pool.idle != NULL && connection_alive(client->pool.idle);
-		if (connected && now < deadline && session_count(&client->sessions, slot, &read_write) > 0) {
-			const struct pending call = {.row = call_row(CALL_CloseAllSessions), .slot = slot};
-			(void)call_exchange(client, &call, deadline - now);
+		if (now >= deadline || session_count(&client->sessions, slot, &read_write) == 0) {
+			continue;
 		}
+		const struct pending call = {.row = call_row(CALL_CloseAllSessions), .slot = slot};
+		const struct transport_request request = {
+			.target = slot->target,
+			.timeout_ms = deadline - now,
+			.kept_only = true,
+		};
+		(void)call_exchange(client, &call, &request);
 	}
 }

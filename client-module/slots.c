@@ -384,6 +384,14 @@ const struct slot_route *slots_route(struct slots *slots, CK_SLOT_ID id)
 	return route;
 }
 
+const struct slot_route *slots_routes(struct slots *slots)
+{
+	lock_take(&slots->lock);
+	const struct slot_route *first = slots->routes;
+	lock_release(&slots->lock);
+	return first;
+}
+
 bool slots_event(struct slots *slots, CK_SLOT_ID *ret_id)
 {
 	lock_take(&slots->lock);

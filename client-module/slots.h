@@ -59,6 +59,9 @@ CK_RV slots_mechanism(struct slots *slots, CK_SLOT_ID id, CK_MECHANISM_TYPE type
 /* NULL if the gateway has not told of such a slot. */
 const struct slot_route *slots_route(struct slots *slots, CK_SLOT_ID id);
 
+/* All routes made so far; the list may grow at its head, what is returned stays. */
+const struct slot_route *slots_routes(struct slots *slots);
+
 /* Takes a pending event; false if there is none. */
 bool slots_event(struct slots *slots, CK_SLOT_ID *ret_id);
 

@@ -71,6 +71,8 @@ static enum outcome transport_run(struct client *client, struct connection *conn
 		bool reused = connection->socket.fd >= 0 && connection_alive(connection);
 		if (reused) {
 			sockets_mark(&client->pool.sockets, connection->socket.fd, request->waiting);
+		} else if (request->kept_only) {
+			return OUTCOME_NOT_SENT;
 		} else {
 			connection_close(connection);
 			enum io io = pool_connect(&client->pool, connection);

@@ -11,6 +11,7 @@ struct transport_request {
 	uint64_t timeout_ms; /* for the answer, connecting not counted */
 	bool repeatable; /* asks without changing anything, so it may be sent again when it is unknown whether it was executed */
 	bool waiting; /* waits for events: C_Finalize ends it at once */
+	bool kept_only; /* over a connection that is open already, or not at all */
 };
 
 /* Empties the connection's request so that the body can be appended to `connection->request`. False: no memory. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/limits.h"
 #include "tests/unit/client-module/gateway.h"
 
 static uint64_t clock_ms(void)
@@ -299,6 +300,21 @@ Test(transport, a_call_that_uses_a_key_is_not_repeated_when_it_may_have_been_exe
 	CK_ULONG len = sizeof(signature);
 	cr_assert_eq(C_Sign(session, data, sizeof(data), signature, &len), CKR_GENERAL_ERROR);
 	cr_assert_eq(atomic_load(&gateway->requests), before + 1);
+	cr_assert_eq(C_Finalize(NULL), CKR_OK);
+}
+
+Test(transport, data_beyond_the_limit_is_refused_without_asking)
+{
+	struct gateway *gateway = gateway_start((struct gateway_options){0});
+	CK_SESSION_HANDLE session = gateway_client_session();
+	static CK_BYTE data[LIMIT_BYTES + 1];
+	CK_BYTE digest[32];
+	CK_ULONG len = sizeof(digest);
+	unsigned before = atomic_load(&gateway->requests);
+	cr_expect_eq(C_Digest(session, data, sizeof(data), digest, &len), CKR_DATA_LEN_RANGE);
+	cr_expect_eq(atomic_load(&gateway->requests), before);
+	cr_expect_eq(C_Digest(session, data, LIMIT_BYTES, digest, &len), CKR_FUNCTION_NOT_SUPPORTED);
+	cr_expect_eq(atomic_load(&gateway->requests), before + 1);
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
