@@ -20,6 +20,8 @@ struct running_call {
 	CK_ULONG handle;                 /* the client's session, 0: none */
 	struct session *session;         /* locked, or NULL */
 	struct object_info *key;         /* of the call's key or object, when it is needed */
+	CK_MECHANISM_TYPE mechanism;     /* of the operation, if it has ended by now */
+	bool has_mechanism;
 	unsigned char input[32];
 	bool has_input;
 	const char *refused;             /* why it was not run */
@@ -180,6 +182,9 @@ static CK_RV check_reauthentication(struct running_call *run)
 	const struct session_operation *operation = &run->session->operations[row->operation];
 	if (!operation->begun || !operation->awaiting)
 		return CKR_OK;
+	run->key = object_info_keep(operation->key);
+	run->mechanism = operation->mechanism;
+	run->has_mechanism = operation->has_mechanism;
 	CK_RV rv = session_cancel(run->request->worker, run->session);
 	return rv == CKR_OK ? CKR_USER_NOT_LOGGED_IN : rv;
 }
@@ -335,6 +340,8 @@ static void event_of_mechanism(struct event *event, const struct running_call *r
 
 	if (at < run->row->argument_count && run->call->values[at].mechanism)
 		event->mechanism = name_text(NAMES_MECHANISM, run->call->values[at].mechanism->mechanism, scratch);
+	else if (run->has_mechanism)
+		event->mechanism = name_text(NAMES_MECHANISM, run->mechanism, scratch);
 	else if (run->row->operation != OPERATION_NONE && operation && operation->has_mechanism)
 		event->mechanism = name_text(NAMES_MECHANISM, operation->mechanism, scratch);
 }

@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/route.h"
@@ -89,6 +90,22 @@ Test(fault, A4_a_module_that_does_not_ask_for_the_pin_is_not_relied_on)
 	expect(&client, "CKR_OK", SIGN_INIT, session, key);
 	expect(&client, "CKR_USER_NOT_LOGGED_IN", SIGN, session);
 	expect(&client, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
+}
+
+Test(fault, a_key_use_refused_for_want_of_its_pin_is_in_the_audit_with_its_key)
+{
+	start_with("careless");
+	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "careful", CAREFUL);
+	char body[1024];
+
+	snprintf(body, sizeof body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[" SIGN_INIT "," SIGN "]}]}",
+		session, key, session);
+	struct answer answer = client_post(&client, body);
+	json_t *event = json_array_get(answer.events, 0);
+	cr_assert_str_eq(json_string_value(json_object_get(event, "rv")), "CKR_USER_NOT_LOGGED_IN");
+	cr_assert_str_eq(json_string_value(json_object_get(event, "mechanism")), "CKM_ECDSA");
+	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(event, "key"), "label")), "careful");
+	answer_free(&answer);
 }
 
 Test(fault, A18_a_key_that_asks_for_its_pin_neither_derives_nor_unwraps)
