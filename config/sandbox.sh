@@ -2,6 +2,7 @@
 # A private gateway over a SoftHSM token of its own, for tests and trials; any number side by side.
 #
 #   config/sandbox.sh start DIR   BUILD=build PORT=0 TOKEN=demo PIN=… SO_PIN=…  (random PINs if none are given)
+#                                 LIMITS='lease_ttl_s: 5'   (members of the configuration's limits)
 #   config/sandbox.sh status DIR      succeeds while its gateway runs
 #   config/sandbox.sh stop DIR
 #
@@ -116,6 +117,7 @@ write_gateway_config() {
 		policy:
 		  - {identities: [alice, bob], slots: [$(yaml "$slot")], allow: [read, login, use, write]}
 		  - {identities: [alice], slots: [$(yaml "$slot")], allow: [admin]}
+		${LIMITS:+limits: {$LIMITS\}}
 	END
 }
 

@@ -219,10 +219,7 @@ void token_count_calls(struct token *token, const struct bytes_list *names)
 	if (token == NULL)
 		return;
 	for (size_t i = 0; i < names->count; i++) {
-		const char *name = (const char *)names->items[i].data;
-		size_t len = names->items[i].len;
-		const struct call_row *row = len > 2 && memcmp(name, "C_", 2) == 0 ? call_row_by_name(name + 2, len - 2)
-										   : NULL;
+		const struct call_row *row = call_row_by_name((const char *)names->items[i].data, names->items[i].len);
 		atomic_fetch_add(&token->calls[row == NULL ? CALL_COUNT : row->id], 1);
 	}
 }

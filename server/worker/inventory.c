@@ -69,6 +69,8 @@ static bool mechanism_info(struct request *request, const struct slot_facts *fac
 {
 	const union wire_value v[] = {{.number = facts->number}, {.number = facts->mechanisms[i]}, {.info = ret_info}};
 
+	/* SoftHSM adds its flags to what it finds there. */
+	memset(ret_info, 0, sizeof *ret_info);
 	return invoke(request, CALL_GetMechanismInfo, v) == CKR_OK;
 }
 
