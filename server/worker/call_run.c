@@ -200,10 +200,19 @@ static void object_follow(struct running_call *run)
 		object_changed(run->request->worker, object);
 }
 
+static CK_RV invoke_native(struct running_call *run)
+{
+	if (run->row->id == CALL_GetOperationState)
+		return saved_state_get(run->request, run->session, run->native[0].number, &run->native[1]);
+	if (run->row->id == CALL_SetOperationState)
+		return saved_state_set(run->request, run->native);
+	return invoke(run->request, run->row->id, run->native);
+}
+
 static CK_RV invoke_translated(struct running_call *run)
 {
 	unsigned logouts = atomic_load(&run->request->worker->login.logouts);
-	CK_RV rv = invoke(run->request, run->row->id, run->native);
+	CK_RV rv = invoke_native(run);
 
 	/* Attributes are read only now for an Init, so that the module's own refusals cost nothing. */
 	if (rv == CKR_OK && !run->key && run->row->step == STEP_INIT)

@@ -7,7 +7,7 @@
  *   module.lock       shared by whoever calls the module or holds one of its handles, exclusive for re-initialisation
  *   session.lock      one call at a time in a session
  *   objects.refind    objects found again after a re-initialisation
- *   sessions.lock, objects.lock, pool.lock, policy.lock    leaves: held for table look-ups, never across a module call
+ *   sessions.lock, objects.lock, pool.lock, states.lock, policy.lock    leaves: held for table look-ups, never across a module call
  */
 #ifndef P11GATE_WORKER_INTERNAL_H
 #define P11GATE_WORKER_INTERNAL_H
@@ -35,6 +35,8 @@ enum {
 	OBJECTS_MAX = 1 << 20,           /* virtual object handles of an application */
 	OBJECT_LABEL_MAX = 256,          /* bytes of a label that is looked at; a longer one counts as none */
 	OBJECT_ID_MAX = 128,             /* bytes of a CKA_ID that is looked at */
+	SAVED_STATES_MAX = 32,           /* operation states kept for an application; the oldest makes room */
+	SAVED_STATE_REFERENCE = 16,      /* bytes that a client has of one */
 	MECHANISMS_MAX = 4096,           /* mechanisms of a slot */
 };
 
@@ -142,6 +144,20 @@ struct login {
 	atomic_uint resources;           /* resource requests that run now */
 };
 
+/* --- saved operation states --- */
+
+struct saved_state {
+	unsigned char reference[SAVED_STATE_REFERENCE];
+	unsigned char *data;             /* NULL: none */
+	size_t len;
+};
+
+struct saved_states {
+	pthread_mutex_t lock;
+	struct saved_state items[SAVED_STATES_MAX];
+	size_t next;
+};
+
 /* --- the process --- */
 
 struct policy {
@@ -169,6 +185,7 @@ struct worker {
 	struct objects objects;
 	struct pool pool;
 	struct login login;
+	struct saved_states states;
 	struct policy policy;
 	struct running running;
 	pthread_mutex_t state_lock;      /* a leaf */
@@ -327,6 +344,16 @@ void track_reauthenticated(struct session *session);
 bool call_asks_length(const struct call *call, CK_RV rv);
 /* SHA-256 over all input of the operation that this call completes; false if it has none that is recorded. Once. */
 bool track_input_sha256(struct session *session, const struct call *call, unsigned char ret_hash[32]);
+
+/* True if an operation with an always-authenticate key is under way. */
+bool track_reauthenticates(const struct session *session);
+
+/* saved_state.c: what C_GetOperationState gives is a reference. `session` is the client's or NULL, `module` its handle in the module. */
+CK_RV saved_state_get(struct request *request, const struct session *session, CK_SESSION_HANDLE module,
+	const union wire_value *out) MUST_USE;
+/* `v` with the module's handles. CKR_SAVED_STATE_INVALID for what is no reference of this application. */
+CK_RV saved_state_set(struct request *request, const union wire_value v[]) MUST_USE;
+void saved_states_clear(struct worker *worker);
 
 /* call_run.c: one call: permission, handles, module, event. False: the event could not be kept, so the answer must be withheld. */
 bool call_run(struct request *request, struct call *call, CK_RV *ret_rv) MUST_USE;

@@ -96,6 +96,7 @@ static bool rest(struct worker *worker, struct request *request)
 		.kind = AUDIT_LOGIN, .function = "C_Logout", .reason = "nobody uses the application any more",
 	};
 
+	saved_states_clear(worker);
 	if (login_state(worker) == LOGIN_NONE) {
 		pthread_rwlock_rdlock(&worker->module.lock);
 		objects_remove_all(worker);

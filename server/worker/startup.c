@@ -22,6 +22,7 @@ static bool locks_init(struct worker *worker)
 	pthread_mutex_init(&worker->running.lock, NULL);
 	pthread_cond_init(&worker->running.idle, NULL);
 	pthread_mutex_init(&worker->state_lock, NULL);
+	pthread_mutex_init(&worker->states.lock, NULL);
 	policy_init(&worker->policy);
 	worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return good && worker->wake >= 0;

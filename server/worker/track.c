@@ -29,6 +29,16 @@ bool track_awaits(const struct session *session)
 	return false;
 }
 
+bool track_reauthenticates(const struct session *session)
+{
+	for (int i = 0; i < OPERATION_COUNT; i++) {
+		const struct session_operation *operation = &session->operations[i];
+		if (operation->begun && (operation->awaiting || operation->reauthenticated))
+			return true;
+	}
+	return false;
+}
+
 void track_reauthenticated(struct session *session)
 {
 	for (int i = 0; i < OPERATION_COUNT; i++) {

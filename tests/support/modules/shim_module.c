@@ -4,6 +4,7 @@
  *   lock=N       after N wrong PINs in a row every login is CKR_PIN_LOCKED, and the token says so
  *   sessions=N   more than N sessions are CKR_SESSION_COUNT
  *   already      every login is CKR_USER_ALREADY_LOGGED_IN
+ *   states       C_GetOperationState gives STATE_LEN bytes, and C_SetOperationState takes these only
  *   careless     keys with CKA_ALWAYS_AUTHENTICATE work without their PIN
  */
 #include <dlfcn.h>
@@ -93,6 +94,34 @@ static CK_RV shim_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, 
 	return rv;
 }
 
+/* Too long for anybody to take it for a reference. */
+enum { STATE_LEN = 40 };
+
+static CK_RV shim_get_state(CK_SESSION_HANDLE session, CK_BYTE *state, CK_ULONG *len)
+{
+	if (!fault("states"))
+		return real->C_GetOperationState(session, state, len);
+	CK_RV rv = state && *len < STATE_LEN ? CKR_BUFFER_TOO_SMALL : CKR_OK;
+	if (state && rv == CKR_OK)
+		memset(state, 's', STATE_LEN);
+	*len = STATE_LEN;
+	return rv;
+}
+
+static CK_RV shim_set_state(CK_SESSION_HANDLE session, CK_BYTE *state, CK_ULONG len, CK_OBJECT_HANDLE encryption,
+	CK_OBJECT_HANDLE authentication)
+{
+	if (!fault("states"))
+		return real->C_SetOperationState(session, state, len, encryption, authentication);
+	if (len != STATE_LEN)
+		return CKR_SAVED_STATE_INVALID;
+	for (CK_ULONG i = 0; i < len; i++) {
+		if (state[i] != 's')
+			return CKR_SAVED_STATE_INVALID;
+	}
+	return CKR_OK;
+}
+
 static CK_RV shim_finalize(CK_VOID_PTR reserved)
 {
 	pthread_mutex_lock(&lock);
@@ -117,6 +146,8 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR ret_functions)
 	functions.C_OpenSession = shim_open;
 	functions.C_CloseSession = shim_close;
 	functions.C_SignInit = shim_sign_init;
+	functions.C_GetOperationState = shim_get_state;
+	functions.C_SetOperationState = shim_set_state;
 	functions.C_Finalize = shim_finalize;
 	*ret_functions = &functions;
 	return CKR_OK;

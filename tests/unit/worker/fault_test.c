@@ -119,6 +119,36 @@ Test(fault, A18_a_key_that_asks_for_its_pin_neither_derives_nor_unwraps)
 		"\"pSharedData\":null,\"pPublicData\":\"BA\"}},\"base_key\":%lld,\"attributes\":[]}}", session, key);
 }
 
+Test(fault, F5_a_saved_state_is_a_reference_that_nobody_can_make_up)
+{
+	start_with("states");
+	json_int_t session = open_session(&client);
+	json_t *result = client_call(&client, "{\"GetOperationState\":{\"session\":%lld,\"state\":null}}", session);
+	cr_assert_eq(json_integer_value(json_object_get(json_object_get(result, "state"), "length")), 16);
+	json_decref(result);
+	result = client_call(&client, "{\"GetOperationState\":{\"session\":%lld,\"state\":100}}", session);
+	const char *state = json_string_value(json_object_get(result, "state"));
+	cr_assert_eq(strlen(state), 22);
+	expect(&client, "CKR_OK",
+		"{\"SetOperationState\":{\"session\":%lld,\"state\":\"%s\",\"encryption_key\":0,\"authentication_key\":0}}", session, state);
+	/* 40 times the letter s: the module's own state. */
+	expect(&client, "CKR_SAVED_STATE_INVALID",
+		"{\"SetOperationState\":{\"session\":%lld,\"state\":\"c3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzcw\","
+		"\"encryption_key\":0,\"authentication_key\":0}}", session);
+	json_decref(result);
+}
+
+Test(fault, A21_the_state_of_a_reauthenticated_operation_cannot_be_saved)
+{
+	start_with("states");
+	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "careful", CAREFUL);
+
+	expect(&client, "CKR_OK", SIGN_INIT, session, key);
+	expect(&client, "CKR_OK", LOGIN, session, "CKU_CONTEXT_SPECIFIC", RIGHT);
+	expect(&client, "CKR_STATE_UNSAVEABLE", "{\"GetOperationState\":{\"session\":%lld,\"state\":100}}", session);
+	expect(&client, "CKR_OK", SIGN, session);
+}
+
 Test(fault, C15_a_login_of_the_resource_routes_ends_when_it_is_not_used)
 {
 	token_fixture_new(&token);
