@@ -407,12 +407,29 @@ static int stop(struct gateway *gateway)
 	return EXIT_SUCCESS;
 }
 
+/* A socket for each connection and each thread of a worker, with its control socket. */
+static void files_check(const struct config *config)
+{
+	enum { FILES_SPARE = 64 };
+	struct rlimit files;
+	char have[24], need[24];
+	unsigned long long wanted = config->limits.connections_max
+		+ (unsigned long long)config->limits.workers_max * (config->limits.worker_threads + 1) + FILES_SPARE;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= wanted)
+		return;
+	snprintf(have, sizeof have, "%llu", (unsigned long long)files.rlim_cur);
+	snprintf(need, sizeof need, "%llu", wanted);
+	log_event(LOG_LEVEL_WARNING, "fewer open files are allowed than limits.connections_max and limits.workers_max need; raise LimitNOFILE",
+		"allowed", have, "needed", need, NULL);
+}
+
 static int serve(const struct options *options, struct config *config)
 {
 	static struct gateway gateway;
 	char error[ERROR_MAX] = "", port[8];
 	gateway = (struct gateway){.options = options, .started_ms = clock_ms(), .signals = signals_open()};
 	logging_setup(config);
+	files_check(config);
 	if (gateway.signals < 0 || !gateway_open(&gateway, &config, error)) {
 		fprintf(stderr, "p11gated: %s\n", error);
 		gateway_close(&gateway);

@@ -78,15 +78,17 @@ static bool content_type_is_json(struct gate_text type)
 	return type.len == len || type.data[len] == ';' || type.data[len] == ' ';
 }
 
-static bool read_body(struct request *request)
+/* Keeps at most `max` bytes; the rest is read and forgotten, and the connection ends after the answer. */
+static bool read_body(struct request *request, size_t max)
 {
-	enum status status = input_body(request->connection, request->generation->config->limits.body_max, &request->body);
+	enum status status = input_body(request->connection, max, &request->body);
 	switch (status) {
 	case STATUS_OK:
 		connection_phase(request->connection, PHASE_WORKING);
 		return true;
 	case STATUS_TOO_LARGE:
-		answer_problem(request, PROBLEM_BODY_TOO_LARGE, NULL);
+		if (request->answer.status == 0)
+			answer_problem(request, PROBLEM_BODY_TOO_LARGE, NULL);
 		break;
 	case STATUS_NO_MEMORY:
 		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
@@ -145,7 +147,11 @@ static bool permitted(struct request *request)
 
 static void serve(struct request *request)
 {
-	if (!read_body(request) || !identify(request) || !find_route(request) || !scope_read(request) || !permitted(request))
+	/* No memory for the bodies of those who have no business here. */
+	bool known = identify(request);
+	if (!read_body(request, known ? request->generation->config->limits.body_max : 0) || !known)
+		return;
+	if (!find_route(request) || !scope_read(request) || !permitted(request))
 		return;
 	if (request->body.len > 0 && !content_type_is_json(request->head->fields[GATE_CONTENT_TYPE])) {
 		answer_problem(request, PROBLEM_CONTENT_TYPE, NULL);

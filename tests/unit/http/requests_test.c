@@ -113,6 +113,16 @@ Test(requests, a_certificate_of_no_identity_is_refused_and_recorded)
 	cr_expect_eq(audit_lines(fixture, "CN=stranger"), 1);
 }
 
+Test(requests, a_body_from_no_identity_is_not_kept)
+{
+	struct tls_client *client = fixture_connect(fixture, "stranger");
+	const char *answer = post(client, "/v1/slots/demo/keys", "", "{}");
+	cr_expect_eq(answer_status(answer), 403);
+	cr_expect(answer_has(answer, "/docs/errors/identity-unknown"));
+	cr_expect(tls_client_ended(client, WAIT_MS));
+	fixture_disconnect(client);
+}
+
 Test(requests, a_certificate_of_two_identities_is_refused)
 {
 	const char *answer = fixture_get(fixture, "twin", "/healthz");
