@@ -206,7 +206,8 @@ lint-selftest:
 
 FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_FLAGS := -std=c11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
-FUZZ_ROOM  := $(filter-out %_main.c,$(wildcard api/*.c)) $(wildcard client-module/http.c server/common/frame.c server/common/message.c server/common/clock.c server/config/*.c server/http/gate.c)
+FUZZ_ROOM  := $(filter-out %_main.c,$(wildcard api/*.c)) $(wildcard client-module/http.c server/common/frame.c server/common/message.c server/common/clock.c server/config/*.c server/http/gate.c \
+	server/worker/reply.c $(addprefix server/worker/resources/,body.c pkcs11_uri.c accept.c escape.c ecdsa.c))
 $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c $(FUZZ_ROOM)
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)
