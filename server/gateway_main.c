@@ -26,10 +26,10 @@
 
 enum {
 	EXIT_USAGE = 2,
-	ERROR_MAX = 2048,              /* bytes of a message */
+	ERROR_MAX = 2048, /* bytes of a message */
 	PATH_LEN_MAX = 1024,
-	STOP_GRACE_MS = 10000,         /* for the requests in flight */
-	FILES_WANTED = 65536,          /* open files: a socket per connection, several per worker */
+	STOP_GRACE_MS = 10000, /* for the requests in flight */
+	FILES_WANTED = 65536, /* open files: a socket per connection, several per worker */
 	READY_DETAIL_MAX = 256,
 };
 
@@ -38,12 +38,12 @@ enum {
 struct options {
 	const char *config;
 	bool check;
-	int port;                      /* -1: as configured */
+	int port; /* -1: as configured */
 };
 
 struct gateway {
 	const struct options *options;
-	char directory[PATH_LEN_MAX];  /* runtime directory, as it was at the start */
+	char directory[PATH_LEN_MAX]; /* runtime directory, as it was at the start */
 	char audit_file[PATH_LEN_MAX];
 	char address[256];
 	uint16_t configured_port;
@@ -59,17 +59,18 @@ struct gateway {
 static void usage(FILE *out)
 {
 	fputs("Usage: p11gated [--config FILE] [--port N]\n"
-		"       p11gated --check FILE\n"
-		"\n"
-		"Lets programs on other hosts use the PKCS#11 tokens of this one.\n"
-		"\n"
-		"  --config FILE   configuration (default " DEFAULT_CONFIG ")\n"
-		"  --check FILE    says whether the configuration is good, and ends\n"
-		"  --port N        listens on this port instead of the configured one; 0: any free port\n"
-		"  --version       prints the version, and ends\n"
-		"  --help          prints this, and ends\n"
-		"\n"
-		"SIGHUP reads the configuration again; SIGTERM and SIGINT stop after the requests in flight.\n", out);
+	      "       p11gated --check FILE\n"
+	      "\n"
+	      "Lets programs on other hosts use the PKCS#11 tokens of this one.\n"
+	      "\n"
+	      "  --config FILE   configuration (default " DEFAULT_CONFIG ")\n"
+	      "  --check FILE    says whether the configuration is good, and ends\n"
+	      "  --port N        listens on this port instead of the configured one; 0: any free port\n"
+	      "  --version       prints the version, and ends\n"
+	      "  --help          prints this, and ends\n"
+	      "\n"
+	      "SIGHUP reads the configuration again; SIGTERM and SIGINT stop after the requests in flight.\n",
+		out);
 }
 
 static bool port_parse(const char *text, int *ret_port)
@@ -87,8 +88,12 @@ static bool port_parse(const char *text, int *ret_port)
 static int options_parse(int argc, char **argv, struct options *ret_options)
 {
 	static const struct option known[] = {
-		{"config", required_argument, NULL, 'c'}, {"check", required_argument, NULL, 'k'}, {"port", required_argument, NULL, 'p'},
-		{"version", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0},
+		{"config", required_argument, NULL, 'c'},
+		{"check", required_argument, NULL, 'k'},
+		{"port", required_argument, NULL, 'p'},
+		{"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	*ret_options = (struct options){.config = DEFAULT_CONFIG, .port = -1};
 	for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
@@ -97,23 +102,15 @@ static int options_parse(int argc, char **argv, struct options *ret_options)
 			ret_options->check = true;
 			ret_options->config = optarg;
 			break;
-		case 'c':
-			ret_options->config = optarg;
-			break;
+		case 'c': ret_options->config = optarg; break;
 		case 'p':
 			if (port_parse(optarg, &ret_options->port))
 				break;
 			fprintf(stderr, "p11gated: --port %s: a port is a number from 0 to 65535\n", optarg);
 			return EXIT_USAGE;
-		case 'v':
-			puts("p11gated " P11GATE_VERSION);
-			return EXIT_SUCCESS;
-		case 'h':
-			usage(stdout);
-			return EXIT_SUCCESS;
-		default:
-			usage(stderr);
-			return EXIT_USAGE;
+		case 'v': puts("p11gated " P11GATE_VERSION); return EXIT_SUCCESS;
+		case 'h': usage(stdout); return EXIT_SUCCESS;
+		default: usage(stderr); return EXIT_USAGE;
 		}
 	}
 	if (optind == argc)
@@ -130,7 +127,8 @@ static void allocator_setup(char **argv)
 {
 	char program[PATH_LEN_MAX] = "";
 	ssize_t len = readlink("/proc/self/exe", program, sizeof program - 1);
-	if (len > 0 && getenv("GLIBC_TUNABLES") == NULL && setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1) == 0)
+	if (len > 0 && getenv("GLIBC_TUNABLES") == NULL &&
+		setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1) == 0)
 		execv(program, argv);
 }
 
@@ -164,7 +162,10 @@ static int signals_open(void)
 static void logging_setup(const struct config *config)
 {
 	static const char *const levels[] = {
-		[LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_INFO] = "info", [LOG_LEVEL_DEBUG] = "debug",
+		[LOG_LEVEL_ERROR] = "error",
+		[LOG_LEVEL_WARNING] = "warning",
+		[LOG_LEVEL_INFO] = "info",
+		[LOG_LEVEL_DEBUG] = "debug",
 	};
 	enum log_level level = LOG_LEVEL_INFO;
 	for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
@@ -241,9 +242,12 @@ static enum status configuration_read(const struct options *options, struct conf
 static bool keep_texts(struct gateway *gateway, const struct config *config, char *ret_error)
 {
 	gateway->configured_port = config->listen.port;
-	if ((size_t)snprintf(gateway->directory, sizeof gateway->directory, "%s", config->runtime_directory) < sizeof gateway->directory
-		&& (size_t)snprintf(gateway->audit_file, sizeof gateway->audit_file, "%s", config->audit_file) < sizeof gateway->audit_file
-		&& (size_t)snprintf(gateway->address, sizeof gateway->address, "%s", config->listen.address) < sizeof gateway->address)
+	if ((size_t)snprintf(gateway->directory, sizeof gateway->directory, "%s", config->runtime_directory) <
+			sizeof gateway->directory &&
+		(size_t)snprintf(gateway->audit_file, sizeof gateway->audit_file, "%s", config->audit_file) <
+			sizeof gateway->audit_file &&
+		(size_t)snprintf(gateway->address, sizeof gateway->address, "%s", config->listen.address) <
+			sizeof gateway->address)
 		return true;
 	snprintf(ret_error, ERROR_MAX, "%s: a path is too long", config->file);
 	return false;
@@ -253,15 +257,16 @@ static bool keep_texts(struct gateway *gateway, const struct config *config, cha
 static bool parts_open(struct gateway *gateway, const struct config *config, char *ret_error)
 {
 	char path[PATH_LEN_MAX + 64];
-	if (!keep_texts(gateway, config, ret_error) || !directory_make(config->runtime_directory, ret_error)
-		|| !directory_make(config->state_directory, ret_error))
+	if (!keep_texts(gateway, config, ret_error) || !directory_make(config->runtime_directory, ret_error) ||
+		!directory_make(config->state_directory, ret_error))
 		return false;
 	snprintf(path, sizeof path, "%s/admin.sock", gateway->directory);
-	if (admin_new(path, &gateway->admin, ret_error, ERROR_MAX) != STATUS_OK
-		|| audit_open(config->audit_file, &gateway->audit, ret_error, ERROR_MAX) != STATUS_OK)
+	if (admin_new(path, &gateway->admin, ret_error, ERROR_MAX) != STATUS_OK ||
+		audit_open(config->audit_file, &gateway->audit, ret_error, ERROR_MAX) != STATUS_OK)
 		return false;
 	if (!audit_event(gateway, "gateway started", config->file)) {
-		snprintf(ret_error, ERROR_MAX, "%s: the audit log cannot be written; make room for it", config->audit_file);
+		snprintf(ret_error, ERROR_MAX, "%s: the audit log cannot be written; make room for it",
+			config->audit_file);
 		return false;
 	}
 	if (registry_new(config, &gateway->registry) == STATUS_OK)
@@ -273,12 +278,12 @@ static bool parts_open(struct gateway *gateway, const struct config *config, cha
 /* The listener takes the configuration over: then *config is NULL. */
 static bool gateway_open(struct gateway *gateway, struct config **config, char *ret_error)
 {
-	if (!parts_open(gateway, *config, ret_error)
-		|| listener_new(*config, gateway->registry, gateway->audit, &gateway->listener, ret_error, ERROR_MAX) != STATUS_OK)
+	if (!parts_open(gateway, *config, ret_error) || listener_new(*config, gateway->registry, gateway->audit,
+								&gateway->listener, ret_error, ERROR_MAX) != STATUS_OK)
 		return false;
 	*config = NULL;
-	return number_write(gateway, "port", listener_port(gateway->listener), ret_error)
-		&& number_write(gateway, "p11gated.pid", (unsigned long)getpid(), ret_error);
+	return number_write(gateway, "port", listener_port(gateway->listener), ret_error) &&
+	       number_write(gateway, "p11gated.pid", (unsigned long)getpid(), ret_error);
 }
 
 static void gateway_close(struct gateway *gateway)
@@ -304,7 +309,8 @@ static void unchanged_warn(const struct gateway *gateway, const struct config *c
 	if (port || strcmp(config->listen.address, gateway->address) != 0)
 		log_event(LOG_LEVEL_WARNING, "listen takes effect at the next start", "file", config->file, NULL);
 	if (strcmp(config->runtime_directory, gateway->directory) != 0)
-		log_event(LOG_LEVEL_WARNING, "runtime_directory takes effect at the next start", "file", config->file, NULL);
+		log_event(LOG_LEVEL_WARNING, "runtime_directory takes effect at the next start", "file", config->file,
+			NULL);
 	if (strcmp(config->audit_file, gateway->audit_file) != 0)
 		log_event(LOG_LEVEL_WARNING, "audit.file takes effect at the next start", "file", config->file, NULL);
 }
@@ -317,7 +323,8 @@ static bool reload(struct gateway *gateway, char *ret_error)
 		return false;
 	}
 	if (!audit_event(gateway, "configuration reloaded", config->file)) {
-		snprintf(ret_error, ERROR_MAX, "%s: the audit log cannot be written; make room for it", gateway->audit_file);
+		snprintf(ret_error, ERROR_MAX, "%s: the audit log cannot be written; make room for it",
+			gateway->audit_file);
 		config_free(config);
 		return false;
 	}
@@ -338,9 +345,11 @@ static void status_write(struct gateway *gateway, char *ret_answer)
 	char detail[READY_DETAIL_MAX] = "";
 	bool ready = registry_ready(gateway->registry, detail, sizeof detail);
 	snprintf(ret_answer, ADMIN_ANSWER_MAX,
-		"ok pid=%ld address=%s port=%u uptime_s=%lld configurations=%llu connections=%u unauthenticated=%u requests=%u audit=%s ready=%s%s%s",
-		(long)getpid(), gateway->address, listener_port(gateway->listener), (long long)((clock_ms() - gateway->started_ms) / 1000),
-		(unsigned long long)counts.generation, counts.connections, counts.unauthenticated, counts.requests,
+		"ok pid=%ld address=%s port=%u uptime_s=%lld configurations=%llu connections=%u unauthenticated=%u "
+		"requests=%u audit=%s ready=%s%s%s",
+		(long)getpid(), gateway->address, listener_port(gateway->listener),
+		(long long)((clock_ms() - gateway->started_ms) / 1000), (unsigned long long)counts.generation,
+		counts.connections, counts.unauthenticated, counts.requests,
 		audit_healthy(gateway->audit) ? "ok" : "failed", ready ? "yes" : "no", ready ? "" : ": ", detail);
 }
 
@@ -377,7 +386,8 @@ static void on_signal(struct gateway *gateway)
 
 static void run(struct gateway *gateway)
 {
-	struct pollfd fds[] = {{.fd = gateway->signals, .events = POLLIN}, {.fd = admin_fd(gateway->admin), .events = POLLIN}};
+	struct pollfd fds[] = {
+		{.fd = gateway->signals, .events = POLLIN}, {.fd = admin_fd(gateway->admin), .events = POLLIN}};
 	while (!gateway->stop) {
 		if (poll(fds, sizeof fds / sizeof *fds, -1) < 0 && errno != EINTR)
 			return;
@@ -413,13 +423,17 @@ static void files_check(const struct config *config)
 	enum { FILES_SPARE = 64 };
 	struct rlimit files;
 	char have[24], need[24];
-	unsigned long long wanted = config->limits.connections_max
-		+ (unsigned long long)config->limits.workers_max * (config->limits.worker_threads + 1) + FILES_SPARE;
+	unsigned long long wanted = config->limits.connections_max +
+				    (unsigned long long)config->limits.workers_max *
+					    (config->limits.worker_threads + 1) +
+				    FILES_SPARE;
 	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= wanted)
 		return;
 	snprintf(have, sizeof have, "%llu", (unsigned long long)files.rlim_cur);
 	snprintf(need, sizeof need, "%llu", wanted);
-	log_event(LOG_LEVEL_WARNING, "fewer open files are allowed than limits.connections_max and limits.workers_max need; raise LimitNOFILE",
+	log_event(LOG_LEVEL_WARNING,
+		"fewer open files are allowed than limits.connections_max and limits.workers_max need; raise "
+		"LimitNOFILE",
 		"allowed", have, "needed", need, NULL);
 }
 
@@ -438,7 +452,8 @@ static int serve(const struct options *options, struct config *config)
 		return EXIT_FAILURE;
 	}
 	snprintf(port, sizeof port, "%u", listener_port(gateway.listener));
-	log_event(LOG_LEVEL_INFO, "listening", "address", gateway.address, "port", port, "version", P11GATE_VERSION, NULL);
+	log_event(LOG_LEVEL_INFO, "listening", "address", gateway.address, "port", port, "version", P11GATE_VERSION,
+		NULL);
 	run(&gateway);
 	return stop(&gateway);
 }

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum {
-	LINE_MAX_LEN = 256,   /* bytes of a command */
+	LINE_MAX_LEN = 256, /* bytes of a command */
 	WAIT_S = 2,
 	BACKLOG = 8,
 };
@@ -52,15 +52,17 @@ enum status admin_new(const char *path, struct admin **ret_admin, char *ret_erro
 	admin->address.sun_family = AF_UNIX;
 	int len = snprintf(admin->address.sun_path, sizeof admin->address.sun_path, "%s", path);
 	if (len < 0 || (size_t)len >= sizeof admin->address.sun_path)
-		return fail(admin, STATUS_TOO_LARGE, "the path is too long for a socket; shorten runtime_directory", ret_error, error_size);
-	if (answered(&admin->address))
-		return fail(admin, STATUS_BUSY, "another gateway uses this runtime_directory; stop it, or choose another directory",
+		return fail(admin, STATUS_TOO_LARGE, "the path is too long for a socket; shorten runtime_directory",
 			ret_error, error_size);
+	if (answered(&admin->address))
+		return fail(admin, STATUS_BUSY,
+			"another gateway uses this runtime_directory; stop it, or choose another directory", ret_error,
+			error_size);
 	unlink(path);
 	admin->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* Nobody can connect before listen, so the mode is right in time. */
-	if (admin->fd < 0 || bind(admin->fd, (const struct sockaddr *)&admin->address, sizeof admin->address) != 0
-		|| chmod(path, 0600) != 0 || listen(admin->fd, BACKLOG) != 0)
+	if (admin->fd < 0 || bind(admin->fd, (const struct sockaddr *)&admin->address, sizeof admin->address) != 0 ||
+		chmod(path, 0600) != 0 || listen(admin->fd, BACKLOG) != 0)
 		return fail(admin, STATUS_IO, strerror(errno), ret_error, error_size);
 	*ret_admin = admin;
 	return STATUS_OK;

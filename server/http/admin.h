@@ -10,7 +10,7 @@
 
 #include "server/common/status.h"
 
-enum { ADMIN_ANSWER_MAX = 4096 };   /* bytes of an answer with its NUL */
+enum { ADMIN_ANSWER_MAX = 4096 }; /* bytes of an answer with its NUL */
 
 struct admin;
 
@@ -27,6 +27,7 @@ int admin_fd(const struct admin *admin);
  * Serves one connection: `command` gets the line without its end and writes a line without its end, "ok …" or "error …", to
  * `ret_answer` of ADMIN_ANSWER_MAX bytes. A client that sends no line within two seconds is dropped.
  */
-void admin_serve(struct admin *admin, void (*command)(void *context, const char *line, char *ret_answer), void *context);
+void admin_serve(
+	struct admin *admin, void (*command)(void *context, const char *line, char *ret_answer), void *context);
 
 #endif

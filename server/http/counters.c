@@ -7,7 +7,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static const struct { const char *name, *help; } counter_rows[COUNTER_COUNT] = {
+static const struct {
+	const char *name, *help;
+} counter_rows[COUNTER_COUNT] = {
 #define COUNTER(constant, name, help) {name, help},
 	COUNTERS(COUNTER)
 #undef COUNTER
@@ -38,8 +40,9 @@ static void write_answers(struct listener *listener, struct buffer *out)
 {
 	describe(out, "http_answers_total", "counter", "Answers by route and class of status");
 	for (unsigned route = 0; route <= ROUTE_COUNT; route++)
-		for (unsigned class = 0; class < STATUS_CLASSES; class++) {
-			unsigned long long n = atomic_load_explicit(&listener->counters.answers[route][class], memory_order_relaxed);
+		for (unsigned class = 0; class < STATUS_CLASSES; class ++) {
+			unsigned long long n = atomic_load_explicit(
+				&listener->counters.answers[route][class], memory_order_relaxed);
 			if (n > 0)
 				line(out, "p11gate_http_answers_total{route=\"%s\",status=\"%uxx\"} %llu\n",
 					route < ROUTE_COUNT ? route_row((enum route_id)route)->name : "", class, n);

@@ -8,7 +8,7 @@
 
 #include "api/call.h"
 
-enum { REQUEST_ARENA = 512 << 10 };   /* bytes for texts and headers of one request */
+enum { REQUEST_ARENA = 512 << 10 }; /* bytes for texts and headers of one request */
 
 const char *request_text(struct request *request, struct gate_text text)
 {
@@ -51,21 +51,14 @@ static bool find_route(struct request *request)
 	memcpy(method, head->method.data, head->method.len);
 	route_match(request->arena, method, head->path.data, head->path.len, &request->match);
 	switch (request->match.outcome) {
-	case ROUTE_MATCHED:
-		return true;
+	case ROUTE_MATCHED: return true;
 	case ROUTE_METHOD_NOT_ALLOWED:
 		answer_problem(request, PROBLEM_METHOD_NOT_ALLOWED, NULL);
 		answer_header(request, "Allow", request->match.allow);
 		return false;
-	case ROUTE_MALFORMED:
-		answer_problem(request, PROBLEM_MALFORMED_PATH, request->match.problem);
-		return false;
-	case ROUTE_NO_MEMORY:
-		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
-		return false;
-	default:
-		answer_problem(request, PROBLEM_NOT_FOUND, NULL);
-		return false;
+	case ROUTE_MALFORMED: answer_problem(request, PROBLEM_MALFORMED_PATH, request->match.problem); return false;
+	case ROUTE_NO_MEMORY: answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL); return false;
+	default: answer_problem(request, PROBLEM_NOT_FOUND, NULL); return false;
 	}
 }
 
@@ -83,18 +76,13 @@ static bool read_body(struct request *request, size_t max)
 {
 	enum status status = input_body(request->connection, max, &request->body);
 	switch (status) {
-	case STATUS_OK:
-		connection_phase(request->connection, PHASE_WORKING);
-		return true;
+	case STATUS_OK: connection_phase(request->connection, PHASE_WORKING); return true;
 	case STATUS_TOO_LARGE:
 		if (request->answer.status == 0)
 			answer_problem(request, PROBLEM_BODY_TOO_LARGE, NULL);
 		break;
-	case STATUS_NO_MEMORY:
-		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
-		break;
-	default:
-		request->abandoned = true;
+	case STATUS_NO_MEMORY: answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL); break;
+	default: request->abandoned = true;
 	}
 	request->answer.close = true;
 	return false;
@@ -107,7 +95,8 @@ static bool find_operation(struct request *request, const char **ret_slot)
 	enum status status = registry_operation(request->connection->listener->registry,
 		request->match.parameters[PARAMETER_OPERATION], request->peer->identity, request->arena, &key);
 	if (status != STATUS_OK) {
-		answer_problem(request, status == STATUS_NO_MEMORY ? PROBLEM_OUT_OF_MEMORY : PROBLEM_OPERATION_NOT_FOUND, NULL);
+		answer_problem(request,
+			status == STATUS_NO_MEMORY ? PROBLEM_OUT_OF_MEMORY : PROBLEM_OPERATION_NOT_FOUND, NULL);
 		return false;
 	}
 	request->application = key;
@@ -159,15 +148,9 @@ static void serve(struct request *request)
 	}
 	scope_lease(request);
 	switch (request->match.row->server) {
-	case SERVER_GATEWAY:
-		own_answer(request);
-		return;
-	case SERVER_INVENTORY:
-		forward_inventory(request);
-		return;
-	case SERVER_WORKER:
-		forward_worker(request);
-		return;
+	case SERVER_GATEWAY: own_answer(request); return;
+	case SERVER_INVENTORY: forward_inventory(request); return;
+	case SERVER_WORKER: forward_worker(request); return;
 	}
 }
 

@@ -33,27 +33,23 @@ static bool slot_visible(void *context, const char *slot)
 static void inventory_problem(struct request *request, enum status status)
 {
 	switch (status) {
-	case STATUS_NOT_FOUND:
-		answer_problem(request, PROBLEM_SLOT_NOT_FOUND, NULL);
-		return;
-	case STATUS_UNAVAILABLE:
-		answer_return(request, CKR_TOKEN_NOT_PRESENT);
-		return;
-	case STATUS_TIMEOUT:
-		answer_return(request, CKR_DEVICE_ERROR);
-		return;
-	case STATUS_NO_MEMORY:
-		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
-		return;
-	default:
-		answer_problem(request, PROBLEM_WORKER_FAILED, NULL);
+	case STATUS_NOT_FOUND: answer_problem(request, PROBLEM_SLOT_NOT_FOUND, NULL); return;
+	case STATUS_UNAVAILABLE: answer_return(request, CKR_TOKEN_NOT_PRESENT); return;
+	case STATUS_TIMEOUT: answer_return(request, CKR_DEVICE_ERROR); return;
+	case STATUS_NO_MEMORY: answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL); return;
+	default: answer_problem(request, PROBLEM_WORKER_FAILED, NULL);
 	}
 }
 
 void forward_inventory(struct request *request)
 {
-	static const struct { enum route_id route; enum inventory_form form; } forms[] = {
-		{ROUTE_inventory, INVENTORY_CALLS}, {ROUTE_slots, INVENTORY_SLOTS}, {ROUTE_slot, INVENTORY_SLOT},
+	static const struct {
+		enum route_id route;
+		enum inventory_form form;
+	} forms[] = {
+		{ROUTE_inventory, INVENTORY_CALLS},
+		{ROUTE_slots, INVENTORY_SLOTS},
+		{ROUTE_slot, INVENTORY_SLOT},
 		{ROUTE_mechanisms, INVENTORY_MECHANISMS},
 	};
 	enum inventory_form form = INVENTORY_CALLS;
@@ -61,13 +57,14 @@ void forward_inventory(struct request *request)
 		if (forms[i].route == request->match.row->id)
 			form = forms[i].form;
 	uint64_t after = 0, wait_s = 0;
-	if (!query_number(request->head->query, "after", &after) || !query_number(request->head->query, "wait", &wait_s)) {
+	if (!query_number(request->head->query, "after", &after) ||
+		!query_number(request->head->query, "wait", &wait_s)) {
 		answer_problem(request, PROBLEM_MALFORMED_QUERY, "after and wait are decimal numbers");
 		return;
 	}
 	struct buffer *payload = &request->connection->payload;
-	enum status status = registry_inventory(request->connection->listener->registry, form, request->slot, slot_visible, request,
-		after, (wait_s < WAIT_MAX_S ? (unsigned)wait_s : WAIT_MAX_S) * 1000, payload);
+	enum status status = registry_inventory(request->connection->listener->registry, form, request->slot,
+		slot_visible, request, after, (wait_s < WAIT_MAX_S ? (unsigned)wait_s : WAIT_MAX_S) * 1000, payload);
 	if (status == STATUS_OK && payload->failed)
 		status = STATUS_NO_MEMORY;
 	if (status != STATUS_OK) {
@@ -113,29 +110,14 @@ static void answer_from_worker(struct request *request, const struct worker_resp
 static void worker_problem(struct request *request, enum status status, uint64_t rv)
 {
 	switch (status) {
-	case STATUS_NOT_FOUND:
-		answer_problem(request, PROBLEM_SLOT_NOT_FOUND, NULL);
-		return;
-	case STATUS_UNAVAILABLE:
-		answer_return(request, (CK_RV)rv);
-		return;
-	case STATUS_BUSY:
-		answer_problem(request, PROBLEM_BUSY, NULL);
-		return;
-	case STATUS_TIMEOUT:
-		answer_problem(request, PROBLEM_OUTCOME_UNKNOWN, NULL);
-		return;
-	case STATUS_CLOSED:
-		answer_problem(request, PROBLEM_WORKER_ENDED, NULL);
-		return;
-	case STATUS_TOO_LARGE:
-		answer_problem(request, PROBLEM_BODY_TOO_LARGE, NULL);
-		return;
-	case STATUS_NO_MEMORY:
-		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
-		return;
-	default:
-		answer_problem(request, PROBLEM_WORKER_FAILED, NULL);
+	case STATUS_NOT_FOUND: answer_problem(request, PROBLEM_SLOT_NOT_FOUND, NULL); return;
+	case STATUS_UNAVAILABLE: answer_return(request, (CK_RV)rv); return;
+	case STATUS_BUSY: answer_problem(request, PROBLEM_BUSY, NULL); return;
+	case STATUS_TIMEOUT: answer_problem(request, PROBLEM_OUTCOME_UNKNOWN, NULL); return;
+	case STATUS_CLOSED: answer_problem(request, PROBLEM_WORKER_ENDED, NULL); return;
+	case STATUS_TOO_LARGE: answer_problem(request, PROBLEM_BODY_TOO_LARGE, NULL); return;
+	case STATUS_NO_MEMORY: answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL); return;
+	default: answer_problem(request, PROBLEM_WORKER_FAILED, NULL);
 	}
 }
 

@@ -23,23 +23,51 @@ enum byte_class { IN_PATH = 1, IN_QUERY = 2, IN_NAME = 4, IN_HOST = 8, IN_TEXT =
 #define LETTERS(C) \
 	['a'] = C, ['b'] = C, ['c'] = C, ['d'] = C, ['e'] = C, ['f'] = C, ['g'] = C, ['h'] = C, ['i'] = C, ['j'] = C, \
 	['k'] = C, ['l'] = C, ['m'] = C, ['n'] = C, ['o'] = C, ['p'] = C, ['q'] = C, ['r'] = C, ['s'] = C, ['t'] = C, \
-	['u'] = C, ['v'] = C, ['w'] = C, ['x'] = C, ['y'] = C, ['z'] = C, \
-	['A'] = C, ['B'] = C, ['C'] = C, ['D'] = C, ['E'] = C, ['F'] = C, ['G'] = C, ['H'] = C, ['I'] = C, ['J'] = C, \
-	['K'] = C, ['L'] = C, ['M'] = C, ['N'] = C, ['O'] = C, ['P'] = C, ['Q'] = C, ['R'] = C, ['S'] = C, ['T'] = C, \
-	['U'] = C, ['V'] = C, ['W'] = C, ['X'] = C, ['Y'] = C, ['Z'] = C
+	['u'] = C, ['v'] = C, ['w'] = C, ['x'] = C, ['y'] = C, ['z'] = C, ['A'] = C, ['B'] = C, ['C'] = C, ['D'] = C, \
+	['E'] = C, ['F'] = C, ['G'] = C, ['H'] = C, ['I'] = C, ['J'] = C, ['K'] = C, ['L'] = C, ['M'] = C, ['N'] = C, \
+	['O'] = C, ['P'] = C, ['Q'] = C, ['R'] = C, ['S'] = C, ['T'] = C, ['U'] = C, ['V'] = C, ['W'] = C, ['X'] = C, \
+	['Y'] = C, ['Z'] = C
 #define DIGITS(C) \
 	['0'] = C, ['1'] = C, ['2'] = C, ['3'] = C, ['4'] = C, ['5'] = C, ['6'] = C, ['7'] = C, ['8'] = C, ['9'] = C
 #define TARGET (IN_PATH | IN_QUERY | IN_TEXT)
 
 /* RFC 3986 for the target, RFC 9110 for the rest; bytes that are not listed are allowed nowhere. */
 static const unsigned char byte_classes[256] = {
-	LETTERS(TARGET | IN_NAME | IN_HOST), DIGITS(TARGET | IN_NAME | IN_HOST),
-	['-'] = TARGET | IN_NAME | IN_HOST, ['.'] = TARGET | IN_HOST, ['_'] = TARGET | IN_HOST, [':'] = TARGET | IN_HOST,
-	['~'] = TARGET, ['%'] = TARGET, ['!'] = TARGET, ['$'] = TARGET, ['&'] = TARGET, ['\''] = TARGET, ['('] = TARGET,
-	[')'] = TARGET, ['*'] = TARGET, ['+'] = TARGET, [','] = TARGET, [';'] = TARGET, ['='] = TARGET, ['@'] = TARGET,
-	['/'] = TARGET, ['?'] = IN_QUERY | IN_TEXT, ['['] = IN_HOST | IN_TEXT, [']'] = IN_HOST | IN_TEXT,
-	[' '] = IN_TEXT, ['"'] = IN_TEXT, ['#'] = IN_TEXT, ['<'] = IN_TEXT, ['>'] = IN_TEXT, ['\\'] = IN_TEXT, ['^'] = IN_TEXT,
-	['`'] = IN_TEXT, ['{'] = IN_TEXT, ['|'] = IN_TEXT, ['}'] = IN_TEXT,
+	LETTERS(TARGET | IN_NAME | IN_HOST),
+	DIGITS(TARGET | IN_NAME | IN_HOST),
+	['-'] = TARGET | IN_NAME | IN_HOST,
+	['.'] = TARGET | IN_HOST,
+	['_'] = TARGET | IN_HOST,
+	[':'] = TARGET | IN_HOST,
+	['~'] = TARGET,
+	['%'] = TARGET,
+	['!'] = TARGET,
+	['$'] = TARGET,
+	['&'] = TARGET,
+	['\''] = TARGET,
+	['('] = TARGET,
+	[')'] = TARGET,
+	['*'] = TARGET,
+	['+'] = TARGET,
+	[','] = TARGET,
+	[';'] = TARGET,
+	['='] = TARGET,
+	['@'] = TARGET,
+	['/'] = TARGET,
+	['?'] = IN_QUERY | IN_TEXT,
+	['['] = IN_HOST | IN_TEXT,
+	[']'] = IN_HOST | IN_TEXT,
+	[' '] = IN_TEXT,
+	['"'] = IN_TEXT,
+	['#'] = IN_TEXT,
+	['<'] = IN_TEXT,
+	['>'] = IN_TEXT,
+	['\\'] = IN_TEXT,
+	['^'] = IN_TEXT,
+	['`'] = IN_TEXT,
+	['{'] = IN_TEXT,
+	['|'] = IN_TEXT,
+	['}'] = IN_TEXT,
 };
 
 /* Bytes from `at` on, up to `end`, that belong to `class`. */
@@ -81,7 +109,8 @@ static bool escapes_complete(struct gate_text text)
 	for (size_t i = 0; i < text.len; i++) {
 		if (text.data[i] != '%')
 			continue;
-		if (text.len - i < 3 || strspn((char[]){text.data[i + 1], text.data[i + 2], '\0'}, "0123456789abcdefABCDEF") != 2)
+		if (text.len - i < 3 ||
+			strspn((char[]){text.data[i + 1], text.data[i + 2], '\0'}, "0123456789abcdefABCDEF") != 2)
 			return false;
 	}
 	return true;
@@ -152,7 +181,8 @@ static enum gate_verdict field_line(const char *at, const char *end, struct gate
 	struct gate_text name = {at, span(at, end, IN_NAME)};
 	at += name.len;
 	if (name.len == 0 || at == end || *at != ':')
-		return refuse(head, 400, "a header field is not a name of letters, digits and '-' with a colon right behind it");
+		return refuse(head, 400,
+			"a header field is not a name of letters, digits and '-' with a colon right behind it");
 	struct gate_text value = trimmed(at + 1, end);
 	if (value_has_controls(value))
 		return refuse(head, 400, "a header field has a control character");
@@ -160,7 +190,8 @@ static enum gate_verdict field_line(const char *at, const char *end, struct gate
 	if (index < 0)
 		return GATE_PASSED;
 	if (field_rows[index].rule == RULE_REFUSED)
-		return refuse(head, 400, "Transfer-Encoding, Trailer and Upgrade are not accepted; send a Content-Length");
+		return refuse(
+			head, 400, "Transfer-Encoding, Trailer and Upgrade are not accepted; send a Content-Length");
 	if (head->fields[index].data != NULL)
 		return refuse(head, 400, "a header field that may appear once is repeated");
 	if (span(value.data, value.data + value.len, IN_TEXT) != value.len)
@@ -182,7 +213,7 @@ static enum gate_verdict length_check(struct gate_head *head)
 		body = body || text_is(head->method, with_body[i]);
 	struct gate_text length = head->fields[GATE_CONTENT_LENGTH];
 	if (length.data == NULL)
-		return GATE_PASSED;   /* RFC 9112, section 6.3: without both lengths there is no body */
+		return GATE_PASSED; /* RFC 9112, section 6.3: without both lengths there is no body */
 	enum { LENGTH_DIGITS_MAX = 15 };
 	if (length.len == 0 || length.len > LENGTH_DIGITS_MAX || (length.len > 1 && length.data[0] == '0'))
 		return refuse(head, 400, "Content-Length is not a plain decimal number");
@@ -236,7 +267,8 @@ enum gate_verdict gate_head(const char *bytes, size_t len, struct gate_head *ret
 		}
 		if (line > GATE_FIELDS_MAX)
 			return refuse(ret_head, 431, "the request has too many header fields");
-		enum gate_verdict verdict = line == 0 ? request_line(at, stop, ret_head) : field_line(at, stop, ret_head);
+		enum gate_verdict verdict = line == 0 ? request_line(at, stop, ret_head)
+						      : field_line(at, stop, ret_head);
 		if (verdict != GATE_PASSED)
 			return verdict;
 		at = stop + 2;

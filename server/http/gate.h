@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 enum {
-	GATE_HEAD_MAX = 8192,      /* bytes of a request line with its header fields */
-	GATE_FIELDS_MAX = 64,      /* header fields in a request */
-	GATE_METHOD_MAX = 16,      /* bytes of a method */
+	GATE_HEAD_MAX = 8192, /* bytes of a request line with its header fields */
+	GATE_FIELDS_MAX = 64, /* header fields in a request */
+	GATE_METHOD_MAX = 16, /* bytes of a method */
 };
 
 /*
@@ -44,21 +44,24 @@ enum gate_field {
 #define FIELD(constant, name, rule) GATE_##constant,
 	GATE_FIELDS(FIELD)
 #undef FIELD
-	GATE_FIELD_COUNT
+		GATE_FIELD_COUNT
 };
 
-struct gate_text { const char *data; size_t len; };   /* not NUL-terminated; data is NULL when absent */
+struct gate_text {
+	const char *data;
+	size_t len;
+}; /* not NUL-terminated; data is NULL when absent */
 
 struct gate_head {
-	unsigned status;                  /* REFUSED: 400, 417, 431 or 505 */
-	const char *problem;              /* REFUSED: a static sentence; else NULL */
-	size_t len;                       /* PASSED: bytes of the head with its empty line */
-	struct gate_text method, path;    /* PASSED: as sent */
-	struct gate_text query;           /* PASSED: behind '?'; data NULL without '?' */
+	unsigned status; /* REFUSED: 400, 417, 431 or 505 */
+	const char *problem; /* REFUSED: a static sentence; else NULL */
+	size_t len; /* PASSED: bytes of the head with its empty line */
+	struct gate_text method, path; /* PASSED: as sent */
+	struct gate_text query; /* PASSED: behind '?'; data NULL without '?' */
 	struct gate_text fields[GATE_FIELD_COUNT];
-	uint64_t content_length;          /* 0 without a body */
-	bool close;                       /* the client wants the connection closed after the answer */
-	bool expects_continue;            /* Expect: 100-continue */
+	uint64_t content_length; /* 0 without a body */
+	bool close; /* the client wants the connection closed after the answer */
+	bool expects_continue; /* Expect: 100-continue */
 };
 
 enum gate_verdict { GATE_MORE, GATE_PASSED, GATE_REFUSED };
@@ -67,6 +70,7 @@ enum gate_verdict { GATE_MORE, GATE_PASSED, GATE_REFUSED };
  * Judges the `len` bytes at `bytes`, the beginning of a request. GATE_MORE while the head is incomplete and could still be good.
  * Texts in `ret_head` point into `bytes`. After GATE_REFUSED nothing behind those bytes can be trusted: answer and close.
  */
-enum gate_verdict gate_head(const char *bytes, size_t len, struct gate_head *ret_head) __attribute__((warn_unused_result));
+enum gate_verdict gate_head(const char *bytes, size_t len, struct gate_head *ret_head)
+	__attribute__((warn_unused_result));
 
 #endif

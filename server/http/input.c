@@ -12,7 +12,7 @@
 #include "api/secret.h"
 
 enum {
-	INPUT_FIRST_READ = 2048,      /* most requests fit, and an idle connection keeps no more */
+	INPUT_FIRST_READ = 2048, /* most requests fit, and an idle connection keeps no more */
 	DRAIN_CHUNK = 4096,
 };
 
@@ -47,8 +47,8 @@ static bool more_may_wait(struct connection *connection)
 {
 	if (connection->verdict == GATE_REFUSED)
 		return false;
-	return connection->input.len > connection->input_used || !body_is_here(connection)
-		|| intercept_record_check_pending(connection->session) > 0;
+	return connection->input.len > connection->input_used || !body_is_here(connection) ||
+	       intercept_record_check_pending(connection->session) > 0;
 }
 
 /*
@@ -92,7 +92,8 @@ ssize_t input_receive(struct connection *connection, void *data, size_t size)
 		return GNUTLS_E_AGAIN;
 	for (;;) {
 		if (connection->input.len > 0)
-			connection->verdict = gate_head((const char *)connection->input.data, connection->input.len, &connection->head);
+			connection->verdict = gate_head(
+				(const char *)connection->input.data, connection->input.len, &connection->head);
 		if (connection->verdict != GATE_MORE)
 			break;
 		if (connection->input.len > 0)
@@ -107,8 +108,9 @@ ssize_t input_receive(struct connection *connection, void *data, size_t size)
 
 bool input_pending(struct connection *connection)
 {
-	return connection->verdict == GATE_MORE ? connection->input.len > 0 || intercept_record_check_pending(connection->session) > 0
-		: more_may_wait(connection);
+	return connection->verdict == GATE_MORE
+		       ? connection->input.len > 0 || intercept_record_check_pending(connection->session) > 0
+		       : more_may_wait(connection);
 }
 
 /* Waits for the socket: STATUS_TIMEOUT at the end of the phase's time. */
@@ -179,7 +181,8 @@ enum status input_body(struct connection *connection, size_t max, struct bytes *
 	connection_reading(connection);
 	uint64_t missing = head->content_length - here_len;
 	if (head->content_length > max)
-		return head->expects_continue || missing > BODY_DRAIN_MAX ? STATUS_TOO_LARGE : drain(connection, missing);
+		return head->expects_continue || missing > BODY_DRAIN_MAX ? STATUS_TOO_LARGE
+									  : drain(connection, missing);
 	enum status status = head->expects_continue ? send_continue(connection) : STATUS_OK;
 	if (status != STATUS_OK)
 		return status;

@@ -15,12 +15,13 @@ static size_t (*real_record_check_pending)(gnutls_session_t);
 static int (*real_handshake)(gnutls_session_t);
 
 /* ISO C has no conversion from dlsym's object pointer to a function pointer; POSIX guarantees that the copy works. */
-#define RESOLVE(function, name) do { \
-	void *symbol = dlsym(RTLD_NEXT, name); \
-	if (symbol == NULL) \
-		abort(); \
-	*(void **)&(function) = symbol; \
-} while (0)
+#define RESOLVE(function, name) \
+	do { \
+		void *symbol = dlsym(RTLD_NEXT, name); \
+		if (symbol == NULL) \
+			abort(); \
+		*(void **)&(function) = symbol; \
+	} while (0)
 
 __attribute__((constructor)) static void resolve(void)
 {
@@ -42,7 +43,8 @@ size_t intercept_record_check_pending(gnutls_session_t session)
 ssize_t gnutls_record_recv(gnutls_session_t session, void *data, size_t data_size)
 {
 	struct connection *connection = gnutls_session_get_ptr(session);
-	return connection == NULL ? real_record_recv(session, data, data_size) : input_receive(connection, data, data_size);
+	return connection == NULL ? real_record_recv(session, data, data_size)
+				  : input_receive(connection, data, data_size);
 }
 
 size_t gnutls_record_check_pending(gnutls_session_t session)

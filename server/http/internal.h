@@ -29,24 +29,24 @@
 #include "server/http/listener.h"
 
 enum {
-	TRACE_LEN = 32,               /* hex digits of a trace id (W3C trace context) */
+	TRACE_LEN = 32, /* hex digits of a trace id (W3C trace context) */
 	SHA256_HEX_LEN = 64,
-	PEER_TEXT_MAX = 64,           /* bytes of an address with port, NUL included */
-	SUBJECT_MAX = 512,            /* bytes of a subject name kept for logs, NUL included */
+	PEER_TEXT_MAX = 64, /* bytes of an address with port, NUL included */
+	SUBJECT_MAX = 512, /* bytes of a subject name kept for logs, NUL included */
 	ANSWER_HEADERS_MAX = 16,
-	PROBLEM_MAX = 4096,           /* bytes of a problem document */
-	BODY_DRAIN_MAX = 8 << 20,     /* bytes of a body that is too large which are read away so that the answer arrives */
-	CORK_MAX = 15 << 10,          /* bytes of a body that leaves in one TLS record with its head */
-	WAIT_MAX_S = 25,              /* longest wait of a long poll */
+	PROBLEM_MAX = 4096, /* bytes of a problem document */
+	BODY_DRAIN_MAX = 8 << 20, /* bytes of a body that is too large which are read away so that the answer arrives */
+	CORK_MAX = 15 << 10, /* bytes of a body that leaves in one TLS record with its head */
+	WAIT_MAX_S = 25, /* longest wait of a long poll */
 };
 
-#define RETRY_AFTER_TEXT "1"   /* seconds */
+#define RETRY_AFTER_TEXT "1" /* seconds */
 
 /* --- tls.c: a generation is one configuration with its credentials; requests and connections hold references --- */
 
 struct generation {
 	atomic_uint references;
-	uint64_t number;                              /* 1, 2, 3 … */
+	uint64_t number; /* 1, 2, 3 … */
 	struct config *config;
 	gnutls_certificate_credentials_t credentials;
 	gnutls_priority_t priorities;
@@ -54,8 +54,8 @@ struct generation {
 };
 
 /* Loads certificates, key, CA and CRL; takes over `config` on success. Reference count 1. */
-enum status generation_new(struct config *config, uint64_t number, struct generation **ret_generation,
-	char *ret_error, size_t error_size) MUST_USE;
+enum status generation_new(struct config *config, uint64_t number, struct generation **ret_generation, char *ret_error,
+	size_t error_size) MUST_USE;
 void generation_release(struct generation *generation);
 
 /* Frees a generation that nobody else has, without its configuration. NULL is allowed. */
@@ -76,13 +76,13 @@ const char *tls_verify(struct generation *generation, gnutls_session_t session, 
 /* --- peer.c --- */
 
 struct peer {
-	uint64_t generation;                          /* number under which this was found; 0: not yet */
-	const char *refusal;                          /* static sentence: the certificate is no longer good; else NULL */
-	const char *identity;                         /* of that generation's configuration; NULL: none, or more than one */
-	bool ambiguous;                               /* two identities match */
-	time_t expires;                               /* end of the certificate's life */
-	char sha256[SHA256_HEX_LEN + 1];              /* of the certificate's DER */
-	char subject[SUBJECT_MAX];                    /* RFC 4514 */
+	uint64_t generation; /* number under which this was found; 0: not yet */
+	const char *refusal; /* static sentence: the certificate is no longer good; else NULL */
+	const char *identity; /* of that generation's configuration; NULL: none, or more than one */
+	bool ambiguous; /* two identities match */
+	time_t expires; /* end of the certificate's life */
+	char sha256[SHA256_HEX_LEN + 1]; /* of the certificate's DER */
+	char subject[SUBJECT_MAX]; /* RFC 4514 */
 	unsigned char default_application[APPLICATION_ID_LEN];
 };
 
@@ -90,16 +90,17 @@ struct peer {
 void peer_identify(struct generation *generation, gnutls_session_t session, bool verified, struct peer *ret_peer);
 
 /* The identity that a certificate (DER in `raw`) matches, or NULL; *ret_ambiguous if several do. Fills sha256 and subject. */
-const char *peer_match(const struct config *config, const gnutls_datum_t *raw, struct peer *ret_peer, bool *ret_ambiguous);
+const char *peer_match(
+	const struct config *config, const gnutls_datum_t *raw, struct peer *ret_peer, bool *ret_ambiguous);
 
 /* --- limits.c: connections and their deadlines --- */
 
 enum phase {
-	PHASE_HANDSHAKE,   /* until the client is authenticated */
-	PHASE_IDLE,        /* waits for a request */
-	PHASE_READING,     /* from a request's first byte to its last */
-	PHASE_WORKING,     /* being answered; its own deadlines hold */
-	PHASE_WRITING,     /* the answer is on its way */
+	PHASE_HANDSHAKE, /* until the client is authenticated */
+	PHASE_IDLE, /* waits for a request */
+	PHASE_READING, /* from a request's first byte to its last */
+	PHASE_WORKING, /* being answered; its own deadlines hold */
+	PHASE_WRITING, /* the answer is on its way */
 	PHASE_COUNT
 };
 
@@ -108,31 +109,31 @@ struct request;
 /* One TCP connection. It belongs to its own thread, except for the links (the listener's lock) and what is atomic. */
 struct connection {
 	struct listener *listener;
-	struct generation *generation;                /* whose credentials the session uses */
+	struct generation *generation; /* whose credentials the session uses */
 	gnutls_session_t session;
 	struct MHD_Connection *mhd;
 	int fd;
 	char peer_text[PEER_TEXT_MAX];
 	struct connection *newer, *older;
 	struct connection_list *list;
-	_Atomic uint64_t timing;                      /* monotonic milliseconds of the phase's begin << 3 | enum phase */
-	atomic_bool shut;                             /* the socket was shut down for being too slow or one too many */
+	_Atomic uint64_t timing; /* monotonic milliseconds of the phase's begin << 3 | enum phase */
+	atomic_bool shut; /* the socket was shut down for being too slow or one too many */
 
 	/* input.c */
-	struct buffer input;                          /* decrypted bytes: the current request's, then pipelined ones */
-	size_t input_used;                            /* bytes of it that belong to the current request */
-	struct buffer body;                           /* a body that did not fit behind its head in `input` */
-	enum gate_verdict verdict;                    /* PASSED or REFUSED while a request is under way, else MORE */
-	struct gate_head head;                        /* points into `input` */
+	struct buffer input; /* decrypted bytes: the current request's, then pipelined ones */
+	size_t input_used; /* bytes of it that belong to the current request */
+	struct buffer body; /* a body that did not fit behind its head in `input` */
+	enum gate_verdict verdict; /* PASSED or REFUSED while a request is under way, else MORE */
+	struct gate_head head; /* points into `input` */
 
 	/* dispatch.c */
-	gnutls_alert_description_t alert;             /* what the verification wants to tell the peer */
-	const char *refusal;                          /* static sentence: why the handshake is refused */
+	gnutls_alert_description_t alert; /* what the verification wants to tell the peer */
+	const char *refusal; /* static sentence: why the handshake is refused */
 	struct peer peer;
-	struct arena arena;                           /* of the current request */
-	struct buffer payload;                        /* the worker's answer to the current request */
+	struct arena arena; /* of the current request */
+	struct buffer payload; /* the worker's answer to the current request */
 	atomic_bool leased;
-	unsigned char instance[INSTANCE_ID_LEN];      /* whose lease this connection holds */
+	unsigned char instance[INSTANCE_ID_LEN]; /* whose lease this connection holds */
 	char lease_domain[LIMIT_LABEL + 1];
 	bool corked;
 };
@@ -181,14 +182,14 @@ enum counter {
 #define COUNTER(constant, name, help) COUNTER_##constant,
 	COUNTERS(COUNTER)
 #undef COUNTER
-	COUNTER_COUNT
+		COUNTER_COUNT
 };
 
-enum { STATUS_CLASSES = 6 };   /* 1xx to 5xx, at [status / 100] */
+enum { STATUS_CLASSES = 6 }; /* 1xx to 5xx, at [status / 100] */
 
 struct counters {
 	atomic_ullong values[COUNTER_COUNT];
-	atomic_ullong answers[ROUTE_COUNT + 1][STATUS_CLASSES];   /* last row: no route */
+	atomic_ullong answers[ROUTE_COUNT + 1][STATUS_CLASSES]; /* last row: no route */
 };
 
 void counter_add(struct listener *listener, enum counter counter);
@@ -202,7 +203,7 @@ struct listener {
 	struct MHD_Daemon *daemon;
 	uint16_t port;
 
-	pthread_mutex_t lock;                         /* guards what follows up to `reaper_end` */
+	pthread_mutex_t lock; /* guards what follows up to `reaper_end` */
 	struct generation *generation;
 	struct connection_list unauthenticated, authenticated;
 	pthread_t reaper;
@@ -250,10 +251,12 @@ enum problem {
 };
 
 struct answer {
-	unsigned status;                              /* 0: none yet */
-	const char *content_type;                     /* NULL: no body */
-	struct bytes body;                            /* static, in the arena or in connection->payload */
-	struct { const char *name, *value; } headers[ANSWER_HEADERS_MAX];
+	unsigned status; /* 0: none yet */
+	const char *content_type; /* NULL: no body */
+	struct bytes body; /* static, in the arena or in connection->payload */
+	struct {
+		const char *name, *value;
+	} headers[ANSWER_HEADERS_MAX];
 	unsigned headers_count;
 	bool close;
 };
@@ -267,12 +270,12 @@ struct request {
 	struct route_match match;
 	char trace[TRACE_LEN + 1];
 	struct application_key application;
-	unsigned char instance[INSTANCE_ID_LEN];      /* all zero: none */
-	const char *slot;                             /* configured name, once it is known that the identity may see it */
-	unsigned permissions;                         /* on `slot` */
-	uint64_t deadline_ms;                         /* X-Deadline-Ms, 0: none */
+	unsigned char instance[INSTANCE_ID_LEN]; /* all zero: none */
+	const char *slot; /* configured name, once it is known that the identity may see it */
+	unsigned permissions; /* on `slot` */
+	uint64_t deadline_ms; /* X-Deadline-Ms, 0: none */
 	struct bytes body;
-	bool abandoned;                               /* the client is gone: there is nobody to answer */
+	bool abandoned; /* the client is gone: there is nobody to answer */
 	struct answer answer;
 };
 

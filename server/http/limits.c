@@ -12,7 +12,7 @@
 
 enum {
 	REAPER_PERIOD_MS = 200,
-	UNAUTHENTICATED_SHARE = 4,    /* one in so many connections may be before the end of its handshake */
+	UNAUTHENTICATED_SHARE = 4, /* one in so many connections may be before the end of its handshake */
 	UNAUTHENTICATED_MIN = 8,
 	PHASE_BITS = 3,
 };
@@ -38,16 +38,13 @@ static unsigned phase_limit_s(const struct connection *connection, enum phase ph
 {
 	const struct config *config = connection->generation->config;
 	switch (phase) {
-	case PHASE_HANDSHAKE:
-		return config->limits.handshake_s;
+	case PHASE_HANDSHAKE: return config->limits.handshake_s;
 	case PHASE_IDLE:
 		/* The connection is the lease of the client's sessions (C14); TCP keepalive finds dead hosts. */
 		return atomic_load_explicit(&connection->leased, memory_order_relaxed) ? 0 : config->limits.idle_s;
 	case PHASE_READING:
-	case PHASE_WRITING:
-		return config->limits.request_s;
-	default:
-		return 0;
+	case PHASE_WRITING: return config->limits.request_s;
+	default: return 0;
 	}
 }
 

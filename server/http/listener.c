@@ -18,15 +18,17 @@
 #include "server/common/log.h"
 
 enum {
-	CONNECTION_MEMORY = 8192,         /* bytes of libmicrohttpd's pool: it sees stand-in heads, and writes answers' heads */
+	CONNECTION_MEMORY = 8192, /* bytes of libmicrohttpd's pool: it sees stand-in heads, and writes answers' heads */
 	THREAD_STACK = 256 << 10,
 	THREAD_STACK_SANITIZED = 2 << 20,
 	BACKLOG = 1024,
-	LINGER_MS = 200,                  /* wait for a refused client to take the alert */
+	LINGER_MS = 200, /* wait for a refused client to take the alert */
 	STOP_PERIOD_MS = 20,
-	KEEPALIVE_IDLE_S = 15, KEEPALIVE_INTERVAL_S = 5, KEEPALIVE_PROBES = 3,
-	SEND_TIMEOUT_MS = 30000,          /* unacknowledged data: the peer is gone */
-	ANSWER_MAX = 4 << 20,             /* bytes of an answer */
+	KEEPALIVE_IDLE_S = 15,
+	KEEPALIVE_INTERVAL_S = 5,
+	KEEPALIVE_PROBES = 3,
+	SEND_TIMEOUT_MS = 30000, /* unacknowledged data: the peer is gone */
+	ANSWER_MAX = 4 << 20, /* bytes of an answer */
 };
 
 struct generation *listener_generation(struct listener *listener)
@@ -45,17 +47,24 @@ static void peer_text(struct connection *connection)
 	struct sockaddr_storage address;
 	socklen_t len = sizeof address;
 	char host[INET6_ADDRSTRLEN], port[8];
-	if (getpeername(connection->fd, (struct sockaddr *)&address, &len) == 0
-		&& getnameinfo((struct sockaddr *)&address, len, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-		snprintf(connection->peer_text, sizeof connection->peer_text, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+	if (getpeername(connection->fd, (struct sockaddr *)&address, &len) == 0 &&
+		getnameinfo((struct sockaddr *)&address, len, host, sizeof host, port, sizeof port,
+			NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+		snprintf(connection->peer_text, sizeof connection->peer_text, strchr(host, ':') ? "[%s]:%s" : "%s:%s",
+			host, port);
 }
 
 static void socket_options(int fd)
 {
-	static const struct { int level, name, value; } options[] = {
-		{SOL_SOCKET, SO_KEEPALIVE, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S},
-		{IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S}, {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
-		{IPPROTO_TCP, TCP_USER_TIMEOUT, SEND_TIMEOUT_MS}, {IPPROTO_TCP, TCP_NODELAY, 1},
+	static const struct {
+		int level, name, value;
+	} options[] = {
+		{SOL_SOCKET, SO_KEEPALIVE, 1},
+		{IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S},
+		{IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S},
+		{IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
+		{IPPROTO_TCP, TCP_USER_TIMEOUT, SEND_TIMEOUT_MS},
+		{IPPROTO_TCP, TCP_NODELAY, 1},
 	};
 	for (size_t i = 0; i < sizeof options / sizeof *options; i++)
 		(void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof options[i].value);
@@ -96,7 +105,8 @@ static void connection_started(struct listener *listener, struct MHD_Connection 
 	struct connection *connection = connection_new(listener, mhd);
 	*context = connection;
 	if (connection == NULL) {
-		gnutls_session_set_ptr(MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session, NULL);
+		gnutls_session_set_ptr(
+			MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session, NULL);
 		shutdown(MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd, SHUT_RDWR);
 		return;
 	}
@@ -107,12 +117,14 @@ static void connection_started(struct listener *listener, struct MHD_Connection 
 	limits_add(connection);
 	int error = tls_prepare(connection->generation, connection->session);
 	if (error < 0) {
-		log_event(LOG_LEVEL_ERROR, "connection cannot be served", "peer", connection->peer_text, "reason", gnutls_strerror(error), NULL);
+		log_event(LOG_LEVEL_ERROR, "connection cannot be served", "peer", connection->peer_text, "reason",
+			gnutls_strerror(error), NULL);
 		shutdown(connection->fd, SHUT_RDWR);
 	}
 }
 
-static void on_connection(void *argument, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
+static void on_connection(
+	void *argument, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
 {
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		connection_started(argument, mhd, context);
@@ -146,7 +158,8 @@ static enum MHD_Result on_request(void *argument, struct MHD_Connection *mhd, co
 	return MHD_YES;
 }
 
-static void on_completed(void *argument, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code)
+static void on_completed(
+	void *argument, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code)
 {
 	(void)argument;
 	struct connection *connection = connection_of(mhd);
@@ -175,8 +188,9 @@ static void handshake_refused(struct connection *connection, int result)
 	log_event(LOG_LEVEL_INFO, "handshake refused", "peer", connection->peer_text, "reason", reason, NULL);
 	if (result == GNUTLS_E_PREMATURE_TERMINATION || result == GNUTLS_E_PULL_ERROR || result == GNUTLS_E_PUSH_ERROR)
 		return;
-	int sent = connection->refusal != NULL ? gnutls_alert_send(connection->session, GNUTLS_AL_FATAL, connection->alert)
-		: gnutls_alert_send_appropriate(connection->session, result);
+	int sent = connection->refusal != NULL
+			   ? gnutls_alert_send(connection->session, GNUTLS_AL_FATAL, connection->alert)
+			   : gnutls_alert_send_appropriate(connection->session, result);
 	if (sent == 0 && !atomic_load(&connection->shut))
 		linger(connection->fd);
 }
@@ -210,10 +224,12 @@ static void on_log(void *argument, const char *format, va_list arguments)
 }
 
 /* Never called: every session has credentials of its own. libmicrohttpd does not start without a certificate or this. */
-static int on_certificate(gnutls_session_t session, const struct gnutls_cert_retr_st *info, gnutls_pcert_st **certificates,
-	unsigned *certificates_count, gnutls_ocsp_data_st **ocsp, unsigned *ocsp_count, gnutls_privkey_t *key, unsigned *flags)
+static int on_certificate(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
+	gnutls_pcert_st **certificates, unsigned *certificates_count, gnutls_ocsp_data_st **ocsp, unsigned *ocsp_count,
+	gnutls_privkey_t *key, unsigned *flags)
 {
-	(void)session, (void)info, (void)certificates, (void)certificates_count, (void)ocsp, (void)ocsp_count, (void)key, (void)flags;
+	(void)session, (void)info, (void)certificates, (void)certificates_count, (void)ocsp, (void)ocsp_count,
+		(void)key, (void)flags;
 	return -1;
 }
 
@@ -235,20 +251,15 @@ static size_t thread_stack(void)
 static struct MHD_Daemon *daemon_start(struct listener *listener, int fd)
 {
 	const struct config *config = listener->generation->config;
-	unsigned flags = MHD_USE_TLS | MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ITC | MHD_USE_ERROR_LOG;
-	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, NULL,
-		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-		MHD_OPTION_LISTEN_SOCKET, fd,
-		MHD_OPTION_HTTPS_CERT_CALLBACK2, on_certificate,
-		MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener,
-		MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-		MHD_OPTION_THREAD_STACK_SIZE, thread_stack(),
-		MHD_OPTION_CONNECTION_LIMIT, config->limits.connections_max,
-		MHD_OPTION_PER_IP_CONNECTION_LIMIT, config->limits.connections_per_ip,
-		MHD_OPTION_CONNECTION_TIMEOUT, 0u,
-		MHD_OPTION_END);
+	unsigned flags = MHD_USE_TLS | MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ITC |
+			 MHD_USE_ERROR_LOG;
+	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_HTTPS_CERT_CALLBACK2, on_certificate,
+		MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)CONNECTION_MEMORY, MHD_OPTION_THREAD_STACK_SIZE, thread_stack(), MHD_OPTION_CONNECTION_LIMIT,
+		config->limits.connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT, config->limits.connections_per_ip,
+		MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_END);
 }
 
 static enum status bind_failed(const struct config *config, int error, char *ret_error, size_t error_size)
@@ -260,7 +271,8 @@ static enum status bind_failed(const struct config *config, int error, char *ret
 		advice = "; ports below 1024 need CAP_NET_BIND_SERVICE: choose another listen.port";
 	else if (error == EADDRNOTAVAIL)
 		advice = "; no interface of this host has that address: change listen.address";
-	snprintf(ret_error, error_size, "cannot listen on %s:%u: %s%s", config->listen.address, config->listen.port, strerror(error), advice);
+	snprintf(ret_error, error_size, "cannot listen on %s:%u: %s%s", config->listen.address, config->listen.port,
+		strerror(error), advice);
 	return STATUS_IO;
 }
 
@@ -287,14 +299,16 @@ static uint16_t socket_port(int fd)
 	socklen_t len = sizeof address;
 	if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
 		return 0;
-	return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port : ((struct sockaddr_in *)&address)->sin_port);
+	return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+						   : ((struct sockaddr_in *)&address)->sin_port);
 }
 
 static enum status socket_listen(const struct config *config, int *ret_fd, char *ret_error, size_t error_size)
 {
 	char port[8];
 	snprintf(port, sizeof port, "%u", config->listen.port);
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE}, *address;
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE},
+			*address;
 	if (getaddrinfo(config->listen.address, port, &hints, &address) != 0) {
 		snprintf(ret_error, error_size, "listen.address %s is no IPv4 or IPv6 address", config->listen.address);
 		return STATUS_MALFORMED;
@@ -357,7 +371,8 @@ uint16_t listener_port(const struct listener *listener)
 enum status listener_reload(struct listener *listener, struct config *config, char *ret_error, size_t error_size)
 {
 	struct generation *generation;
-	enum status status = generation_new(config, listener_counts(listener).generation + 1, &generation, ret_error, error_size);
+	enum status status = generation_new(
+		config, listener_counts(listener).generation + 1, &generation, ret_error, error_size);
 	if (status != STATUS_OK)
 		return status;
 	/* First the registry: a request under the new configuration finds its slot there. */

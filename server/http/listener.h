@@ -33,9 +33,13 @@ uint16_t listener_port(const struct listener *listener);
  * and new connections use the new one. Takes over `config` on success; on failure the old one stays and `ret_error` says why.
  * The listening address does not change.
  */
-enum status listener_reload(struct listener *listener, struct config *config, char *ret_error, size_t error_size) MUST_USE;
+enum status listener_reload(
+	struct listener *listener, struct config *config, char *ret_error, size_t error_size) MUST_USE;
 
-struct listener_counts { unsigned connections, unauthenticated, requests; uint64_t generation; };
+struct listener_counts {
+	unsigned connections, unauthenticated, requests;
+	uint64_t generation;
+};
 
 /* Open connections, those of them before the end of the handshake, requests being answered, and number of configurations so far. */
 struct listener_counts listener_counts(struct listener *listener);

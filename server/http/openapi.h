@@ -7,6 +7,6 @@
 #include <stddef.h>
 
 extern const unsigned char openapi_json[];
-extern const size_t openapi_json_len;   /* bytes */
+extern const size_t openapi_json_len; /* bytes */
 
 #endif

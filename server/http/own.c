@@ -59,21 +59,14 @@ static void answer_metrics(struct request *request)
 void own_answer(struct request *request)
 {
 	switch (request->match.row->id) {
-	case ROUTE_health:
-		answer_health(request, true, "");
-		return;
-	case ROUTE_ready:
-		answer_ready(request);
-		return;
-	case ROUTE_metrics:
-		answer_metrics(request);
-		return;
+	case ROUTE_health: answer_health(request, true, ""); return;
+	case ROUTE_ready: answer_ready(request); return;
+	case ROUTE_metrics: answer_metrics(request); return;
 	case ROUTE_openapi:
 		request->answer.status = 200;
 		request->answer.content_type = "application/json";
 		request->answer.body = (struct bytes){openapi_json, openapi_json_len};
 		return;
-	default:
-		answer_problem(request, PROBLEM_NOT_FOUND, NULL);
+	default: answer_problem(request, PROBLEM_NOT_FOUND, NULL);
 	}
 }

@@ -8,7 +8,7 @@
 
 #include "server/common/log.h"
 
-enum { SAN_MAX = 512 };   /* bytes of a subject alternative name that can match */
+enum { SAN_MAX = 512 }; /* bytes of a subject alternative name that can match */
 
 static bool equal_exactly(const char *name, size_t len, const char *value)
 {
@@ -49,20 +49,17 @@ static bool san_matches(gnutls_x509_crt_t certificate, unsigned type, const char
 	}
 }
 
-static bool identity_matches(const struct config_identity *identity, gnutls_x509_crt_t certificate, const struct peer *peer,
-	const gnutls_datum_t *subject)
+static bool identity_matches(const struct config_identity *identity, gnutls_x509_crt_t certificate,
+	const struct peer *peer, const gnutls_datum_t *subject)
 {
 	switch (identity->match) {
-	case MATCH_SHA256:
-		return strcasecmp(identity->value, peer->sha256) == 0;
+	case MATCH_SHA256: return strcasecmp(identity->value, peer->sha256) == 0;
 	case MATCH_SUBJECT:
-		return subject->data != NULL && equal_exactly((const char *)subject->data, subject->size, identity->value);
-	case MATCH_SAN_URI:
-		return san_matches(certificate, GNUTLS_SAN_URI, identity->value, equal_exactly);
-	case MATCH_SAN_DNS:
-		return san_matches(certificate, GNUTLS_SAN_DNSNAME, identity->value, equal_dns);
-	case MATCH_SAN_EMAIL:
-		return san_matches(certificate, GNUTLS_SAN_RFC822NAME, identity->value, equal_email);
+		return subject->data != NULL &&
+		       equal_exactly((const char *)subject->data, subject->size, identity->value);
+	case MATCH_SAN_URI: return san_matches(certificate, GNUTLS_SAN_URI, identity->value, equal_exactly);
+	case MATCH_SAN_DNS: return san_matches(certificate, GNUTLS_SAN_DNSNAME, identity->value, equal_dns);
+	case MATCH_SAN_EMAIL: return san_matches(certificate, GNUTLS_SAN_RFC822NAME, identity->value, equal_email);
 	}
 	return false;
 }
@@ -105,7 +102,8 @@ static const char *match_all(const struct config *config, gnutls_x509_crt_t cert
 	return found;
 }
 
-const char *peer_match(const struct config *config, const gnutls_datum_t *raw, struct peer *ret_peer, bool *ret_ambiguous)
+const char *peer_match(
+	const struct config *config, const gnutls_datum_t *raw, struct peer *ret_peer, bool *ret_ambiguous)
 {
 	*ret_ambiguous = false;
 	unsigned char digest[SHA256_HEX_LEN / 2];
@@ -144,6 +142,8 @@ void peer_identify(struct generation *generation, gnutls_session_t session, bool
 	if (ret_peer->identity != NULL)
 		application_id_default(ret_peer->identity, ret_peer->default_application);
 	else
-		log_event(LOG_LEVEL_WARNING, ret_peer->ambiguous ? "certificate matches more than one identity" : "certificate matches no identity",
+		log_event(LOG_LEVEL_WARNING,
+			ret_peer->ambiguous ? "certificate matches more than one identity"
+					    : "certificate matches no identity",
 			"certificate", ret_peer->sha256, "subject", ret_peer->subject, NULL);
 }

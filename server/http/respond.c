@@ -111,12 +111,13 @@ enum problem problem_of_status(unsigned status)
 
 static bool headers_add(struct MHD_Response *response, const struct answer *answer)
 {
-	bool ok = MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES
-		&& MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") == MHD_YES;
+	bool ok = MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES &&
+		  MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") == MHD_YES;
 	if (answer->content_type != NULL)
 		ok = ok && MHD_add_response_header(response, "Content-Type", answer->content_type) == MHD_YES;
 	for (unsigned i = 0; i < answer->headers_count; i++)
-		ok = ok && MHD_add_response_header(response, answer->headers[i].name, answer->headers[i].value) == MHD_YES;
+		ok = ok &&
+		     MHD_add_response_header(response, answer->headers[i].name, answer->headers[i].value) == MHD_YES;
 	if (answer->close)
 		ok = ok && MHD_add_response_header(response, "Connection", "close") == MHD_YES;
 	return ok;
@@ -126,7 +127,8 @@ static void count(const struct request *request)
 {
 	unsigned route = request->match.row != NULL ? request->match.row->id : ROUTE_COUNT;
 	unsigned class = request->answer.status / 100;
-	atomic_fetch_add_explicit(&request->connection->listener->counters.answers[route][class < STATUS_CLASSES ? class : 0], 1,
+	atomic_fetch_add_explicit(
+		&request->connection->listener->counters.answers[route][class < STATUS_CLASSES ? class : 0], 1,
 		memory_order_relaxed);
 }
 
@@ -134,8 +136,8 @@ enum MHD_Result respond(struct request *request)
 {
 	struct connection *connection = request->connection;
 	const struct answer *answer = &request->answer;
-	struct MHD_Response *response = MHD_create_response_from_buffer(answer->body.len, (void *)(uintptr_t)answer->body.data,
-		MHD_RESPMEM_PERSISTENT);
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		answer->body.len, (void *)(uintptr_t)answer->body.data, MHD_RESPMEM_PERSISTENT);
 	if (response == NULL)
 		return MHD_NO;
 	enum MHD_Result result = MHD_NO;

@@ -58,8 +58,8 @@ bool application_id_parse(const char *text, size_t len, unsigned char ret_id[APP
 	if (!hex_parse(text, len, id, sizeof id)) {
 		const char *dash = memchr(text, '-', len);
 		uint64_t major, minor;
-		if (dash == NULL || !decimal_parse(text, (size_t)(dash - text), &major)
-			|| !decimal_parse(dash + 1, len - (size_t)(dash + 1 - text), &minor))
+		if (dash == NULL || !decimal_parse(text, (size_t)(dash - text), &major) ||
+			!decimal_parse(dash + 1, len - (size_t)(dash + 1 - text), &minor))
 			return false;
 		memset(id, 0, sizeof id);
 		big_endian_32(id, major);
@@ -71,7 +71,7 @@ bool application_id_parse(const char *text, size_t len, unsigned char ret_id[APP
 
 void application_id_default(const char *identity, unsigned char ret_id[APPLICATION_ID_LEN])
 {
-	static const char purpose[] = "p11gate application ID of identity";   /* its NUL separates it from the name */
+	static const char purpose[] = "p11gate application ID of identity"; /* its NUL separates it from the name */
 	gnutls_hash_hd_t hash;
 	unsigned char digest[32] = {0};
 	if (gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) == 0) {
@@ -97,8 +97,8 @@ void trace_id(struct gate_text traceparent, char ret_trace[TRACE_LEN + 1])
 {
 	/* version "00" - trace id - parent id - flags */
 	enum { TRACEPARENT_LEN = 2 + 1 + TRACE_LEN + 1 + 16 + 1 + 2 };
-	if (traceparent.len == TRACEPARENT_LEN && memcmp(traceparent.data, "00-", 3) == 0 && lower_hex(traceparent.data + 3, TRACE_LEN)
-		&& traceparent.data[3 + TRACE_LEN] == '-') {
+	if (traceparent.len == TRACEPARENT_LEN && memcmp(traceparent.data, "00-", 3) == 0 &&
+		lower_hex(traceparent.data + 3, TRACE_LEN) && traceparent.data[3 + TRACE_LEN] == '-') {
 		memcpy(ret_trace, traceparent.data + 3, TRACE_LEN);
 	} else {
 		static const char digits[] = "0123456789abcdef";
@@ -143,9 +143,10 @@ bool scope_read(struct request *request)
 {
 	request->application.domain = request->peer->identity;
 	struct gate_text instance = request->head->fields[GATE_CLIENT_INSTANCE];
-	if (instance.data != NULL && (!hex_parse(instance.data, instance.len, request->instance, INSTANCE_ID_LEN)
-		|| all_zero(request->instance, INSTANCE_ID_LEN)))
-		return refuse(request, PROBLEM_MALFORMED_HEADER, "X-Client-Instance is 32 hexadecimal digits, not all zero");
+	if (instance.data != NULL && (!hex_parse(instance.data, instance.len, request->instance, INSTANCE_ID_LEN) ||
+					     all_zero(request->instance, INSTANCE_ID_LEN)))
+		return refuse(
+			request, PROBLEM_MALFORMED_HEADER, "X-Client-Instance is 32 hexadecimal digits, not all zero");
 	struct gate_text deadline = request->head->fields[GATE_DEADLINE];
 	if (deadline.data != NULL && !decimal_parse(deadline.data, deadline.len, &request->deadline_ms))
 		return refuse(request, PROBLEM_MALFORMED_HEADER, "X-Deadline-Ms is a number of milliseconds");
@@ -157,16 +158,11 @@ uint64_t scope_deadline_ms(const struct request *request)
 	const struct config *config = request->generation->config;
 	uint64_t wait_s = config->limits.token_wait_s, most_s = config->limits.sign_s;
 	switch (request->match.row->id) {
-	case ROUTE_calls:          /* the calls are in the body, which is not read here */
-	case ROUTE_key_generate:
-		most_s = config->limits.keygen_s + wait_s;
-		break;
+	case ROUTE_calls: /* the calls are in the body, which is not read here */
+	case ROUTE_key_generate: most_s = config->limits.keygen_s + wait_s; break;
 	case ROUTE_login:
-	case ROUTE_logout:
-		most_s += wait_s;
-		break;
-	default:
-		break;
+	case ROUTE_logout: most_s += wait_s; break;
+	default: break;
 	}
 	uint64_t asked = request->deadline_ms;
 	return asked > 0 && asked < most_s * 1000 ? asked : most_s * 1000;
@@ -177,8 +173,8 @@ void scope_lease(struct request *request)
 	struct connection *connection = request->connection;
 	if (all_zero(request->instance, INSTANCE_ID_LEN))
 		return;
-	if (connection->leased && memcmp(connection->instance, request->instance, INSTANCE_ID_LEN) == 0
-		&& strcmp(connection->lease_domain, request->peer->identity) == 0)
+	if (connection->leased && memcmp(connection->instance, request->instance, INSTANCE_ID_LEN) == 0 &&
+		strcmp(connection->lease_domain, request->peer->identity) == 0)
 		return;
 	scope_lease_end(connection);
 	size_t len = strlen(request->peer->identity);

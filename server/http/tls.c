@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { CHAIN_MAX = 8 };   /* certificates that a peer may send */
+enum { CHAIN_MAX = 8 }; /* certificates that a peer may send */
 
 static const char priorities_tls13[] = "SECURE128:-VERS-ALL:+VERS-TLS1.3";
 static const char priorities_tls12[] = "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-SHA1:%SAFE_RENEGOTIATION";
@@ -26,19 +26,21 @@ static enum status load_files(struct generation *generation, char *ret_error, si
 {
 	const struct config *config = generation->config;
 	gnutls_certificate_credentials_t credentials = generation->credentials;
-	int error = gnutls_certificate_set_x509_key_file2(credentials, config->tls.certificate, config->tls.key,
-		GNUTLS_X509_FMT_PEM, NULL, 0);
+	int error = gnutls_certificate_set_x509_key_file2(
+		credentials, config->tls.certificate, config->tls.key, GNUTLS_X509_FMT_PEM, NULL, 0);
 	if (error < 0)
-		return explain("the server certificate with its key", config->tls.certificate, error, ret_error, error_size);
+		return explain(
+			"the server certificate with its key", config->tls.certificate, error, ret_error, error_size);
 	error = gnutls_certificate_set_x509_trust_file(credentials, config->tls.client_ca, GNUTLS_X509_FMT_PEM);
 	if (error <= 0)
-		return explain("the client CA", config->tls.client_ca, error < 0 ? error : GNUTLS_E_NO_CERTIFICATE_FOUND, ret_error, error_size);
+		return explain("the client CA", config->tls.client_ca,
+			error < 0 ? error : GNUTLS_E_NO_CERTIFICATE_FOUND, ret_error, error_size);
 	if (config->tls.crl == NULL || *config->tls.crl == '\0')
 		return STATUS_OK;
 	error = gnutls_certificate_set_x509_crl_file(credentials, config->tls.crl, GNUTLS_X509_FMT_PEM);
 	if (error <= 0)
-		return explain("the certificate revocation list", config->tls.crl, error < 0 ? error : GNUTLS_E_NO_CERTIFICATE_FOUND,
-			ret_error, error_size);
+		return explain("the certificate revocation list", config->tls.crl,
+			error < 0 ? error : GNUTLS_E_NO_CERTIFICATE_FOUND, ret_error, error_size);
 	return STATUS_OK;
 }
 
@@ -57,8 +59,8 @@ static void generation_free(struct generation *generation, bool with_config)
 	free(generation);
 }
 
-enum status generation_new(struct config *config, uint64_t number, struct generation **ret_generation,
-	char *ret_error, size_t error_size)
+enum status generation_new(
+	struct config *config, uint64_t number, struct generation **ret_generation, char *ret_error, size_t error_size)
 {
 	struct generation *generation = calloc(1, sizeof *generation);
 	if (generation == NULL) {
@@ -70,10 +72,12 @@ enum status generation_new(struct config *config, uint64_t number, struct genera
 	generation->config = config;
 	int error = gnutls_certificate_allocate_credentials(&generation->credentials);
 	if (error >= 0)
-		error = gnutls_priority_init(&generation->priorities, config->tls.allow_tls12 ? priorities_tls12 : priorities_tls13, NULL);
+		error = gnutls_priority_init(
+			&generation->priorities, config->tls.allow_tls12 ? priorities_tls12 : priorities_tls13, NULL);
 	if (error >= 0)
 		error = gnutls_session_ticket_key_generate(&generation->ticket_key);
-	enum status status = error < 0 ? explain("TLS", "", error, ret_error, error_size) : load_files(generation, ret_error, error_size);
+	enum status status = error < 0 ? explain("TLS", "", error, ret_error, error_size)
+				       : load_files(generation, ret_error, error_size);
 	if (status != STATUS_OK) {
 		generation_free(generation, false);
 		return status;
@@ -134,16 +138,26 @@ static bool is_for_clients(gnutls_x509_crt_t certificate)
 /* GnuTLS' verdict as a sentence for the log, with the alert that says the same. */
 static const char *verdict(unsigned status, gnutls_alert_description_t *ret_alert)
 {
-	static const struct { unsigned bit; gnutls_alert_description_t alert; const char *text; } rows[] = {
+	static const struct {
+		unsigned bit;
+		gnutls_alert_description_t alert;
+		const char *text;
+	} rows[] = {
 		{GNUTLS_CERT_REVOKED, GNUTLS_A_CERTIFICATE_REVOKED, "the client certificate is revoked"},
-		{GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED, GNUTLS_A_CERTIFICATE_UNKNOWN, "the certificate revocation list is out of date; install a new one"},
-		{GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE, GNUTLS_A_CERTIFICATE_UNKNOWN, "the certificate revocation list is dated in the future"},
+		{GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED, GNUTLS_A_CERTIFICATE_UNKNOWN,
+			"the certificate revocation list is out of date; install a new one"},
+		{GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE, GNUTLS_A_CERTIFICATE_UNKNOWN,
+			"the certificate revocation list is dated in the future"},
 		{GNUTLS_CERT_EXPIRED, GNUTLS_A_CERTIFICATE_EXPIRED, "the client certificate has expired"},
 		{GNUTLS_CERT_NOT_ACTIVATED, GNUTLS_A_CERTIFICATE_EXPIRED, "the client certificate is not valid yet"},
-		{GNUTLS_CERT_SIGNER_NOT_FOUND, GNUTLS_A_UNKNOWN_CA, "the client certificate is not issued by the client CA"},
-		{GNUTLS_CERT_SIGNER_NOT_CA, GNUTLS_A_UNKNOWN_CA, "the client certificate is not issued by a CA certificate"},
-		{GNUTLS_CERT_INSECURE_ALGORITHM, GNUTLS_A_BAD_CERTIFICATE, "the client certificate uses a weak algorithm or key"},
-		{GNUTLS_CERT_PURPOSE_MISMATCH, GNUTLS_A_UNSUPPORTED_CERTIFICATE, "the client certificate is not for client authentication"},
+		{GNUTLS_CERT_SIGNER_NOT_FOUND, GNUTLS_A_UNKNOWN_CA,
+			"the client certificate is not issued by the client CA"},
+		{GNUTLS_CERT_SIGNER_NOT_CA, GNUTLS_A_UNKNOWN_CA,
+			"the client certificate is not issued by a CA certificate"},
+		{GNUTLS_CERT_INSECURE_ALGORITHM, GNUTLS_A_BAD_CERTIFICATE,
+			"the client certificate uses a weak algorithm or key"},
+		{GNUTLS_CERT_PURPOSE_MISMATCH, GNUTLS_A_UNSUPPORTED_CERTIFICATE,
+			"the client certificate is not for client authentication"},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		if ((status & rows[i].bit) == 0)
@@ -155,8 +169,8 @@ static const char *verdict(unsigned status, gnutls_alert_description_t *ret_aler
 	return "the client certificate is not valid";
 }
 
-static const char *verify_chain(struct generation *generation, gnutls_x509_crt_t *chain, unsigned count,
-	gnutls_alert_description_t *ret_alert)
+static const char *verify_chain(
+	struct generation *generation, gnutls_x509_crt_t *chain, unsigned count, gnutls_alert_description_t *ret_alert)
 {
 	if (!is_for_clients(chain[0])) {
 		*ret_alert = GNUTLS_A_UNSUPPORTED_CERTIFICATE;
@@ -164,7 +178,8 @@ static const char *verify_chain(struct generation *generation, gnutls_x509_crt_t
 	}
 	gnutls_x509_trust_list_t trust;
 	gnutls_certificate_get_trust_list(generation->credentials, &trust);
-	gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT};
+	gnutls_typed_vdata_st purpose = {
+		.type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT};
 	unsigned status = 0;
 	int error = gnutls_x509_trust_list_verify_crt2(trust, chain, count, &purpose, 1, 0, &status, NULL);
 	if (error < 0)

@@ -30,7 +30,8 @@ static bool printable(struct gate_text text)
 static void passed(const struct gate_head *head, const char *bytes)
 {
 	check(head->problem == NULL && head->len >= 4 && memcmp(bytes + head->len - 4, "\r\n\r\n", 4) == 0);
-	check(head->method.len > 0 && head->method.len <= GATE_METHOD_MAX && head->path.len > 0 && head->path.data[0] == '/');
+	check(head->method.len > 0 && head->method.len <= GATE_METHOD_MAX && head->path.len > 0 &&
+		head->path.data[0] == '/');
 	check(printable(head->method) && printable(head->path) && printable(head->query));
 	check(memchr(bytes, '\0', head->len) == NULL && head->fields[GATE_TRANSFER_ENCODING].data == NULL);
 	check(head->fields[GATE_HOST].len > 0);

@@ -36,7 +36,7 @@ static int gateway_run(char *output, const char *first, const char *second, cons
 		_exit(127);
 	}
 	close(ends[1]);
-	for (ssize_t got = 1; got > 0 && used < OUTPUT_MAX - 1; used += got > 0 ? (size_t)got : 0)
+	for (ssize_t got = 1; got > 0 && used<OUTPUT_MAX - 1; used += got> 0 ? (size_t)got : 0)
 		got = read(ends[0], output + used, OUTPUT_MAX - 1 - used);
 	output[used] = '\0';
 	close(ends[0]);
@@ -93,7 +93,7 @@ static const char *administer(const struct gateway *g, const char *line)
 	snprintf(address.sun_path, sizeof address.sun_path, "%.80s/run/admin.sock", g->directory);
 	cr_assert_eq(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
 	cr_assert_eq(send(fd, line, strlen(line), MSG_NOSIGNAL), (ssize_t)strlen(line));
-	for (ssize_t got = 1; got > 0 && used < sizeof answer - 1; used += got > 0 ? (size_t)got : 0)
+	for (ssize_t got = 1; got > 0 && used<sizeof answer - 1; used += got> 0 ? (size_t)got : 0)
 		got = recv(fd, answer + used, sizeof answer - 1 - used, 0);
 	answer[used] = '\0';
 	close(fd);
@@ -207,7 +207,10 @@ Test(program, the_administration_socket_tells_the_state_and_refuses_what_it_does
 	cr_expect_eq(strncmp(administer(&g, "nonsense\n"), "error ", 6), 0);
 }
 
-struct generation { const struct gateway *g; long status; };
+struct generation {
+	const struct gateway *g;
+	long status;
+};
 
 static void *generate(void *argument)
 {
@@ -265,7 +268,8 @@ static unsigned memory_hits(pid_t pid, const char *text)
 		unsigned long begin = strtoul(line, NULL, 16), end = strtoul(strchr(line, '-') + 1, NULL, 16);
 		char *copy = malloc(end - begin);
 		ssize_t got = pread(memory, copy, end - begin, (off_t)begin);
-		for (char *at = copy; got > 0 && (at = memmem(at, (size_t)(copy + got - at), text, strlen(text))) != NULL; at++)
+		for (char *at = copy;
+			got > 0 && (at = memmem(at, (size_t)(copy + got - at), text, strlen(text))) != NULL; at++)
 			hits++;
 		free(copy);
 	}
@@ -286,7 +290,8 @@ Test(program, X6_a_pin_that_was_sent_is_not_in_the_memory_of_the_gateway_nor_in_
 		char *body = malloc(paddings[i] + 64);
 		memset(body, ' ', paddings[i]);
 		snprintf(body + paddings[i], 64, "{\"pin\":\"%s\"}", canary);
-		ANSWER_AUTO answer = request(&g, ALICE, "POST", "/v1/slots/demo/applications/current/login", body, NULL);
+		ANSWER_AUTO answer = request(
+			&g, ALICE, "POST", "/v1/slots/demo/applications/current/login", body, NULL);
 		cr_expect_eq(answer.status, 401, "%ld", answer.status);
 		free(body);
 	}

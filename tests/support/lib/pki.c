@@ -15,7 +15,11 @@ struct pki {
 	X509 *certificate;
 	EVP_PKEY *key;
 	long serial;
-	struct { char name[64]; long serial; int revoked; } issued[ISSUED_MAX];
+	struct {
+		char name[64];
+		long serial;
+		int revoked;
+	} issued[ISSUED_MAX];
 	size_t issued_count;
 };
 
@@ -62,12 +66,15 @@ static X509 *certificate_begin(struct pki *pki, const char *common_name, EVP_PKE
 {
 	X509 *certificate = X509_new();
 	X509_NAME *subject = X509_get_subject_name(certificate);
-	need(X509_set_version(certificate, 2) == 1 && ASN1_INTEGER_set(X509_get_serialNumber(certificate), ++pki->serial) == 1
-		&& X509_gmtime_adj(X509_getm_notBefore(certificate), begins_s) != NULL
-		&& X509_gmtime_adj(X509_getm_notAfter(certificate), ends_s) != NULL
-		&& X509_set_pubkey(certificate, key) == 1
-		&& X509_NAME_add_entry_by_txt(subject, "O", MBSTRING_UTF8, (const unsigned char *)"p11gate tests", -1, -1, 0) == 1
-		&& X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)common_name, -1, -1, 0) == 1,
+	need(X509_set_version(certificate, 2) == 1 &&
+			ASN1_INTEGER_set(X509_get_serialNumber(certificate), ++pki->serial) == 1 &&
+			X509_gmtime_adj(X509_getm_notBefore(certificate), begins_s) != NULL &&
+			X509_gmtime_adj(X509_getm_notAfter(certificate), ends_s) != NULL &&
+			X509_set_pubkey(certificate, key) == 1 &&
+			X509_NAME_add_entry_by_txt(
+				subject, "O", MBSTRING_UTF8, (const unsigned char *)"p11gate tests", -1, -1, 0) == 1 &&
+			X509_NAME_add_entry_by_txt(
+				subject, "CN", MBSTRING_UTF8, (const unsigned char *)common_name, -1, -1, 0) == 1,
 		"making a certificate");
 	return certificate;
 }
@@ -83,8 +90,9 @@ struct pki *pki_new(const char *directory, const char *name)
 	extension(pki->certificate, pki->certificate, NID_basic_constraints, "critical,CA:TRUE");
 	extension(pki->certificate, pki->certificate, NID_key_usage, "critical,keyCertSign,cRLSign");
 	extension(pki->certificate, pki->certificate, NID_subject_key_identifier, "hash");
-	need(X509_set_issuer_name(pki->certificate, X509_get_subject_name(pki->certificate)) == 1
-		&& X509_sign(pki->certificate, pki->key, EVP_sha256()) > 0, "signing the CA");
+	need(X509_set_issuer_name(pki->certificate, X509_get_subject_name(pki->certificate)) == 1 &&
+			X509_sign(pki->certificate, pki->key, EVP_sha256()) > 0,
+		"signing the CA");
 	certificate_write(pki, name, pki->certificate);
 	return pki;
 }
@@ -116,8 +124,9 @@ void pki_issue(struct pki *pki, const char *name, const struct pki_leaf *leaf, c
 		extension(certificate, pki->certificate, NID_subject_alt_name, leaf->san);
 	if (leaf->key_usage != NULL)
 		extension(certificate, pki->certificate, NID_ext_key_usage, leaf->key_usage);
-	need(X509_set_issuer_name(certificate, X509_get_subject_name(pki->certificate)) == 1
-		&& X509_sign(certificate, pki->key, EVP_sha256()) > 0, "signing a certificate");
+	need(X509_set_issuer_name(certificate, X509_get_subject_name(pki->certificate)) == 1 &&
+			X509_sign(certificate, pki->key, EVP_sha256()) > 0,
+		"signing a certificate");
 	certificate_write(pki, name, certificate);
 	key_write(pki, name, key);
 	if (ret_sha256 != NULL)
@@ -140,15 +149,20 @@ void pki_crl(struct pki *pki, const char *name)
 {
 	X509_CRL *crl = X509_CRL_new();
 	ASN1_TIME *last = X509_gmtime_adj(NULL, -HOUR_S), *next = X509_gmtime_adj(NULL, DAY_S);
-	need(X509_CRL_set_version(crl, 1) == 1 && X509_CRL_set_issuer_name(crl, X509_get_subject_name(pki->certificate)) == 1
-		&& X509_CRL_set1_lastUpdate(crl, last) == 1 && X509_CRL_set1_nextUpdate(crl, next) == 1, "making a CRL");
+	need(X509_CRL_set_version(crl, 1) == 1 &&
+			X509_CRL_set_issuer_name(crl, X509_get_subject_name(pki->certificate)) == 1 &&
+			X509_CRL_set1_lastUpdate(crl, last) == 1 && X509_CRL_set1_nextUpdate(crl, next) == 1,
+		"making a CRL");
 	for (size_t i = 0; i < pki->issued_count; i++) {
 		if (!pki->issued[i].revoked)
 			continue;
 		X509_REVOKED *revoked = X509_REVOKED_new();
 		ASN1_INTEGER *serial = ASN1_INTEGER_new();
-		need(ASN1_INTEGER_set(serial, pki->issued[i].serial) == 1 && X509_REVOKED_set_serialNumber(revoked, serial) == 1
-			&& X509_REVOKED_set_revocationDate(revoked, last) == 1 && X509_CRL_add0_revoked(crl, revoked) == 1, "revoking");
+		need(ASN1_INTEGER_set(serial, pki->issued[i].serial) == 1 &&
+				X509_REVOKED_set_serialNumber(revoked, serial) == 1 &&
+				X509_REVOKED_set_revocationDate(revoked, last) == 1 &&
+				X509_CRL_add0_revoked(crl, revoked) == 1,
+			"revoking");
 		ASN1_INTEGER_free(serial);
 	}
 	need(X509_CRL_sort(crl) == 1 && X509_CRL_sign(crl, pki->key, EVP_sha256()) > 0, "signing a CRL");

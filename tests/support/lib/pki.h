@@ -8,10 +8,10 @@ struct pki;
 
 /* What a certificate says. Zero values: an ECDSA P-256 key, valid from an hour ago for a day, no extensions. */
 struct pki_leaf {
-	const char *common_name;       /* NULL: the name of its files */
-	const char *san;               /* as in openssl's configuration: "URI:urn:x,DNS:a.example,email:a@example,IP:127.0.0.1" */
-	const char *key_usage;         /* extended key usage: "clientAuth", "serverAuth", or NULL for none */
-	long begins_s, ends_s;         /* seconds from now; both 0: as above */
+	const char *common_name; /* NULL: the name of its files */
+	const char *san; /* as in openssl's configuration: "URI:urn:x,DNS:a.example,email:a@example,IP:127.0.0.1" */
+	const char *key_usage; /* extended key usage: "clientAuth", "serverAuth", or NULL for none */
+	long begins_s, ends_s; /* seconds from now; both 0: as above */
 	int revoked;
 };
 

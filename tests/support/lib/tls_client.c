@@ -36,7 +36,8 @@ static void on_message(int written, int version, int type, const void *data, siz
 bool tls_client_connect(struct tls_client *client, uint16_t port)
 {
 	static const int one = 1;
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	memset(client, 0, sizeof *client);
 	client->alert = -1;
 	client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -55,8 +56,9 @@ bool tls_client_open(struct tls_client *client, uint16_t port, const struct tls_
 		SSL_CTX_set_max_proto_version(client->context, files->version);
 	if (!connected || SSL_CTX_load_verify_locations(client->context, files->ca, NULL) != 1)
 		return false;
-	if (files->certificate != NULL && (SSL_CTX_use_certificate_chain_file(client->context, files->certificate) != 1
-		|| SSL_CTX_use_PrivateKey_file(client->context, files->key, SSL_FILETYPE_PEM) != 1))
+	if (files->certificate != NULL &&
+		(SSL_CTX_use_certificate_chain_file(client->context, files->certificate) != 1 ||
+			SSL_CTX_use_PrivateKey_file(client->context, files->key, SSL_FILETYPE_PEM) != 1))
 		return false;
 	client->ssl = SSL_new(client->context);
 	SSL_set_app_data(client->ssl, client);

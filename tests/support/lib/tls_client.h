@@ -9,18 +9,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TLS_CLIENT_ANSWER_MAX = 2 << 20 };   /* bytes of an answer */
+enum { TLS_CLIENT_ANSWER_MAX = 2 << 20 }; /* bytes of an answer */
 
 struct tls_client {
 	SSL_CTX *context;
 	SSL *ssl;
 	int fd;
-	int alert;                     /* description of the last alert received; -1: none */
-	unsigned records;              /* application data records received since the test set it to 0 */
+	int alert; /* description of the last alert received; -1: none */
+	unsigned records; /* application data records received since the test set it to 0 */
 };
 
 /* Which files to use; certificate and key may be NULL, session NULL for a full handshake. */
-struct tls_client_files { const char *ca, *certificate, *key; SSL_SESSION *session; int version; };
+struct tls_client_files {
+	const char *ca, *certificate, *key;
+	SSL_SESSION *session;
+	int version;
+};
 
 /*
  * Connects to 127.0.0.1 and shakes hands. False if that fails. In TLS 1.3 the server's refusal of a certificate comes

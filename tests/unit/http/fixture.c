@@ -58,7 +58,10 @@ static void certificates(struct fixture *fixture)
 {
 	fixture->pki = pki_new(fixture->directory, "ca");
 	fixture->foreign = pki_new(fixture->directory, "foreign-ca");
-	const struct { const char *name; struct pki_leaf leaf; } rows[] = {
+	const struct {
+		const char *name;
+		struct pki_leaf leaf;
+	} rows[] = {
 		{"server", {.san = "IP:127.0.0.1,DNS:localhost", .key_usage = "serverAuth"}},
 		{"alice", {.san = "URI:urn:p11gate:test:alice", .key_usage = "clientAuth"}},
 		{"reader", {.san = "URI:urn:p11gate:test:reader", .key_usage = "clientAuth"}},
@@ -84,7 +87,8 @@ struct fixture *fixture_new(const char *limits, const char *tls)
 	path_of(fixture, "audit", ".log", path);
 	cr_assert_eq(audit_open(path, &fixture->audit, error, sizeof error), STATUS_OK, "%s", error);
 	cr_assert_eq(registry_new(config, &fixture->registry), STATUS_OK);
-	cr_assert_eq(listener_new(config, fixture->registry, fixture->audit, &fixture->listener, error, sizeof error), STATUS_OK, "%s", error);
+	cr_assert_eq(listener_new(config, fixture->registry, fixture->audit, &fixture->listener, error, sizeof error),
+		STATUS_OK, "%s", error);
 	fixture->port = listener_port(fixture->listener);
 	return fixture;
 }
@@ -113,7 +117,8 @@ enum status fixture_reload(struct fixture *fixture, const char *limits, const ch
 	return listener_reload(fixture->listener, configure(fixture, limits, tls), error, sizeof error);
 }
 
-bool fixture_try(struct fixture *fixture, const char *name, const struct tls_client_files *more, struct tls_client **ret_client)
+bool fixture_try(
+	struct fixture *fixture, const char *name, const struct tls_client_files *more, struct tls_client **ret_client)
 {
 	char ca[PATH_LEN_MAX], certificate[PATH_LEN_MAX], key[PATH_LEN_MAX];
 	struct tls_client_files files = more != NULL ? *more : (struct tls_client_files){0};

@@ -35,7 +35,8 @@ enum status fixture_reload(struct fixture *fixture, const char *limits, const ch
 struct tls_client *fixture_connect(struct fixture *fixture, const char *name);
 
 /* As fixture_connect; false if the handshake is refused, then or by the first read. The caller closes and frees in both cases. */
-bool fixture_try(struct fixture *fixture, const char *name, const struct tls_client_files *more, struct tls_client **ret_client);
+bool fixture_try(
+	struct fixture *fixture, const char *name, const struct tls_client_files *more, struct tls_client **ret_client);
 void fixture_disconnect(struct tls_client *client);
 
 /* Sends the bytes and reads the answer into static memory; NULL if there was none. To HEAD it is all that comes within a moment. */

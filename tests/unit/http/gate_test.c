@@ -4,7 +4,12 @@
 #include "api/buffer.h"
 #include "server/http/gate.h"
 
-struct shape { const char *name; unsigned status; const char *bytes; size_t len; };
+struct shape {
+	const char *name;
+	unsigned status;
+	const char *bytes;
+	size_t len;
+};
 
 static const struct shape shapes[] = {
 #define SHAPE(name, status, bytes) {name, status, bytes, sizeof(bytes) - 1},
@@ -44,8 +49,10 @@ Test(gate, judges_a_shape_the_same_however_it_is_cut_up)
 Test(gate, takes_a_request_apart)
 {
 	struct gate_head head;
-	static const char text[] = "POST /v1/slots/demo/keys/a%2Fb/sign?x=1 HTTP/1.1\r\nhost: gateway:8443\r\nCONTENT-LENGTH: 12\r\n"
-		"Content-Type:  application/json \r\nUser-Agent: \xc3\xa4\r\nX-Application-Id:3-4\r\n\r\n{\"data\":\"\"}..";
+	static const char text[] =
+		"POST /v1/slots/demo/keys/a%2Fb/sign?x=1 HTTP/1.1\r\nhost: gateway:8443\r\nCONTENT-LENGTH: 12\r\n"
+		"Content-Type:  application/json \r\nUser-Agent: "
+		"\xc3\xa4\r\nX-Application-Id:3-4\r\n\r\n{\"data\":\"\"}..";
 	cr_assert_eq(judge(text, &head), GATE_PASSED);
 	cr_expect_eq(head.len, sizeof text - 1 - 13);
 	cr_expect_eq(head.content_length, 12);
@@ -111,7 +118,8 @@ Test(gate, sees_that_the_client_wants_to_close)
 Test(gate, never_reads_beyond_its_bytes)
 {
 	/* Each prefix in memory of exactly that size: a sanitizer or valgrind sees a byte too many. */
-	static const char text[] = "GET /v1/slots/%41?a=%42 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n";
+	static const char text[] =
+		"GET /v1/slots/%41?a=%42 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n";
 	for (size_t len = 0; len < sizeof text; len++) {
 		char *copy = malloc(len + (len == 0));
 		struct gate_head head;

@@ -10,8 +10,12 @@ enum { WAIT_MS = 5000, HOUR_S = 3600 };
 
 /* TLS alerts (RFC 8446, section 6). */
 enum {
-	ALERT_UNSUPPORTED_CERTIFICATE = 43, ALERT_CERTIFICATE_REVOKED = 44, ALERT_CERTIFICATE_EXPIRED = 45, ALERT_UNKNOWN_CA = 48,
-	ALERT_HANDSHAKE_FAILURE = 40, ALERT_CERTIFICATE_REQUIRED = 116,
+	ALERT_UNSUPPORTED_CERTIFICATE = 43,
+	ALERT_CERTIFICATE_REVOKED = 44,
+	ALERT_CERTIFICATE_EXPIRED = 45,
+	ALERT_UNKNOWN_CA = 48,
+	ALERT_HANDSHAKE_FAILURE = 40,
+	ALERT_CERTIFICATE_REQUIRED = 116,
 };
 
 static struct fixture *fixture;
@@ -75,13 +79,15 @@ Test(handshake, a_certificate_of_another_ca_is_refused_with_an_alert)
 
 Test(handshake, an_expired_certificate_is_refused_with_an_alert)
 {
-	issue(fixture->pki, "old", (struct pki_leaf){.key_usage = "clientAuth", .begins_s = -2 * HOUR_S, .ends_s = -HOUR_S});
+	issue(fixture->pki, "old",
+		(struct pki_leaf){.key_usage = "clientAuth", .begins_s = -2 * HOUR_S, .ends_s = -HOUR_S});
 	cr_expect_eq(refusal("old", 0), ALERT_CERTIFICATE_EXPIRED);
 }
 
 Test(handshake, a_certificate_of_tomorrow_is_refused_with_an_alert)
 {
-	issue(fixture->pki, "young", (struct pki_leaf){.key_usage = "clientAuth", .begins_s = HOUR_S, .ends_s = 2 * HOUR_S});
+	issue(fixture->pki, "young",
+		(struct pki_leaf){.key_usage = "clientAuth", .begins_s = HOUR_S, .ends_s = 2 * HOUR_S});
 	cr_expect_eq(refusal("young", 0), ALERT_CERTIFICATE_EXPIRED);
 }
 
@@ -183,7 +189,8 @@ Test(handshake, TLS_1_2_is_spoken_on_request_only)
 Test(handshake, a_new_server_certificate_is_shown_after_a_reload_and_open_connections_go_on)
 {
 	struct tls_client *before = fixture_connect(fixture, "alice");
-	pki_issue(fixture->pki, "server", &(struct pki_leaf){.common_name = "renewed", .san = "IP:127.0.0.1", .key_usage = "serverAuth"}, NULL);
+	pki_issue(fixture->pki, "server",
+		&(struct pki_leaf){.common_name = "renewed", .san = "IP:127.0.0.1", .key_usage = "serverAuth"}, NULL);
 	cr_assert_eq(fixture_reload(fixture, "", ""), STATUS_OK);
 	struct tls_client *after = fixture_connect(fixture, "alice");
 	char name[64] = "";

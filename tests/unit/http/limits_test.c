@@ -40,7 +40,8 @@ Test(limits, a_silent_connection_ends_with_the_time_for_its_handshake)
 Test(limits, an_idle_connection_ends_with_its_time_but_not_one_that_holds_a_lease)
 {
 	struct fixture *fixture = fixture_new("  idle_s: 1\n", "");
-	static const char leased[] = "GET /healthz HTTP/1.1\r\nHost: gateway\r\nX-Client-Instance: 0123456789abcdef0123456789abcdef\r\n\r\n";
+	static const char leased[] =
+		"GET /healthz HTTP/1.1\r\nHost: gateway\r\nX-Client-Instance: 0123456789abcdef0123456789abcdef\r\n\r\n";
 	struct tls_client *idle = fixture_connect(fixture, "alice"), *lease = fixture_connect(fixture, "alice");
 	cr_assert_eq(answer_status(fixture_ask(lease, leased)), 200);
 	cr_assert_eq(answer_status(fixture_ask(idle, request)), 200);
@@ -87,7 +88,8 @@ Test(limits, a_dripped_body_ends_with_the_time_for_a_request)
 	struct fixture *fixture = fixture_new("  request_s: 1\n", "");
 	struct tls_client *client = fixture_connect(fixture, "alice");
 	cr_assert_eq(answer_status(fixture_ask(client, request)), 200);
-	static const char head[] = "POST /v1/slots/demo/keys HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n";
+	static const char head[] = "POST /v1/slots/demo/keys HTTP/1.1\r\nHost: a\r\nContent-Type: "
+				   "application/json\r\nContent-Length: 1000\r\n\r\n";
 	cr_assert(tls_client_send(client, head, sizeof head - 1));
 	memset(long_field, ' ', sizeof long_field);
 	int64_t took = drip(client, long_field, sizeof long_field);
@@ -157,7 +159,8 @@ Test(limits, half_open_connections_do_not_keep_others_out)
 Test(limits, one_address_gets_no_more_connections_than_its_share)
 {
 	struct fixture *fixture = fixture_new("  connections_per_ip: 2\n", "");
-	struct tls_client *first = fixture_connect(fixture, "alice"), *second = fixture_connect(fixture, "alice"), *third;
+	struct tls_client *first = fixture_connect(fixture, "alice"), *second = fixture_connect(fixture, "alice"),
+			  *third;
 	cr_assert_eq(answer_status(fixture_ask(first, request)), 200);
 	cr_expect_not(fixture_try(fixture, "alice", NULL, &third));
 	cr_expect_eq(answer_status(fixture_ask(second, request)), 200);

@@ -19,7 +19,8 @@ static void make(const char *common_name, const char *san)
 {
 	char path[128];
 	gnutls_datum_t pem;
-	pki_issue(pki, "leaf", &(struct pki_leaf){.common_name = common_name, .san = san, .key_usage = "clientAuth"}, sha256);
+	pki_issue(pki, "leaf", &(struct pki_leaf){.common_name = common_name, .san = san, .key_usage = "clientAuth"},
+		sha256);
 	snprintf(path, sizeof path, "%s/leaf.pem", directory);
 	cr_assert_eq(gnutls_load_file(path, &pem), 0);
 	cr_assert_eq(gnutls_pem_base64_decode2("CERTIFICATE", &pem, &certificate), 0);
@@ -128,7 +129,8 @@ Test(peer, two_rows_of_one_identity_are_not_ambiguous)
 {
 	make("a", "URI:urn:a,DNS:a.example");
 	struct config_identity rows[] = {
-		{.name = "one", .match = MATCH_SAN_URI, .value = "urn:a"}, {.name = "one", .match = MATCH_SAN_DNS, .value = "a.example"},
+		{.name = "one", .match = MATCH_SAN_URI, .value = "urn:a"},
+		{.name = "one", .match = MATCH_SAN_DNS, .value = "a.example"},
 		{.name = "two", .match = MATCH_SAN_DNS, .value = "a.example"},
 	};
 	struct config config = {.identities = rows, .identities_count = 2};

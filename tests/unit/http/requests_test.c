@@ -24,14 +24,22 @@ static void close_fixture(void)
 
 TestSuite(requests, .init = open_fixture, .fini = close_fixture, .timeout = 60);
 
-struct shape { const char *name; unsigned status; const char *bytes; size_t len; };
+struct shape {
+	const char *name;
+	unsigned status;
+	const char *bytes;
+	size_t len;
+};
 
 static const struct shape shapes[] = {
 #define SHAPE(name, status, bytes) {name, status, bytes, sizeof(bytes) - 1},
 #include "tests/unit/http/shapes.def"
 };
 
-static const struct { unsigned status; const char *path; } paths[] = {
+static const struct {
+	unsigned status;
+	const char *path;
+} paths[] = {
 #define PATH(status, path) {status, path},
 #include "tests/unit/http/paths.def"
 };
@@ -46,7 +54,9 @@ static const char *get(struct tls_client *client, const char *path, const char *
 static const char *post(struct tls_client *client, const char *path, const char *fields, const char *body)
 {
 	char request[4096];
-	snprintf(request, sizeof request, "POST %s HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n%s",
+	snprintf(request, sizeof request,
+		"POST %s HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\nContent-Length: "
+		"%zu\r\n%s\r\n%s",
 		path, strlen(body), fields, body);
 	return fixture_ask(client, request);
 }
@@ -187,7 +197,8 @@ Test(requests, a_worker_that_does_not_start_is_a_device_error)
 Test(requests, an_unknown_operation_is_not_found)
 {
 	struct tls_client *client = fixture_connect(fixture, "alice");
-	const char *answer = post(client, "/v1/operations/0123456789abcdef0123456789abcdef/reauthenticate", "", "{\"pin\":\"1234\"}");
+	const char *answer = post(
+		client, "/v1/operations/0123456789abcdef0123456789abcdef/reauthenticate", "", "{\"pin\":\"1234\"}");
 	cr_expect_eq(answer_status(answer), 404);
 	fixture_disconnect(client);
 }
@@ -214,7 +225,8 @@ Test(requests, HEAD_has_no_body_in_its_answer)
 Test(requests, a_body_of_another_type_is_refused)
 {
 	struct tls_client *client = fixture_connect(fixture, "alice");
-	const char *answer = fixture_ask(client, "POST /v1/slots/demo/keys HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}");
+	const char *answer = fixture_ask(client, "POST /v1/slots/demo/keys HTTP/1.1\r\nHost: a\r\nContent-Type: "
+						 "text/plain\r\nContent-Length: 2\r\n\r\n{}");
 	cr_expect_eq(answer_status(answer), 415);
 	answer = fixture_ask(client, "POST /v1/slots/demo/keys HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}");
 	cr_expect_eq(answer_status(answer), 415);
@@ -224,7 +236,8 @@ Test(requests, a_body_of_another_type_is_refused)
 Test(requests, a_POST_without_length_has_no_body)
 {
 	struct tls_client *client = fixture_connect(fixture, "alice");
-	const char *answer = fixture_ask(client, "POST /v1/slots/demo/applications/current/logout HTTP/1.1\r\nHost: a\r\n\r\n");
+	const char *answer = fixture_ask(
+		client, "POST /v1/slots/demo/applications/current/logout HTTP/1.1\r\nHost: a\r\n\r\n");
 	cr_expect(answer_has(answer, "CKR_DEVICE_ERROR"), "%s", answer);
 	cr_expect_eq(answer_status(get(client, "/healthz", "")), 200);
 	fixture_disconnect(client);
@@ -233,7 +246,8 @@ Test(requests, a_POST_without_length_has_no_body)
 Test(requests, C15_application_ids_are_checked)
 {
 	static const char *const bad[] = {"", "1", "1-", "-1", "1-2-3", "1-4294967296", "0x1-2", "a-b", "+1-2", "1 - 2",
-		"0123456789abcdef0123456789abcde", "0123456789abcdef0123456789abcdef0", "g123456789abcdef0123456789abcdef"};
+		"0123456789abcdef0123456789abcde", "0123456789abcdef0123456789abcdef0",
+		"g123456789abcdef0123456789abcdef"};
 	static const char *const good[] = {"1-2", "0-0", "4294967295-4294967295", "0123456789abcdef0123456789ABCDEF"};
 	struct tls_client *client = fixture_connect(fixture, "alice");
 	char field[128];
@@ -252,7 +266,8 @@ Test(requests, C15_application_ids_are_checked)
 
 Test(requests, X11_client_instances_are_checked)
 {
-	static const char *const bad[] = {"", "1", "00000000000000000000000000000000", "0123456789abcdef0123456789abcdeg"};
+	static const char *const bad[] = {
+		"", "1", "00000000000000000000000000000000", "0123456789abcdef0123456789abcdeg"};
 	struct tls_client *client = fixture_connect(fixture, "alice");
 	char field[128];
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -268,7 +283,9 @@ static struct tls_client *send_body(size_t declared, size_t sent, const char *fi
 	struct tls_client *client = fixture_connect(fixture, "alice");
 	char *body = malloc(sent + 1);
 	memset(body, ' ', sent + 1);
-	snprintf(head, sizeof head, "POST /v1/slots/demo/keys HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n",
+	snprintf(head, sizeof head,
+		"POST /v1/slots/demo/keys HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: "
+		"%zu\r\n%s\r\n",
 		declared, fields);
 	cr_assert(tls_client_send(client, head, strlen(head)));
 	cr_assert(tls_client_send(client, body, sent));
@@ -279,7 +296,8 @@ static struct tls_client *send_body(size_t declared, size_t sent, const char *fi
 Test(requests, a_body_of_the_limit_arrives_and_one_byte_more_is_too_large)
 {
 	struct tls_client *client = send_body(LIMIT_BODY, LIMIT_BODY, "");
-	cr_expect_eq(answer_status(fixture_ask(client, "")), 503, "the slot's module is missing, but the body was taken");
+	cr_expect_eq(
+		answer_status(fixture_ask(client, "")), 503, "the slot's module is missing, but the body was taken");
 	fixture_disconnect(client);
 	client = send_body(LIMIT_BODY + 1, LIMIT_BODY + 1, "");
 	cr_expect_eq(answer_status(fixture_ask(client, "")), 413);
@@ -308,8 +326,9 @@ Test(requests, who_expects_it_is_told_to_continue)
 Test(requests, pipelined_requests_are_answered_in_order)
 {
 	static const char three[] = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
-		"POST /v1/slots/demo/keys HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\nX-Application-Id: x\r\n\r\n{}"
-		"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n";
+				    "POST /v1/slots/demo/keys HTTP/1.1\r\nHost: a\r\nContent-Type: "
+				    "application/json\r\nContent-Length: 2\r\nX-Application-Id: x\r\n\r\n{}"
+				    "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n";
 	struct tls_client *client = fixture_connect(fixture, "alice");
 	char answer[8192];
 	size_t used = 0;
@@ -322,14 +341,16 @@ Test(requests, pipelined_requests_are_answered_in_order)
 		if (strstr(answer, "/docs/errors/not-found") != NULL)
 			break;
 	}
-	char *first = strstr(answer, "HTTP/1.1 200"), *second = strstr(answer, "HTTP/1.1 400"), *third = strstr(answer, "HTTP/1.1 404");
+	char *first = strstr(answer, "HTTP/1.1 200"), *second = strstr(answer, "HTTP/1.1 400"),
+	     *third = strstr(answer, "HTTP/1.1 404");
 	cr_expect(first != NULL && second != NULL && third != NULL && first < second && second < third, "%s", answer);
 	fixture_disconnect(client);
 }
 
 Test(requests, a_request_in_single_bytes_is_answered)
 {
-	static const char request[] = "POST /v1/slots/demo/keys HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+	static const char request[] = "POST /v1/slots/demo/keys HTTP/1.1\r\nHost: a\r\nContent-Type: "
+				      "application/json\r\nContent-Length: 2\r\n\r\n{}";
 	struct tls_client *client = fixture_connect(fixture, "alice");
 	for (size_t i = 0; i < sizeof request - 1; i++)
 		cr_assert(tls_client_send(client, request + i, 1));
@@ -340,7 +361,7 @@ Test(requests, a_request_in_single_bytes_is_answered)
 Test(requests, an_answer_leaves_in_one_record)
 {
 	struct tls_client *client = fixture_connect(fixture, "alice");
-	cr_assert_eq(answer_status(get(client, "/healthz", "")), 200);   /* the tickets come with this one */
+	cr_assert_eq(answer_status(get(client, "/healthz", "")), 200); /* the tickets come with this one */
 	for (int i = 0; i < 10; i++) {
 		client->records = 0;
 		cr_assert_eq(answer_status(get(client, "/healthz", "")), 200);
@@ -368,7 +389,8 @@ Test(requests, without_an_audit_log_refusals_are_withheld_and_keys_are_not_used)
 	cr_expect(answer_has(answer, "/docs/errors/audit-unavailable"));
 	cr_expect(answer_has(answer, "Retry-After: "));
 	cr_expect(answer_has(post(alice, "/v1/slots/demo/keys/a/sign", "", "{}"), "/docs/errors/audit-unavailable"));
-	cr_expect(answer_has(post(alice, "/v1/slots/demo/applications/current/login", "", "{}"), "/docs/errors/audit-unavailable"));
+	cr_expect(answer_has(
+		post(alice, "/v1/slots/demo/applications/current/login", "", "{}"), "/docs/errors/audit-unavailable"));
 	cr_expect(answer_has(get(alice, "/readyz", ""), "\"status\":\"unavailable\""));
 	/* Reading and logging out go on: it is the worker that is missing here. */
 	cr_expect(answer_has(get(alice, "/v1/slots/demo/keys", ""), "CKR_DEVICE_ERROR"));

@@ -44,14 +44,20 @@ static const char *trace(const char *text)
 
 Test(scope, a_trace_is_taken_over)
 {
-	cr_expect_str_eq(trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), "0af7651916cd43dd8448eb211c80319c");
+	cr_expect_str_eq(
+		trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), "0af7651916cd43dd8448eb211c80319c");
 }
 
 Test(scope, a_trace_that_is_none_is_replaced)
 {
 	static const char *const bad[] = {
-		NULL, "", "00-00000000000000000000000000000000-b7ad6b7169203331-01", "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-		"01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c", "00-\"f7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		NULL,
+		"",
+		"00-00000000000000000000000000000000-b7ad6b7169203331-01",
+		"00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+		"01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		"00-0af7651916cd43dd8448eb211c80319c",
+		"00-\"f7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		char first[TRACE_LEN + 1];
