@@ -1,4 +1,5 @@
 #include <openssl/rand.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -48,6 +49,9 @@ struct template
 	CK_ATTRIBUTE items[TEMPLATE_MAX];
 	CK_ULONG count;
 };
+
+/* One key at a time, so that a request sent twice makes one key. */
+static pthread_mutex_t naming = PTHREAD_MUTEX_INITIALIZER;
 
 static const CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
 
@@ -272,7 +276,8 @@ static CK_RV answer_created(struct request *request, CK_SESSION_HANDLE session, 
 	return rv;
 }
 
-static CK_RV serve(struct request *request, CK_SESSION_HANDLE session, const struct plan *plan)
+/* Under naming: between the look at what exists and the new key nobody else makes one of the same name. */
+static CK_RV generate(struct request *request, CK_SESSION_HANDLE session, const struct plan *plan)
 {
 	if (!check_free(request, session, plan))
 		return CKR_OK;
@@ -298,6 +303,8 @@ void resource_key_generate(struct request *request)
 		reply_return(request, rv, "No session with the token could be opened.");
 		return;
 	}
-	rv = serve(request, session, &plan);
+	pthread_mutex_lock(&naming);
+	rv = generate(request, session, &plan);
+	pthread_mutex_unlock(&naming);
 	session_give_back(request, session, rv == CKR_OK);
 }

@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "tests/unit/worker/resource_fixture.h"
@@ -355,6 +356,30 @@ Test(resource_keys, a_secret_key_has_no_public_half)
 {
 	make_resource_key(&worker, "HMAC", "secret", "");
 	REST_ONLY(&worker, 404, .route = ROUTE_key_public, .key = "secret");
+}
+
+static void *generate_same(void *argument)
+{
+	struct rest *rest = argument;
+	*rest = rest_ask(&worker, (struct ask){.route = ROUTE_key_generate,
+					  .body = "{\"type\":\"RSA\",\"label\":\"same\"}",
+					  .pair = rest->status});
+	return NULL;
+}
+
+Test(resource_keys, of_two_that_make_a_key_of_one_name_at_once_one_succeeds)
+{
+	struct rest made[2] = {{.status = 0}, {.status = 1}};
+	pthread_t threads[2];
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(pthread_create(&threads[i], NULL, generate_same, &made[i]), 0);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	cr_expect_eq((made[0].status == 201) + (made[1].status == 201), 1);
+	cr_expect_eq((made[0].status == 409) + (made[1].status == 409), 1);
+	REST_ONLY(&worker, 200, .route = ROUTE_key, .key = "same");
+	rest_free(&made[0]);
+	rest_free(&made[1]);
 }
 
 /* --- what is remembered of a name (key_cache.h) --- */
