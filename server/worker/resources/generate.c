@@ -128,6 +128,10 @@ static bool plan_read(struct request *request, const json_t *body, struct plan *
 		.extractable = body_flag(body, "extractable") ? CK_TRUE : CK_FALSE,
 		.always_authenticate = body_flag(body, "always_authenticate") ? CK_TRUE : CK_FALSE,
 	};
+	if (ret_plan->label.len > KEY_EVENT_LABEL_MAX) {
+		body_refuse(request, "/label", "a label has at most 255 bytes");
+		return false;
+	}
 	if (ret_plan->always_authenticate && !ret_plan->kind->pair)
 		return answer_refuse(request, CKR_ATTRIBUTE_TYPE_INVALID, "/always_authenticate",
 			"Only private keys can ask for their PIN at every use.");

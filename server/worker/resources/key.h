@@ -10,6 +10,7 @@
 
 enum {
 	KEY_OBJECTS_MAX = 8192, /* objects of the token that are looked at; a token with more is asked by name */
+	KEY_EVENT_LABEL_MAX = 255, /* bytes of a label that goes into an audit event; a new key has no longer one */
 	KEY_CANDIDATES_MAX = 16, /* keys named in a key-ambiguous problem */
 };
 
@@ -100,6 +101,9 @@ void key_write_names(struct request *request, struct json_writer *writer, const 
 
 /* "EC", "RSA", "HMAC" …; for a key type without such a name the CKK_ name, in `scratch` if need be. */
 const char *key_type_name(const struct key *key, char scratch[24]);
+
+/* The label for an audit event: NULL for one that is longer than KEY_EVENT_LABEL_MAX. */
+const char *key_event_label(const struct key *key);
 
 /* "private", "public" or "secret". */
 const char *key_class_name(const struct key *key);

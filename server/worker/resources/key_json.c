@@ -53,6 +53,11 @@ const char *key_type_name(const struct key *key, char scratch[24])
 	return name_text(NAMES_KEY_TYPE, key->type, scratch);
 }
 
+const char *key_event_label(const struct key *key)
+{
+	return key->label.len <= KEY_EVENT_LABEL_MAX ? (const char *)key->label.data : NULL;
+}
+
 const char *key_class_name(const struct key *key)
 {
 	return key->class == CKO_PRIVATE_KEY ? "private" : key->class == CKO_PUBLIC_KEY ? "public" : "secret";

@@ -201,7 +201,7 @@ static bool record(struct use *use, const struct key *key, const CK_MECHANISM *m
 		.function = function,
 		.rv = rv,
 		.mechanism = name_text(NAMES_MECHANISM, mechanism->mechanism, scratch),
-		.key_label = (const char *)key->label.data,
+		.key_label = key_event_label(key),
 		.key_id = key->id.data,
 		.key_id_len = key->id.len,
 		.key_class = name_of(NAMES_CLASS, key->class),

@@ -45,7 +45,7 @@ static bool refuse_by_policy(struct use *use, const struct key *key)
 	const struct event event = {
 		.kind = AUDIT_REFUSAL,
 		.rv = CKR_KEY_FUNCTION_NOT_PERMITTED,
-		.key_label = (const char *)key->label.data,
+		.key_label = key_event_label(key),
 		.key_id = key->id.data,
 		.key_id_len = key->id.len,
 		.reason = "challenge_response_only",

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/limits.h"
+#include "server/worker/resources/answer.h"
 #include "server/worker/resources/body.h"
 
 /* A request without a worker: the body is judged before anything is asked of one. */
@@ -216,5 +217,61 @@ Test(resource_body, takes_json_with_a_charset)
 	bare.message.content_type = "Application/JSON; charset=utf-8";
 	cr_assert(body_read(bare.request, SCHEMA_LoginRequest, &parsed));
 	body_done(&parsed);
+	bare_done(&bare);
+}
+
+Test(resource_answer, is_withheld_when_its_event_cannot_be_kept)
+{
+	const struct event event = {.kind = AUDIT_KEY_USE, .function = "C_Sign"};
+	struct bare bare;
+	struct json_writer w;
+	bare_init(&bare, "");
+	answer_begin(bare.request, 200, "application/json", &w);
+	json_write_string(&w, "the signature");
+	cr_expect(answer_event(bare.request, &event));
+	cr_expect_eq(bare.request->reply.status, 200);
+	bare.request->reply.events_count = REPLY_EVENTS_MAX;
+	cr_expect_not(answer_event(bare.request, &event));
+	cr_expect_eq(bare.request->reply.status, 503);
+	cr_expect_null(memmem(bare.request->reply.body.data, bare.request->reply.body.len, "the signature", 13));
+	cr_expect_not_null(
+		memmem(bare.request->reply.body.data, bare.request->reply.body.len, "audit-unavailable", 17));
+	bare_done(&bare);
+}
+
+Test(resource_answer, beyond_the_limit_of_a_body_is_a_problem)
+{
+	struct bare bare;
+	struct json_writer w;
+	static char text[LIMIT_BODY + 1];
+	memset(text, 'x', sizeof text);
+	bare_init(&bare, "");
+	answer_begin(bare.request, 200, "application/json", &w);
+	json_write_text(&w, text, sizeof text);
+	answer_end(bare.request);
+	cr_expect_eq(bare.request->reply.status, 503);
+	cr_expect_not(bare.request->reply.body.failed);
+	bare_done(&bare);
+}
+
+Test(resource_answer, a_problem_within_an_answer_leaves_the_answer_as_it_is)
+{
+	struct bare bare;
+	struct json_writer w;
+	bare_init(&bare, "");
+	answer_begin(bare.request, 200, "application/json", &w);
+	json_begin_array(&w);
+	json_write_bool(&w, true);
+	answer_problem_value(bare.request, &w, CKR_DATA_LEN_RANGE, "too long");
+	json_write_bool(&w, false);
+	json_end_array(&w);
+	answer_end(bare.request);
+	cr_expect_eq(bare.request->reply.status, 200);
+	cr_expect_str_eq(bare.request->reply.content_type, "application/json");
+	cr_expect_eq(bare.request->reply.headers_count, 0);
+	json_t *json = json_loadb((const char *)bare.request->reply.body.data, bare.request->reply.body.len, 0, NULL);
+	cr_assert_eq(json_array_size(json), 3);
+	cr_expect_eq(json_integer_value(json_object_get(json_array_get(json, 1), "status")), 422);
+	json_decref(json);
 	bare_done(&bare);
 }

@@ -151,6 +151,31 @@ Test(resource_keys, sizes_and_curves_that_do_not_fit_the_type_are_refused)
 	REST_ONLY(&worker, 404, .route = ROUTE_key, .key = "a");
 }
 
+Test(resource_keys, a_new_label_has_at_most_255_bytes)
+{
+	char label[257] = {0};
+	memset(label, 'a', 256);
+	REST_ONLY(&worker, 400, .route = ROUTE_key_generate,
+		.body = text_of("{\"type\":\"HMAC\",\"label\":\"%s\"}", label));
+	label[255] = '\0';
+	make_resource_key(&worker, "HMAC", label, "");
+	REST_ONLY(&worker, 200, .route = ROUTE_key_sign, .key = label,
+		.body = "{\"algorithm\":\"HS256\",\"data\":\"AA\"}");
+}
+
+Test(resource_keys, a_longer_label_made_elsewhere_does_not_keep_its_key_from_signing)
+{
+	const struct client client = {.worker = &worker, .instance = {7}};
+	json_int_t session = open_session(&client);
+	char label[2049] = {0};
+	memset(label, '\x7f', 2048);
+	make_key(&client, session, label, ",{\"CKA_ID\":\"AQI\"}");
+	REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_key_sign, .key = "id:0102",
+		.body = "{\"algorithm\":\"ES256\",\"data\":\"AA\"}");
+	cr_expect_eq(events_with(&rest, "key/id", "0102"), 1);
+	cr_expect_eq(events_with(&rest, "key/label", ""), 1);
+}
+
 Test(resource_keys, A19_a_secret_key_cannot_ask_for_its_pin)
 {
 	REST_AUTO struct rest made = REST(&worker, 422, .route = ROUTE_key_generate,
