@@ -26,23 +26,7 @@ static CK_RV client_identify(struct client *client)
 	return len > 0 && len < CLIENT_HEADERS_MAX ? CKR_OK : CKR_ARGUMENTS_BAD;
 }
 
-static CK_RV client_prepare_gateway(struct client *client)
-{
-	CK_RV rv = tls_new(&client->config, &client->locking, &client->tls);
-	if (rv != CKR_OK) {
-		return rv;
-	}
-	rv = client_identify(client);
-	if (rv == CKR_OK) {
-		rv = pool_init(&client->pool, &client->config, client->tls, &client->locking);
-	}
-	if (rv != CKR_OK) {
-		tls_free(client->tls);
-		client->tls = NULL;
-	}
-	return rv;
-}
-
+/* Makes what every client has; the gateway's part comes after it. */
 static CK_RV client_prepare(struct client *client)
 {
 	CK_RV rv = slots_init(&client->slots, &client->locking);
@@ -54,12 +38,22 @@ static CK_RV client_prepare(struct client *client)
 		slots_done(&client->slots);
 		return rv;
 	}
-	rv = client->config.host != NULL ? client_prepare_gateway(client) : CKR_OK;
+	rv = pool_init(&client->pool, &client->config, &client->locking);
 	if (rv != CKR_OK) {
 		sessions_done(&client->sessions);
 		slots_done(&client->slots);
 	}
 	return rv;
+}
+
+static CK_RV client_prepare_gateway(struct client *client)
+{
+	if (client->config.host == NULL) {
+		return CKR_OK;
+	}
+	CK_RV rv = tls_new(&client->config, &client->locking, &client->tls);
+	client->pool.tls = client->tls;
+	return rv == CKR_OK ? client_identify(client) : rv;
 }
 
 CK_RV client_new(const struct locking *locking, struct client **ret_client)
@@ -80,19 +74,19 @@ CK_RV client_new(const struct locking *locking, struct client **ret_client)
 		free(client);
 		return rv;
 	}
+	rv = client_prepare_gateway(client);
+	if (rv != CKR_OK) {
+		client_free(client);
+		return rv;
+	}
 	*ret_client = client;
 	return CKR_OK;
 }
 
 void client_free(struct client *client)
 {
-	if (client == NULL) {
-		return;
-	}
-	if (client->tls != NULL) {
-		pool_done(&client->pool);
-		tls_free(client->tls);
-	}
+	pool_done(&client->pool);
+	tls_free(client->tls);
 	sessions_done(&client->sessions);
 	slots_done(&client->slots);
 	config_done(&client->config);

@@ -17,7 +17,7 @@ enum { CLIENT_HEADERS_MAX = 1024 };
 struct client {
 	struct locking locking;
 	struct client_config config;
-	struct tls *tls; /* NULL: no gateway is configured; then there are no slots and no pool either */
+	struct tls *tls; /* NULL: no gateway is configured; then there are no slots and no connections */
 	struct pool pool;
 	struct slots slots;
 	struct sessions sessions;
@@ -34,7 +34,7 @@ struct client {
 /* Reads the configuration and prepares; no network. CKR_ARGUMENTS_BAD (requirement F), CKR_HOST_MEMORY, or what a function of `locking` returned. */
 CK_RV client_new(const struct locking *locking, struct client **ret_client) __attribute__((warn_unused_result));
 
-/* No call may be inside. NULL is allowed. */
+/* No call may be inside. */
 void client_free(struct client *client);
 
 #endif

@@ -67,15 +67,13 @@ EXPORT CK_RV C_Finalize(CK_VOID_PTR reserved)
 	if (rv != CKR_OK) {
 		return rv;
 	}
-	if (client->tls != NULL) {
-		uint64_t now = connection_clock();
-		sockets_interrupt(&client->pool.sockets, SOCKETS_WAITING);
-		bool drained = state_drain(now + DRAIN_MS);
-		client_end_sessions(client, now + GOODBYE_MS);
-		if (!drained) {
-			sockets_interrupt(&client->pool.sockets, SOCKETS_ALL);
-			(void)state_drain(now + FINALIZE_MS);
-		}
+	uint64_t now = connection_clock();
+	sockets_interrupt(&client->pool.sockets, SOCKETS_WAITING);
+	bool drained = state_drain(now + DRAIN_MS);
+	client_end_sessions(client, now + GOODBYE_MS);
+	if (!drained) {
+		sockets_interrupt(&client->pool.sockets, SOCKETS_ALL);
+		(void)state_drain(now + FINALIZE_MS);
 	}
 	state_stopped(client);
 	return CKR_OK;

@@ -7,9 +7,9 @@ enum {
 	UNREACHABLE_MS = 5000, /* how long a failure to connect is remembered */
 };
 
-CK_RV pool_init(struct pool *pool, const struct client_config *config, struct tls *tls, const struct locking *how)
+CK_RV pool_init(struct pool *pool, const struct client_config *config, const struct locking *how)
 {
-	*pool = (struct pool){.config = config, .tls = tls};
+	*pool = (struct pool){.config = config};
 	CK_RV rv = sockets_init(&pool->sockets, how);
 	if (rv != CKR_OK) {
 		return rv;

@@ -16,8 +16,8 @@ struct pool {
 	uint64_t unreachable_until; /* connection_clock before which no connection is tried (requirement F1) */
 };
 
-/* `config`, `tls` and `how` must outlive the pool. */
-CK_RV pool_init(struct pool *pool, const struct client_config *config, struct tls *tls, const struct locking *how)
+/* `config` and `how` must outlive the pool. The caller sets `tls` before it connects. */
+CK_RV pool_init(struct pool *pool, const struct client_config *config, const struct locking *how)
 	__attribute__((warn_unused_result));
 
 /* Closes the idle connections. No thread may be using one. */

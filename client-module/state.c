@@ -114,7 +114,7 @@ CK_RV state_start(void)
 		}
 	}
 	state_in_transition = true;
-	if (state_client != NULL && state_client->tls != NULL) {
+	if (state_client != NULL) {
 		pool_abandon(&state_client->pool);
 	}
 	return CKR_OK;

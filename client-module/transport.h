@@ -19,7 +19,7 @@ bool transport_begin(struct connection *connection) __attribute__((warn_unused_r
 
 /*
  * Sends the request in `connection` and leaves the body of the answer in `connection->answer`. CKR_OK for HTTP status 200.
- * Otherwise, as in docs: CKR_DEVICE_ERROR the request was certainly not executed (the gateway cannot be reached, refuses our
+ * Otherwise (README.md): CKR_DEVICE_ERROR the request was certainly not executed (the gateway cannot be reached, refuses our
  * certificate or access); CKR_GENERAL_ERROR it may have been; CKR_FUNCTION_FAILED the gateway is overloaded;
  * CKR_CRYPTOKI_NOT_INITIALIZED C_Finalize ended it; CKR_HOST_MEMORY; or the return value that the gateway's problem
  * document names.

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "api/call.h"
+#include "client-module/state.h"
 #include "tests/unit/client-module/certificates.h"
 #include "tests/unit/client-module/gateway.h"
 
@@ -226,6 +227,55 @@ Test(initialize, get_info_describes_the_library, .init = no_configuration)
 	cr_expect_arr_eq(info.manufacturerID, "p11gate                         ", 32);
 	cr_expect_arr_eq(info.libraryDescription, "p11gate client module           ", 32);
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
+}
+
+static atomic_bool waiting;
+static CK_RV waited;
+
+static void *wait_for_event(void *unused)
+{
+	CK_SLOT_ID slot;
+	(void)unused;
+	atomic_store(&waiting, true);
+	waited = C_WaitForSlotEvent(0, &slot, NULL);
+	return NULL;
+}
+
+static void goes_on_without_the_call_inside(void)
+{
+	struct client *inside;
+	cr_assert_eq(C_Initialize(NULL), CKR_OK);
+	cr_assert_eq(state_enter(&inside), CKR_OK);
+	cr_expect_eq(C_Finalize(NULL), CKR_OK);
+	cr_expect_eq(C_Initialize(NULL), CKR_OK);
+	/* The call leaves at last, which ends its own client and not the new one. */
+	state_leave(inside);
+	CK_INFO info;
+	cr_expect_eq(C_GetInfo(&info), CKR_OK);
+	cr_expect_eq(C_Finalize(NULL), CKR_OK);
+}
+
+Test(initialize, a_call_that_does_not_end_does_not_hold_finalize, .init = no_configuration)
+{
+	goes_on_without_the_call_inside();
+}
+
+Test(initialize, a_call_that_does_not_end_does_not_hold_finalize_with_a_gateway)
+{
+	gateway_start((struct gateway_options){0});
+	goes_on_without_the_call_inside();
+}
+
+Test(initialize, finalize_ends_a_wait_without_a_gateway, .init = no_configuration)
+{
+	pthread_t thread;
+	cr_assert_eq(C_Initialize(NULL), CKR_OK);
+	cr_assert_eq(pthread_create(&thread, NULL, wait_for_event, NULL), 0);
+	while (!atomic_load(&waiting)) {
+	}
+	cr_expect_eq(C_Finalize(NULL), CKR_OK);
+	pthread_join(thread, NULL);
+	cr_expect_eq(waited, CKR_CRYPTOKI_NOT_INITIALIZED);
 }
 
 /* --- files of the configuration (requirement F) --- */

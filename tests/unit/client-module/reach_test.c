@@ -96,11 +96,18 @@ Test(reach, F_a_name_that_does_not_resolve_gives_a_device_error)
 	cannot_list();
 }
 
+static bool cutting_script(struct peer *peer, const char *request, size_t len)
+{
+	static const char HALF[] = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"generation\":1,";
+	(void)request;
+	(void)len;
+	(void)gateway_bytes(peer, HALF, sizeof(HALF) - 1);
+	return false;
+}
+
 Test(reach, F_an_inventory_that_is_cut_off_gives_a_device_error)
 {
-	struct gateway *gateway = gateway_start((struct gateway_options){0});
-	close(gateway->listener);
-	gateway_configure(gateway, NULL);
+	gateway_start((struct gateway_options){.script = cutting_script});
 	cannot_list();
 }
 
@@ -177,17 +184,22 @@ Test(reach, a_gateway_that_never_shakes_hands_costs_the_connect_deadline)
 	cr_expect(took >= 1000 && took < 2000, "%lu ms", (unsigned long)took);
 }
 
+/* Answers once; then the gateway is gone: nobody listens, and the connection is closed. */
+static bool leaving_script(struct peer *peer, const char *request, size_t len)
+{
+	(void)gateway_normal(peer, request, len);
+	shutdown(peer->gateway->listener, SHUT_RDWR);
+	return false;
+}
+
 Test(reach, F_a_slot_known_from_before_gives_a_device_error_when_the_gateway_is_gone)
 {
-	struct gateway *gateway = gateway_start((struct gateway_options){.script = forbidding_script});
-	gateway->options.script = gateway_normal;
+	struct gateway *gateway = gateway_start((struct gateway_options){.script = leaving_script});
 	CK_SLOT_ID slot = gateway_client();
 	CK_SESSION_HANDLE session;
-	shutdown(gateway->listener, SHUT_RDWR);
-	close(gateway->listener);
-	gateway->options.script = NULL;
-	/* The kept connection ends with an answer that closes it. */
-	gateway->options.script = forbidding_script;
+	while (atomic_load(&gateway->closed) == 0) {
+		poll(NULL, 0, 1);
+	}
 	cr_expect_eq(C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &session), CKR_DEVICE_ERROR);
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
