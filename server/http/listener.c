@@ -295,12 +295,16 @@ static int socket_bound(const struct addrinfo *address)
 
 static uint16_t socket_port(int fd)
 {
-	struct sockaddr_storage address = {0};
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} address;
 	socklen_t len = sizeof address;
-	if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
+	memset(&address, 0, sizeof address);
+	if (getsockname(fd, &address.any, &len) != 0)
 		return 0;
-	return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-						   : ((struct sockaddr_in *)&address)->sin_port);
+	return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
 static enum status socket_listen(const struct config *config, int *ret_fd, char *ret_error, size_t error_size)
@@ -321,7 +325,7 @@ static enum status socket_listen(const struct config *config, int *ret_fd, char 
 
 static enum status daemon_open(struct listener *listener, char *ret_error, size_t error_size)
 {
-	int fd;
+	int fd = -1;
 	enum status status = socket_listen(listener->generation->config, &fd, ret_error, error_size);
 	if (status != STATUS_OK)
 		return status;

@@ -70,7 +70,7 @@ static void subject_keep(struct peer *peer, const gnutls_datum_t *subject)
 	size_t len = subject->data == NULL ? 0 : subject->size < SUBJECT_MAX ? subject->size : SUBJECT_MAX - 1;
 	for (size_t i = 0; i < len; i++) {
 		unsigned char byte = subject->data[i];
-		peer->subject[i] = byte < ' ' || byte == 0x7f ? '?' : (char)byte;
+		peer->subject[i] = (char)(byte < ' ' || byte == 0x7f ? '?' : byte);
 	}
 	peer->subject[len] = '\0';
 }

@@ -13,16 +13,15 @@
 #include "api/names.h"
 
 struct problem_row {
+	const char *type, *title;
 	unsigned status;
-	const char *type;
 	bool retryable;
-	const char *title;
 };
 
 enum { RETRY = true, FINAL = false };
 
 static const struct problem_row problem_rows[PROBLEM_COUNT] = {
-#define PROBLEM(constant, status, type, retryable, title) {status, type, retryable, title},
+#define PROBLEM(constant, status, type, retryable, title) {type, title, status, retryable},
 #include "server/http/problems.def"
 #undef PROBLEM
 };
@@ -87,7 +86,7 @@ void answer_problem(struct request *request, enum problem problem, const char *d
 void answer_return(struct request *request, CK_RV rv)
 {
 	const struct return_row *of = return_row(rv);
-	const struct problem_row row = {(unsigned)of->status, of->problem, of->retryable, of->title};
+	const struct problem_row row = {of->problem, of->title, (unsigned)of->status, of->retryable};
 	struct buffer body BUFFER_AUTO;
 	struct json_writer w;
 	char scratch[24];
