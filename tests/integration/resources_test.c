@@ -57,7 +57,7 @@ Test(resources, A24_an_always_authenticate_key_answers_401_with_an_operation)
 	cr_expect_not_null(strstr(member(&answer, "type"), "reauthentication-required"));
 	cr_expect_eq(strlen(member(&answer, "operation.id")), 32);
 	cr_expect_not_null(strstr(answer.headers, "PKCS11-PIN realm="), "%s", answer.headers);
-	cr_expect_str_eq(member(&answer, "operation.data_sha256"), "LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ");
+	cr_expect_str_eq(member(&answer, "operation.data_sha256"), "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
 }
 
 /* Asks for a signature of the always-authenticate key and gives the operation's path. */
