@@ -14,6 +14,7 @@
 
 struct problem_row {
 	const char *type, *title;
+	CK_RV rv;
 	unsigned status;
 	bool retryable;
 };
@@ -21,7 +22,7 @@ struct problem_row {
 enum { RETRY = true, FINAL = false };
 
 static const struct problem_row problem_rows[PROBLEM_COUNT] = {
-#define PROBLEM(constant, status, type, retryable, title) {type, title, status, retryable},
+#define PROBLEM(constant, status, type, retryable, ckr, title) {type, title, ckr, status, retryable},
 #include "server/http/problems.def"
 #undef PROBLEM
 };
@@ -35,9 +36,10 @@ void answer_header(struct request *request, const char *name, const char *value)
 	answer->headers[answer->headers_count++].value = value;
 }
 
-static void problem_begin(struct json_writer *w, const struct problem_row *row)
+static void problem_write(
+	struct request *request, struct json_writer *w, const struct problem_row *row, const char *detail)
 {
-	char type[128];
+	char type[128], scratch[24];
 	snprintf(type, sizeof type, "/docs/errors/%s", row->type);
 	json_begin_object(w);
 	json_name(w, "type");
@@ -46,23 +48,36 @@ static void problem_begin(struct json_writer *w, const struct problem_row *row)
 	json_write_string(w, row->title);
 	json_name(w, "status");
 	json_write_uint(w, row->status);
-}
-
-static void problem_end(struct request *request, struct json_writer *w, const struct problem_row *row)
-{
+	if (detail != NULL) {
+		json_name(w, "detail");
+		json_write_string(w, detail);
+	}
+	if (row->rv != CKR_OK) {
+		json_name(w, "ckr");
+		json_write_string(w, name_text(NAMES_RETURN, row->rv, scratch));
+		json_name(w, "ckr_code");
+		json_write_uint(w, row->rv);
+	}
 	json_name(w, "retryable");
 	json_write_bool(w, row->retryable);
 	json_name(w, "trace_id");
 	json_write_string(w, request->trace);
 	json_end_object(w);
+}
 
+static void answer_row(struct request *request, const struct problem_row *row, const char *detail)
+{
 	struct answer *answer = &request->answer;
-	void *body = w->out->failed ? NULL : arena_copy(request->arena, w->out->data, w->out->len);
-	bool close = answer->close;
-	*answer = (struct answer){.status = row->status, .close = close};
+	struct buffer text BUFFER_AUTO;
+	struct json_writer w;
+	buffer_init(&text, PROBLEM_MAX);
+	json_writer_init(&w, &text);
+	problem_write(request, &w, row, detail);
+	void *body = text.failed ? NULL : arena_copy(request->arena, text.data, text.len);
+	*answer = (struct answer){.status = row->status, .close = answer->close};
 	if (body != NULL) {
 		answer->content_type = "application/problem+json";
-		answer->body = (struct bytes){body, w->out->len};
+		answer->body = (struct bytes){body, text.len};
 	}
 	if (row->retryable && (row->status == 429 || row->status == 503))
 		answer_header(request, "Retry-After", RETRY_AFTER_TEXT);
@@ -70,34 +85,14 @@ static void problem_end(struct request *request, struct json_writer *w, const st
 
 void answer_problem(struct request *request, enum problem problem, const char *detail)
 {
-	const struct problem_row *row = &problem_rows[problem];
-	struct buffer body BUFFER_AUTO;
-	struct json_writer w;
-	buffer_init(&body, PROBLEM_MAX);
-	json_writer_init(&w, &body);
-	problem_begin(&w, row);
-	if (detail != NULL) {
-		json_name(&w, "detail");
-		json_write_string(&w, detail);
-	}
-	problem_end(request, &w, row);
+	answer_row(request, &problem_rows[problem], detail);
 }
 
 void answer_return(struct request *request, CK_RV rv)
 {
 	const struct return_row *of = return_row(rv);
-	const struct problem_row row = {of->problem, of->title, (unsigned)of->status, of->retryable};
-	struct buffer body BUFFER_AUTO;
-	struct json_writer w;
-	char scratch[24];
-	buffer_init(&body, PROBLEM_MAX);
-	json_writer_init(&w, &body);
-	problem_begin(&w, &row);
-	json_name(&w, "ckr");
-	json_write_string(&w, name_text(NAMES_RETURN, rv, scratch));
-	json_name(&w, "ckr_code");
-	json_write_uint(&w, rv);
-	problem_end(request, &w, &row);
+	const struct problem_row row = {of->problem, of->title, rv, (unsigned)of->status, of->retryable};
+	answer_row(request, &row, NULL);
 }
 
 enum problem problem_of_status(unsigned status)

@@ -388,6 +388,7 @@ Test(requests, without_an_audit_log_refusals_are_withheld_and_keys_are_not_used)
 	cr_expect_eq(answer_status(answer), 503);
 	cr_expect(answer_has(answer, "/docs/errors/audit-unavailable"));
 	cr_expect(answer_has(answer, "Retry-After: "));
+	cr_expect(answer_has(answer, "\"ckr\":\"CKR_GENERAL_ERROR\",\"ckr_code\":5,"));
 	cr_expect(answer_has(post(alice, "/v1/slots/demo/keys/a/sign", "", "{}"), "/docs/errors/audit-unavailable"));
 	cr_expect(answer_has(
 		post(alice, "/v1/slots/demo/applications/current/login", "", "{}"), "/docs/errors/audit-unavailable"));
