@@ -1,6 +1,5 @@
-#include "server/worker/internal.h"
+#include "server/worker/call_run.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "api/secret.h"
@@ -10,32 +9,6 @@
  *
  * Unknown handles are passed on as CK_INVALID_HANDLE: the module then answers with its own code in its own order of checks.
  */
-
-/* One call on its way. */
-struct running_call {
-	struct request *request;
-	struct call *call;
-	const struct call_row *row;
-	union wire_value native[CALL_ARGUMENTS_MAX];
-	CK_ULONG handle;                 /* the client's session, 0: none */
-	struct session *session;         /* locked, or NULL */
-	struct object_info *key;         /* of the call's key or object, when it is needed */
-	CK_MECHANISM_TYPE mechanism;     /* of the operation, if it has ended by now */
-	bool has_mechanism;
-	unsigned char input[32];
-	bool has_input;
-	const char *refused;             /* why it was not run */
-	uint64_t began;
-};
-
-static size_t argument_of(const struct call_row *row, enum wire_kind kind)
-{
-	for (size_t i = 0; i < row->argument_count; i++) {
-		if (row->arguments[i].kind == kind)
-			return i;
-	}
-	return row->argument_count;
-}
 
 /* Requirement D9: what a key that only answers challenges may still be used for. */
 static bool challenge_key_allows(enum call_id id)
@@ -145,7 +118,7 @@ static bool needs_object(const struct call_row *row)
 
 static void describe(struct running_call *run)
 {
-	size_t at = argument_of(run->row, WIRE_OBJECT);
+	size_t at = call_argument(run->row, WIRE_OBJECT);
 
 	if (at < run->row->argument_count && needs_object(run->row) && run->session)
 		run->key = object_describe(run->request->worker, run->session->module, run->call->values[at].number);
@@ -317,66 +290,6 @@ static CK_RV (*const special[CALL_COUNT])(struct running_call *run) = {
 	[CALL_InitToken] = run_init_token,
 };
 
-/* True if the call as it ended is one that the audit wants (the row's `audit`). */
-static bool completed(const struct running_call *run, CK_RV rv)
-{
-	switch (run->row->audit) {
-	case AUDIT_NONE:
-		return false;
-	case AUDIT_OBJECT:
-		return rv == CKR_OK;
-	case AUDIT_KEY_USE:
-		return rv != CKR_OPERATION_NOT_INITIALIZED && rv != CKR_SESSION_HANDLE_INVALID && !call_asks_length(run->call, rv);
-	default:
-		return true;
-	}
-}
-
-static void event_of_key(struct event *event, const struct object_info *key, char scratch[24])
-{
-	if (!key)
-		return;
-	event->key_label = key->label;
-	event->key_id = key->id;
-	event->key_id_len = key->id_len;
-	event->key_class = name_text(NAMES_CLASS, key->class, scratch);
-}
-
-static void event_of_mechanism(struct event *event, const struct running_call *run, char scratch[24])
-{
-	const struct session_operation *operation = run->session ? &run->session->operations[run->row->operation] : NULL;
-	size_t at = argument_of(run->row, WIRE_MECHANISM);
-
-	if (at < run->row->argument_count && run->call->values[at].mechanism)
-		event->mechanism = name_text(NAMES_MECHANISM, run->call->values[at].mechanism->mechanism, scratch);
-	else if (run->has_mechanism)
-		event->mechanism = name_text(NAMES_MECHANISM, run->mechanism, scratch);
-	else if (run->row->operation != OPERATION_NONE && operation && operation->has_mechanism)
-		event->mechanism = name_text(NAMES_MECHANISM, operation->mechanism, scratch);
-}
-
-static bool record(struct running_call *run, CK_RV rv)
-{
-	char function[40], class[24], mechanism[24], user[24];
-	struct session_operation *operation =
-		run->session && run->row->operation != OPERATION_NONE ? &run->session->operations[run->row->operation] : NULL;
-	struct event event = {
-		.kind = run->refused ? AUDIT_REFUSAL : run->row->audit, .function = function, .rv = rv, .session = run->handle,
-		.reason = run->refused, .latency_us = clock_us() - run->began,
-		.input_sha256 = run->has_input ? run->input : NULL,
-		.reauthenticated = operation && operation->reauthenticated,
-	};
-
-	if (!run->refused && !completed(run, rv))
-		return true;
-	snprintf(function, sizeof function, "C_%s", run->row->name);
-	event_of_key(&event, run->key ? run->key : operation ? operation->key : NULL, class);
-	event_of_mechanism(&event, run, mechanism);
-	if (run->row->id == CALL_Login)
-		event.user = name_text(NAMES_USER, run->call->values[1].number, user);
-	return event_add(run->request, &event);
-}
-
 /* PINs are not needed any more; the arena they are in lives until the request ends. */
 static void wipe_pins(const struct call *call)
 {
@@ -405,7 +318,7 @@ bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 		run.handle = call->values[0].number;
 	module_share(request);
 	CK_RV rv = run_allowed(&run);
-	bool recorded = record(&run, rv);
+	bool recorded = call_record(&run, rv);
 	if (run.session)
 		session_release(request->worker, run.session);
 	object_info_release(run.key);

@@ -7,7 +7,7 @@
  *   main      start-up, threads, control commands             module    loading, initialising, finding the slot's token
  *   sandbox   seccomp, limits, undumpable                     login     the one login state, the anchor, the token lock
  *   session   virtual sessions, lending module sessions       object    virtual object handles
- *   invoke    the only calls through CK function pointers     calls     POST …/calls: decode, check, run, encode
+ *   invoke    the only calls through CK function pointers     calls     POST …/calls: decode, check, run (call_run), record, encode
  *   event     audit events                                    operation operations that wait for a PIN (A24–A28)
  *   resources/  the resource routes                           inventory the inventory worker's documents
  */

@@ -1,0 +1,31 @@
+/*
+ * One call of a group while it runs: shared by what runs it and what records it. Private to server/worker/.
+ */
+#ifndef P11GATE_WORKER_CALL_RUN_H
+#define P11GATE_WORKER_CALL_RUN_H
+
+#include "server/worker/internal.h"
+
+struct running_call {
+	struct request *request;
+	struct call *call;
+	const struct call_row *row;
+	union wire_value native[CALL_ARGUMENTS_MAX];
+	CK_ULONG handle;                 /* the client's session, 0: none */
+	struct session *session;         /* locked, or NULL */
+	struct object_info *key;         /* of the call's key or object, when it is needed */
+	CK_MECHANISM_TYPE mechanism;     /* of the operation, if it has ended by now */
+	bool has_mechanism;
+	unsigned char input[32];
+	bool has_input;
+	const char *refused;             /* why it was not run */
+	uint64_t began;
+};
+
+/* The place of the row's first argument of that kind, or its number of arguments. */
+size_t call_argument(const struct call_row *row, enum wire_kind kind);
+
+/* Adds the event that the call, ended with `rv`, must leave. False: it could not be kept. */
+bool call_record(const struct running_call *run, CK_RV rv) MUST_USE;
+
+#endif
