@@ -5,7 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/common/wipe_free.h"
 #include "tests/unit/worker/resource_fixture.h"
+
+#if WIPE_FREE_ACTIVE
 
 static struct token_fixture token;
 static struct worker_fixture worker;
@@ -87,3 +90,5 @@ Test(resource_secret, X6_no_pin_of_a_request_stays_in_the_worker)
 	REST_ONLY(&worker, 401, .route = ROUTE_key_sign, .key = "plain", .body = body, .anonymous = true);
 	cr_expect_eq(hits_in_worker(canary), 0);
 }
+
+#endif
