@@ -50,7 +50,9 @@ static enum io connect_address(struct connection *connection, const struct addri
 		return IO_FAILED;
 	}
 	connection->socket.fd = fd;
-	sockets_mark(connection->sockets, fd, connection->waiting);
+	if (connection->waiting) {
+		sockets_mark(connection->sockets, fd, true);
+	}
 	connect_options(fd);
 	int error = connect(fd, address->ai_addr, address->ai_addrlen) == 0 ? 0 : errno;
 	enum io io = error == 0 || error == EINPROGRESS || error == EINTR ? connection_wait(connection, POLLOUT)

@@ -66,11 +66,14 @@ static enum outcome transport_run(struct client *client, struct connection *conn
 	const struct transport_request *request, const unsigned char *message, size_t len,
 	struct http_answer *ret_answer)
 {
+	bool marked = connection->waiting == request->waiting;
 	connection->waiting = request->waiting;
 	for (;;) {
 		bool reused = connection->socket.fd >= 0 && connection_alive(connection);
 		if (reused) {
-			sockets_mark(&client->pool.sockets, connection->socket.fd, request->waiting);
+			if (!marked) {
+				sockets_mark(&client->pool.sockets, connection->socket.fd, request->waiting);
+			}
 		} else if (request->kept_only) {
 			return OUTCOME_NOT_SENT;
 		} else {
