@@ -185,7 +185,8 @@ static CK_RV invoke_native(struct running_call *run)
 static CK_RV invoke_translated(struct running_call *run)
 {
 	unsigned logouts = atomic_load(&run->request->worker->login.logouts);
-	CK_RV rv = invoke_native(run);
+	/* Checked before anything reads an output: a module may claim to have written more than it had room for. */
+	CK_RV rv = call_outputs_check(run->call, invoke_native(run));
 
 	/* Attributes are read only now for an Init, so that the module's own refusals cost nothing. */
 	if (rv == CKR_OK && !run->key && run->row->step == STEP_INIT)
