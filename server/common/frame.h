@@ -7,7 +7,7 @@
  * commands from the gateway and news of the worker; neither is answered.
  *
  * The worker is started with the control socket as descriptor 3 and its ends of the pairs as 4, 5, … (pair 0 is 4). It
- * exits when one of them reaches its end of file.
+ * exits when one of them reaches its end of file, after what runs has finished: that could be a token write.
  *
  * A pair is used by one thread at each end.
  */

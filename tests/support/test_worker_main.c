@@ -287,6 +287,18 @@ static void do_request(int fd, const struct worker_request *request, struct aren
 	buffer_done(&job.body);
 }
 
+/*
+ * Exits; when told to, after what runs has finished. At the end of a socket a "hang" must not outlive the tests, except
+ * in a deaf worker, which is killed by them.
+ */
+static _Noreturn void leave(bool told)
+{
+	pthread_mutex_lock(&mutex);
+	while (running > 0 && (told || deaf))
+		pthread_cond_wait(&idle, &mutex);
+	_exit(0);
+}
+
 static void *serve(void *context)
 {
 	int fd = (int)(intptr_t)context;
@@ -298,7 +310,7 @@ static void *serve(void *context)
 		arena_init(&arena, ARENA);
 		buffer_init(&payload, FRAME_PAYLOAD_MAX);
 		if (frame_receive(fd, -1, &type, &payload) != STATUS_OK || type != FRAME_REQUEST)
-			_exit(0);
+			leave(false);
 		must(worker_request_unpack(payload.data, payload.len, &arena, &request) == STATUS_OK);
 		pthread_mutex_lock(&mutex);
 		running++;
@@ -359,11 +371,7 @@ static void command(enum frame_type type, const struct buffer *payload)
 {
 	struct bytes bytes = {payload->data, payload->len};
 	switch (type) {
-	case FRAME_SHUTDOWN:
-		pthread_mutex_lock(&mutex);
-		while (running > 0)
-			pthread_cond_wait(&idle, &mutex);
-		_exit(0);
+	case FRAME_SHUTDOWN: leave(false);
 	case FRAME_END_INSTANCE:
 		pthread_mutex_lock(&mutex);
 		instances_ended++;
@@ -392,5 +400,5 @@ int main(void)
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
 	while (frame_receive(CONTROL, -1, &type, &payload) == STATUS_OK)
 		command(type, &payload);
-	return 0;
+	leave(false);
 }

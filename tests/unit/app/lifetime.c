@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -236,4 +237,31 @@ Test(lifetime, freeing_the_registry_ends_all_workers_soon)
 	cr_expect_lt(clock_ms() - begun, 3000);
 	for (unsigned i = 0; i < 4; i++)
 		cr_expect(ends(number_of(&asked[i], "pid")));
+}
+
+Test(lifetime, freeing_the_registry_kills_what_hangs_but_not_inside_a_token_write)
+{
+	fixture_done(&fixture);
+	fixture_init(&fixture);
+	fixture.modules[0].init_args = "deaf";
+	fixture_start(&fixture);
+	struct asked writing = ask(&fixture, 1, ""), harmless = ask(&fixture, 2, "");
+	struct asked hang = {.fixture = &fixture,
+		.domain = "alice",
+		.slot = "demo",
+		.id = 1,
+		.query = "acquire=1,1;hang",
+		.deadline_ms = 100};
+	ask_it(&hang);
+	cr_expect_eq(hang.status, STATUS_TIMEOUT);
+	hang.id = 2;
+	hang.query = "hang";
+	ask_it(&hang);
+	int64_t begun = clock_ms();
+	registry_free(fixture.registry);
+	fixture.registry = NULL;
+	cr_expect_lt(clock_ms() - begun, 9000);
+	cr_expect(ends(number_of(&harmless, "pid")));
+	cr_expect_eq(kill((pid_t)number_of(&writing, "pid"), 0), 0);
+	kill((pid_t)number_of(&writing, "pid"), SIGKILL);
 }
