@@ -371,7 +371,7 @@ static void command(enum frame_type type, const struct buffer *payload)
 {
 	struct bytes bytes = {payload->data, payload->len};
 	switch (type) {
-	case FRAME_SHUTDOWN: leave(false);
+	case FRAME_SHUTDOWN: leave(true);
 	case FRAME_END_INSTANCE:
 		pthread_mutex_lock(&mutex);
 		instances_ended++;
