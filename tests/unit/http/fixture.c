@@ -152,8 +152,8 @@ const char *fixture_exchange(struct tls_client *client, const void *bytes, size_
 {
 	static char answer[TLS_CLIENT_ANSWER_MAX];
 	bool head_only = len > 5 && memcmp(bytes, "HEAD ", 5) == 0;
-	if (!tls_client_send(client, bytes, len))
-		return NULL;
+	/* A server that refuses may have closed already; what it said before is still to be read. */
+	(void)tls_client_send(client, bytes, len);
 	bool complete = tls_client_answer(client, answer, sizeof answer, head_only ? HEAD_WAIT_MS : WAIT_MS) > 0;
 	return complete || (head_only && *answer != '\0') ? answer : NULL;
 }

@@ -129,11 +129,11 @@ Test(handshake, a_revocation_ends_an_open_connection_at_its_next_request)
 
 Test(handshake, an_open_connection_ends_with_its_certificate)
 {
-	issue(fixture->pki, "short", (struct pki_leaf){.key_usage = "clientAuth", .begins_s = -HOUR_S, .ends_s = 2});
+	issue(fixture->pki, "short", (struct pki_leaf){.key_usage = "clientAuth", .begins_s = -HOUR_S, .ends_s = 4});
 	struct tls_client *client = fixture_connect(fixture, "short");
 	cr_assert_eq(answer_status(ask(client, "/healthz")), 200);
 	unsigned status = 200;
-	for (int i = 0; i < 50 && status == 200; i++) {
+	for (int i = 0; i < 100 && status == 200; i++) {
 		cr_assert_not(tls_client_ended(client, 100));
 		status = answer_status(ask(client, "/healthz"));
 	}
