@@ -47,6 +47,24 @@ static void facts_read(struct request *request, struct slot_facts *facts)
 		facts->rv = read_mechanisms(request, facts);
 }
 
+/*
+ * As facts_read. SoftHSM rewrites a token's file at each login, so a read that falls between makes the token look absent: what
+ * looks absent is read again while nobody can log in.
+ */
+static void facts_read_surely(struct request *request, struct slot_facts *facts)
+{
+	uint64_t generation;
+
+	facts_read(request, facts);
+	if (facts->rv == CKR_OK)
+		return;
+	if (token_acquire(request->channel, TOKEN_FOR_MODULE, CKU_USER, (int)request->worker->start.token_wait_ms, &generation) !=
+		CKR_OK)
+		return;
+	facts_read(request, facts);
+	token_release(request->channel, CKR_OK, LOGIN_NONE);
+}
+
 static void pad(unsigned char *field, size_t size, const char *text)
 {
 	size_t len = strlen(text);
@@ -213,7 +231,7 @@ static bool slot_pack(struct request *request, const struct worker_slot *slot, s
 	if (!facts)
 		return false;
 	facts->slot = slot;
-	facts_read(request, facts);
+	facts_read_surely(request, facts);
 	if (facts->rv != CKR_OK)
 		facts_of_absent(facts);
 	const struct inventory_slot message = {

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 /*
  * The application's object handles: two chained tables over the same entries, by virtual and by module handle.
@@ -27,7 +28,8 @@ bool objects_init(struct objects *objects)
 	objects->buckets = BUCKETS_FIRST;
 	objects->by_handle = table_new(BUCKETS_FIRST);
 	objects->by_module = table_new(BUCKETS_FIRST);
-	return objects->by_handle && objects->by_module;
+	/* A handle of the worker before this one must not name an object of this one. */
+	return objects->by_handle && objects->by_module && getrandom(&objects->last, sizeof objects->last, 0) == sizeof objects->last;
 }
 
 static void link_handle(struct objects *objects, struct object *object)

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 /*
  * Sessions of clients. A handle is a place in the table (low bits, from 1) and a serial number, so that a handle of a
@@ -16,7 +17,8 @@ bool sessions_init(struct sessions *sessions, unsigned max)
 	sessions->max = max > 0 && max < PLACE_MASK ? max : PLACE_MASK;
 	sessions->slots = calloc(sessions->max, sizeof(struct session *));
 	pthread_mutex_init(&sessions->lock, NULL);
-	return sessions->slots != NULL;
+	/* A handle of the worker before this one must not name a session of this one. */
+	return sessions->slots != NULL && getrandom(&sessions->serial, sizeof sessions->serial, 0) == sizeof sessions->serial;
 }
 
 static void close_native(struct worker *worker, CK_SESSION_HANDLE module)

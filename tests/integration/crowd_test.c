@@ -22,6 +22,13 @@ static CK_OBJECT_HANDLE find_private(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE sess
 	return count == 1 ? key : 0;
 }
 
+/* The step that failed, and how, for the reader of the log. */
+static int failed(int step, CK_RV rv)
+{
+	(void)fprintf(stderr, "program %d: step %d: 0x%lx\n", (int)getpid(), step, rv);
+	return step;
+}
+
 /* Start, log in, sign once; which step failed is the exit status. */
 static int one_of_many(const struct gateway *g, void *argument)
 {
@@ -33,22 +40,26 @@ static int one_of_many(const struct gateway *g, void *argument)
 	CK_BYTE signature[256];
 	CK_MECHANISM ecdsa = {CKM_ECDSA, NULL, 0};
 	CK_OBJECT_HANDLE key;
+	CK_RV rv;
 
-	if (f->C_Initialize(&args) != CKR_OK)
-		return 1;
-	if (f->C_GetSlotList(CK_TRUE, &slot, &count) != CKR_OK)
-		return 2;
-	if (f->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &session) != CKR_OK)
-		return 3;
-	if (f->C_Login(session, CKU_USER, (CK_BYTE *)g->pin, strlen(g->pin)) != CKR_OK)
-		return 4;
+	if ((rv = f->C_Initialize(&args)) != CKR_OK)
+		return failed(1, rv);
+	if ((rv = f->C_GetSlotList(CK_TRUE, &slot, &count)) != CKR_OK)
+		return failed(2, rv);
+	if (count != 1)
+		return failed(9, CKR_TOKEN_NOT_PRESENT);
+	if ((rv = f->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &session)) != CKR_OK)
+		return failed(3, rv);
+	if ((rv = f->C_Login(session, CKU_USER, (CK_BYTE *)g->pin, strlen(g->pin))) != CKR_OK)
+		return failed(4, rv);
 	if ((key = find_private(f, session, "crowd")) == 0)
-		return 5;
-	if (f->C_SignInit(session, &ecdsa, key) != CKR_OK)
-		return 6;
-	if (f->C_Sign(session, (CK_BYTE *)"0123456789abcdef0123456789abcdef", 32, signature, &len) != CKR_OK || len != 64)
-		return 7;
-	return f->C_Finalize(NULL) == CKR_OK ? 0 : 8;
+		return failed(5, CKR_OK);
+	if ((rv = f->C_SignInit(session, &ecdsa, key)) != CKR_OK)
+		return failed(6, rv);
+	rv = f->C_Sign(session, (CK_BYTE *)"0123456789abcdef0123456789abcdef", 32, signature, &len);
+	if (rv != CKR_OK || len != 64)
+		return failed(7, rv);
+	return (rv = f->C_Finalize(NULL)) == CKR_OK ? 0 : failed(8, rv);
 }
 
 Test(crowd, two_hundred_programs_that_start_log_in_and_sign_at_once_all_succeed)
