@@ -15,23 +15,59 @@ enum call_id {
 };
 
 enum wire_kind {
-	WIRE_BOOL, WIRE_ULONG, WIRE_USER, WIRE_SLOT, WIRE_SESSION, WIRE_OBJECT, WIRE_BYTES, WIRE_PIN,
-	WIRE_LABEL, WIRE_MECHANISM, WIRE_TEMPLATE, WIRE_QUERY, WIRE_NOTIFY, WIRE_BUFFER, WIRE_FILL,
-	WIRE_LIST, WIRE_FOUND, WIRE_NEW_SESSION, WIRE_NEW_OBJECT, WIRE_ULONG_OUT, WIRE_INFO,
-	WIRE_SLOT_INFO, WIRE_TOKEN_INFO, WIRE_SESSION_INFO, WIRE_MECHANISM_INFO,
+	WIRE_BOOL,
+	WIRE_ULONG,
+	WIRE_USER,
+	WIRE_SLOT,
+	WIRE_SESSION,
+	WIRE_OBJECT,
+	WIRE_BYTES,
+	WIRE_PIN,
+	WIRE_LABEL,
+	WIRE_MECHANISM,
+	WIRE_TEMPLATE,
+	WIRE_QUERY,
+	WIRE_NOTIFY,
+	WIRE_BUFFER,
+	WIRE_FILL,
+	WIRE_LIST,
+	WIRE_FOUND,
+	WIRE_NEW_SESSION,
+	WIRE_NEW_OBJECT,
+	WIRE_ULONG_OUT,
+	WIRE_INFO,
+	WIRE_SLOT_INFO,
+	WIRE_TOKEN_INFO,
+	WIRE_SESSION_INFO,
+	WIRE_MECHANISM_INFO,
 };
 
 enum call_place { PLACE_INVENTORY, PLACE_MODULE };
 
 /* Operation classes, as `allow` in the configuration names them; a permission set is a mask of 1u << value. */
-enum permission { PERMISSION_READ, PERMISSION_LOGIN, PERMISSION_USE, PERMISSION_WRITE, PERMISSION_ADMIN, PERMISSION_COUNT };
+enum permission {
+	PERMISSION_READ,
+	PERMISSION_LOGIN,
+	PERMISSION_USE,
+	PERMISSION_WRITE,
+	PERMISSION_ADMIN,
+	PERMISSION_COUNT
+};
 
 enum audit_kind { AUDIT_NONE, AUDIT_KEY_USE, AUDIT_OBJECT, AUDIT_LOGIN, AUDIT_ADMIN, AUDIT_REFUSAL };
 
 /* The operations a session can have active; one of each at a time (PKCS#11 2.40, section 5.1.3). */
 enum operation {
-	OPERATION_NONE, OPERATION_FIND, OPERATION_ENCRYPT, OPERATION_DECRYPT, OPERATION_DIGEST,
-	OPERATION_SIGN, OPERATION_SIGN_RECOVER, OPERATION_VERIFY, OPERATION_VERIFY_RECOVER, OPERATION_COUNT
+	OPERATION_NONE,
+	OPERATION_FIND,
+	OPERATION_ENCRYPT,
+	OPERATION_DECRYPT,
+	OPERATION_DIGEST,
+	OPERATION_SIGN,
+	OPERATION_SIGN_RECOVER,
+	OPERATION_VERIFY,
+	OPERATION_VERIFY_RECOVER,
+	OPERATION_COUNT
 };
 enum operation_step { STEP_NONE, STEP_INIT, STEP_SINGLE, STEP_UPDATE, STEP_FINAL };
 
@@ -39,13 +75,13 @@ enum { CALL_ARGUMENTS_MAX = 6 };
 
 struct call_argument {
 	enum wire_kind kind;
-	const char *name;   /* the member's name on the wire */
+	const char *name; /* the member's name on the wire */
 	size_t name_len;
 };
 
 struct call_row {
 	enum call_id id;
-	const char *name;   /* without C_ */
+	const char *name; /* without C_ */
 	enum call_place place;
 	enum permission permission;
 	enum audit_kind audit;

@@ -51,9 +51,10 @@
 
 /* Where an attribute's value was asked for. Kept apart from the CK_ATTRIBUTE that a module may overwrite. */
 struct query {
-	void *data;             /* NULL: only the length is asked for */
-	CK_ULONG capacity;      /* bytes at data */
-	struct query *nested;   /* for each of the `count` attributes at data, if the attribute is a template; else NULL */
+	void *data; /* NULL: only the length is asked for */
+	CK_ULONG capacity; /* bytes at data */
+	struct query
+		*nested; /* for each of the `count` attributes at data, if the attribute is a template; else NULL */
 	CK_ULONG count;
 };
 
@@ -62,8 +63,8 @@ struct call {
 	const struct call_row *row;
 	union wire_value values[CALL_ARGUMENTS_MAX];
 	int from[CALL_ARGUMENTS_MAX];
-	CK_ULONG capacities[CALL_ARGUMENTS_MAX];          /* of BUFFER (bytes) and LIST (items), as given to the module */
-	const struct query *queries[CALL_ARGUMENTS_MAX];  /* of QUERY, one per attribute */
+	CK_ULONG capacities[CALL_ARGUMENTS_MAX]; /* of BUFFER (bytes) and LIST (items), as given to the module */
+	const struct query *queries[CALL_ARGUMENTS_MAX]; /* of QUERY, one per attribute */
 };
 
 /*
@@ -115,20 +116,26 @@ bool info_decode(struct json_reader *in, enum wire_kind kind, void *ret_info) __
  * Calls `visit` for every object handle inside a decoded mechanism's parameter (e.g. CKM_CONCATENATE_BASE_AND_KEY) but
  * CK_INVALID_HANDLE, which `visit` may replace. Stops at the first value that is not CKR_OK and returns it.
  */
-CK_RV mechanism_visit_handles(CK_MECHANISM *mechanism, CK_RV (*visit)(void *context, CK_OBJECT_HANDLE *handle), void *context)
-	__attribute__((warn_unused_result));
+CK_RV mechanism_visit_handles(CK_MECHANISM *mechanism, CK_RV (*visit)(void *context, CK_OBJECT_HANDLE *handle),
+	void *context) __attribute__((warn_unused_result));
 
 /* How an attribute's value is typed (attributes.def). */
 enum attribute_type {
-	ATTRIBUTE_BOOL, ATTRIBUTE_ULONG, ATTRIBUTE_NAME, ATTRIBUTE_TEXT, ATTRIBUTE_BYTES, ATTRIBUTE_DATE,
-	ATTRIBUTE_MECHANISMS, ATTRIBUTE_TEMPLATE
+	ATTRIBUTE_BOOL,
+	ATTRIBUTE_ULONG,
+	ATTRIBUTE_NAME,
+	ATTRIBUTE_TEXT,
+	ATTRIBUTE_BYTES,
+	ATTRIBUTE_DATE,
+	ATTRIBUTE_MECHANISMS,
+	ATTRIBUTE_TEMPLATE
 };
 struct attribute_row {
 	CK_ATTRIBUTE_TYPE type;
 	const char *name;
 	enum attribute_type value;
-	enum name_set names;      /* for ATTRIBUTE_NAME */
-	bool secret;              /* the value is key material: never logged, always wiped */
+	enum name_set names; /* for ATTRIBUTE_NAME */
+	bool secret; /* the value is key material: never logged, always wiped */
 };
 
 /* The row of an attribute, or NULL. */

@@ -20,6 +20,7 @@
 #include "cryptoki.h"
 #include "each.h"
 
+/* clang-format off */
 #define PARAM_BOOL(n) CK_BBOOL n
 #define PARAM_ULONG(n) CK_ULONG n
 #define PARAM_USER(n) CK_ULONG n
@@ -98,6 +99,8 @@
 #define PASS_SESSION_INFO(v) (CK_SESSION_INFO *)(v).info
 #define PASS_MECHANISM_INFO(v) (CK_MECHANISM_INFO *)(v).info
 
+/* clang-format on */
+
 /* PARAM(index, KIND, name) and the others fit EACH(). */
 #define PARAM(index, kind, n) PARAM_##kind(n)
 #define VALUE(index, kind, n) VALUE_##kind(n)
@@ -108,12 +111,31 @@ union wire_value {
 	CK_BBOOL flag;
 	CK_ULONG number;
 	CK_ULONG *number_out;
-	struct { CK_BYTE *data; CK_ULONG len; } bytes;
-	struct { CK_BYTE *data; CK_ULONG *len; } buffer;
-	struct { CK_ULONG *items; CK_ULONG *count; } list;
-	struct { CK_OBJECT_HANDLE *items; CK_ULONG max; CK_ULONG *count; } found;
-	struct { CK_ATTRIBUTE *items; CK_ULONG count; } attributes;
-	struct { CK_VOID_PTR argument; CK_NOTIFY callback; } notify;
+	struct {
+		CK_BYTE *data;
+		CK_ULONG len;
+	} bytes;
+	struct {
+		CK_BYTE *data;
+		CK_ULONG *len;
+	} buffer;
+	struct {
+		CK_ULONG *items;
+		CK_ULONG *count;
+	} list;
+	struct {
+		CK_OBJECT_HANDLE *items;
+		CK_ULONG max;
+		CK_ULONG *count;
+	} found;
+	struct {
+		CK_ATTRIBUTE *items;
+		CK_ULONG count;
+	} attributes;
+	struct {
+		CK_VOID_PTR argument;
+		CK_NOTIFY callback;
+	} notify;
 	CK_MECHANISM *mechanism;
 	void *info;
 };

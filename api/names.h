@@ -13,9 +13,25 @@
 
 /* The families of constants: CKM_, CKA_, CKR_, CKO_ … NAMES_NONE is the empty one. */
 enum name_set {
-	NAMES_MECHANISM, NAMES_ATTRIBUTE, NAMES_RETURN, NAMES_CLASS, NAMES_KEY_TYPE, NAMES_CERTIFICATE_TYPE,
-	NAMES_CERTIFICATE_CATEGORY, NAMES_USER, NAMES_STATE, NAMES_MGF, NAMES_KDF, NAMES_HW_FEATURE,
-	NAMES_OAEP_SOURCE, NAMES_PRF, NAMES_SALT_SOURCE, NAMES_PROFILE, NAMES_HKDF_SALT, NAMES_NONE, NAMES_COUNT
+	NAMES_MECHANISM,
+	NAMES_ATTRIBUTE,
+	NAMES_RETURN,
+	NAMES_CLASS,
+	NAMES_KEY_TYPE,
+	NAMES_CERTIFICATE_TYPE,
+	NAMES_CERTIFICATE_CATEGORY,
+	NAMES_USER,
+	NAMES_STATE,
+	NAMES_MGF,
+	NAMES_KDF,
+	NAMES_HW_FEATURE,
+	NAMES_OAEP_SOURCE,
+	NAMES_PRF,
+	NAMES_SALT_SOURCE,
+	NAMES_PROFILE,
+	NAMES_HKDF_SALT,
+	NAMES_NONE,
+	NAMES_COUNT
 };
 
 enum { NAME_MAX_LEN = 64 };
@@ -47,11 +63,11 @@ bool flags_read(struct json_reader *in, enum flag_set set, CK_FLAGS *ret_flags) 
 /* Return values as the REST side sees them (returns.def, requirement X7, X14). */
 struct return_row {
 	CK_RV rv;
-	const char *name;      /* CKR_… */
-	int status;            /* HTTP */
-	const char *problem;   /* last segment of the problem type, e.g. "pin-incorrect" */
-	bool retryable;        /* the same request may succeed later */
-	const char *title;     /* a sentence for people, with what to do */
+	const char *name; /* CKR_… */
+	int status; /* HTTP */
+	const char *problem; /* last segment of the problem type, e.g. "pin-incorrect" */
+	bool retryable; /* the same request may succeed later */
+	const char *title; /* a sentence for people, with what to do */
 };
 
 /* The row of a return value; for one without a row the row of CKR_GENERAL_ERROR with the number kept by the caller. Never NULL. */

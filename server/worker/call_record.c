@@ -19,14 +19,12 @@ size_t call_argument(const struct call_row *row, enum wire_kind kind)
 static bool completed(const struct running_call *run, CK_RV rv)
 {
 	switch (run->row->audit) {
-	case AUDIT_NONE:
-		return false;
-	case AUDIT_OBJECT:
-		return rv == CKR_OK;
+	case AUDIT_NONE: return false;
+	case AUDIT_OBJECT: return rv == CKR_OK;
 	case AUDIT_KEY_USE:
-		return rv != CKR_OPERATION_NOT_INITIALIZED && rv != CKR_SESSION_HANDLE_INVALID && !call_asks_length(run->call, rv);
-	default:
-		return true;
+		return rv != CKR_OPERATION_NOT_INITIALIZED && rv != CKR_SESSION_HANDLE_INVALID &&
+		       !call_asks_length(run->call, rv);
+	default: return true;
 	}
 }
 
@@ -42,7 +40,8 @@ static void event_of_key(struct event *event, const struct object_info *key, cha
 
 static void event_of_mechanism(struct event *event, const struct running_call *run, char scratch[24])
 {
-	const struct session_operation *operation = run->session ? &run->session->operations[run->row->operation] : NULL;
+	const struct session_operation *operation = run->session ? &run->session->operations[run->row->operation]
+								 : NULL;
 	size_t at = call_argument(run->row, WIRE_MECHANISM);
 
 	if (at < run->row->argument_count && run->call->values[at].mechanism)
@@ -56,11 +55,16 @@ static void event_of_mechanism(struct event *event, const struct running_call *r
 bool call_record(const struct running_call *run, CK_RV rv)
 {
 	char function[40], class[24], mechanism[24], user[24];
-	const struct session_operation *operation =
-		run->session && run->row->operation != OPERATION_NONE ? &run->session->operations[run->row->operation] : NULL;
+	const struct session_operation *operation = run->session && run->row->operation != OPERATION_NONE
+							    ? &run->session->operations[run->row->operation]
+							    : NULL;
 	struct event event = {
-		.kind = run->refused ? AUDIT_REFUSAL : run->row->audit, .function = function, .rv = rv, .session = run->handle,
-		.reason = run->refused, .latency_us = clock_us() - run->began,
+		.kind = run->refused ? AUDIT_REFUSAL : run->row->audit,
+		.function = function,
+		.rv = rv,
+		.session = run->handle,
+		.reason = run->refused,
+		.latency_us = clock_us() - run->began,
 		.input_sha256 = run->has_input ? run->input : NULL,
 		.reauthenticated = operation && operation->reauthenticated,
 	};

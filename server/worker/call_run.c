@@ -13,8 +13,8 @@
 /* Requirement D9: what a key that only answers challenges may still be used for. */
 static bool challenge_key_allows(enum call_id id)
 {
-	return id == CALL_DestroyObject || id == CALL_VerifyInit || id == CALL_VerifyRecoverInit || id == CALL_GetAttributeValue ||
-		id == CALL_GetObjectSize;
+	return id == CALL_DestroyObject || id == CALL_VerifyInit || id == CALL_VerifyRecoverInit ||
+	       id == CALL_GetAttributeValue || id == CALL_GetObjectSize;
 }
 
 /* CKR_OK, or how a key that only answers challenges is refused. */
@@ -196,7 +196,8 @@ static CK_RV invoke_translated(struct running_call *run)
 		rv = translate_results(run);
 	}
 	if (run->session) {
-		run->has_input = !call_asks_length(run->call, rv) && track_input_sha256(run->session, run->call, run->input);
+		run->has_input = !call_asks_length(run->call, rv) &&
+				 track_input_sha256(run->session, run->call, run->input);
 		track_after(run->session, run->call, rv, run->key, logouts);
 	}
 	return rv;

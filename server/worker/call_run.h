@@ -11,14 +11,14 @@ struct running_call {
 	struct call *call;
 	const struct call_row *row;
 	union wire_value native[CALL_ARGUMENTS_MAX];
-	CK_ULONG handle;                 /* the client's session, 0: none */
-	struct session *session;         /* locked, or NULL */
-	struct object_info *key;         /* of the call's key or object, when it is needed */
-	CK_MECHANISM_TYPE mechanism;     /* of the operation, if it has ended by now */
+	CK_ULONG handle; /* the client's session, 0: none */
+	struct session *session; /* locked, or NULL */
+	struct object_info *key; /* of the call's key or object, when it is needed */
+	CK_MECHANISM_TYPE mechanism; /* of the operation, if it has ended by now */
 	bool has_mechanism;
 	unsigned char input[32];
 	bool has_input;
-	const char *refused;             /* why it was not run */
+	const char *refused; /* why it was not run */
 	uint64_t began;
 };
 

@@ -10,7 +10,7 @@
 
 struct group {
 	struct call *calls;
-	size_t count, run;          /* `run`: results there are */
+	size_t count, run; /* `run`: results there are */
 	CK_RV *results;
 };
 
@@ -186,8 +186,8 @@ static void reply_malformed(struct request *request, const struct json_reader *i
 	char detail[256];
 
 	snprintf(detail, sizeof detail, "%s at byte %zu of the body", in->error, json_offset(in));
-	reply_problem(request, 400, "malformed-request", "The body is not what this route takes; correct it and send it again.", detail,
-		CKR_OK, NULL);
+	reply_problem(request, 400, "malformed-request",
+		"The body is not what this route takes; correct it and send it again.", detail, CKR_OK, NULL);
 }
 
 void resource_calls(struct request *request)
@@ -212,7 +212,8 @@ void resource_calls(struct request *request)
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (!run_group(request, &groups[i])) {
-			reply_return(request, CKR_HOST_MEMORY, "the result is withheld because its audit event could not be kept");
+			reply_return(request, CKR_HOST_MEMORY,
+				"the result is withheld because its audit event could not be kept");
 			return;
 		}
 	}

@@ -74,13 +74,9 @@ static bool command(struct worker *worker, struct buffer *payload)
 	if (frame_receive(WORKER_CONTROL_FD, -1, &type, payload) != STATUS_OK)
 		return false;
 	switch (type) {
-	case FRAME_END_INSTANCE:
-		end_instance(worker, payload);
-		return true;
-	case FRAME_POLICY:
-		return policy_replace(&worker->policy, payload->data, payload->len);
-	default:
-		return false;
+	case FRAME_END_INSTANCE: end_instance(worker, payload); return true;
+	case FRAME_POLICY: return policy_replace(&worker->policy, payload->data, payload->len);
+	default: return false;
 	}
 }
 

@@ -4,15 +4,19 @@
 #include "api/names.h"
 
 enum {
-	EVENT_MAX = 8192,   /* bytes of one event */
-	HEX_MAX = 256,      /* bytes of a member written in hexadecimal */
+	EVENT_MAX = 8192, /* bytes of one event */
+	HEX_MAX = 256, /* bytes of a member written in hexadecimal */
 };
 
 static const char *kind_name(enum audit_kind kind)
 {
 	static const char *const names[] = {
-		[AUDIT_NONE] = "none", [AUDIT_KEY_USE] = "key-use", [AUDIT_OBJECT] = "object",
-		[AUDIT_LOGIN] = "login", [AUDIT_ADMIN] = "admin", [AUDIT_REFUSAL] = "refusal",
+		[AUDIT_NONE] = "none",
+		[AUDIT_KEY_USE] = "key-use",
+		[AUDIT_OBJECT] = "object",
+		[AUDIT_LOGIN] = "login",
+		[AUDIT_ADMIN] = "admin",
+		[AUDIT_REFUSAL] = "refusal",
 	};
 
 	return names[kind];

@@ -23,21 +23,21 @@
 #include "server/worker/worker.h"
 
 enum {
-	WORKER_CONTROL_FD = 3,           /* where a worker finds its sockets */
-	WORKER_PAIR_FD = 4,              /* the first pair; the others follow */
+	WORKER_CONTROL_FD = 3, /* where a worker finds its sockets */
+	WORKER_PAIR_FD = 4, /* the first pair; the others follow */
 	WORKER_THREADS_MAX = 256,
-	WORKER_STACK = 512 << 10,        /* bytes of a thread's stack; vendor modules are the unknown here */
-	WORKER_STOP_MS = 5000,           /* how long a shutdown waits for running requests */
-	WORKER_START_MS = 60000,         /* how long a new worker waits for its START */
-	WORKER_SLOTS_MAX = 256,          /* slots of one module */
-	POOL_MAX = 16,                   /* idle module sessions kept for the resource routes */
-	SESSION_PARKED_MAX = 8,          /* module sessions kept only because session objects hang on them */
-	OBJECTS_MAX = 1 << 20,           /* virtual object handles of an application */
-	OBJECT_LABEL_MAX = 256,          /* bytes of a label that is looked at; a longer one counts as none */
-	OBJECT_ID_MAX = 128,             /* bytes of a CKA_ID that is looked at */
-	SAVED_STATES_MAX = 32,           /* operation states kept for an application; the oldest makes room */
-	SAVED_STATE_REFERENCE = 16,      /* bytes that a client has of one */
-	MECHANISMS_MAX = 4096,           /* mechanisms of a slot */
+	WORKER_STACK = 512 << 10, /* bytes of a thread's stack; vendor modules are the unknown here */
+	WORKER_STOP_MS = 5000, /* how long a shutdown waits for running requests */
+	WORKER_START_MS = 60000, /* how long a new worker waits for its START */
+	WORKER_SLOTS_MAX = 256, /* slots of one module */
+	POOL_MAX = 16, /* idle module sessions kept for the resource routes */
+	SESSION_PARKED_MAX = 8, /* module sessions kept only because session objects hang on them */
+	OBJECTS_MAX = 1 << 20, /* virtual object handles of an application */
+	OBJECT_LABEL_MAX = 256, /* bytes of a label that is looked at; a longer one counts as none */
+	OBJECT_ID_MAX = 128, /* bytes of a CKA_ID that is looked at */
+	SAVED_STATES_MAX = 32, /* operation states kept for an application; the oldest makes room */
+	SAVED_STATE_REFERENCE = 16, /* bytes that a client has of one */
+	MECHANISMS_MAX = 4096, /* mechanisms of a slot */
 };
 
 /* --- module --- */
@@ -47,12 +47,12 @@ struct module {
 	void *library;
 	const CK_FUNCTION_LIST *functions;
 	bool initialised;
-	bool slot_found;                 /* role application: the configured token is there */
+	bool slot_found; /* role application: the configured token is there */
 	CK_SLOT_ID slot;
-	_Atomic uint64_t epoch;          /* rises when the module is re-initialised */
-	uint64_t generation;             /* the token's generation that the module's view is of; under login.lock */
-	bool protected_path;             /* the token asks for PINs itself: a NULL PIN is a login */
-	char token_label[33];            /* as found at start, padding cut off */
+	_Atomic uint64_t epoch; /* rises when the module is re-initialised */
+	uint64_t generation; /* the token's generation that the module's view is of; under login.lock */
+	bool protected_path; /* the token asks for PINs itself: a NULL PIN is a login */
+	char token_label[33]; /* as found at start, padding cut off */
 };
 
 /* --- object --- */
@@ -71,20 +71,20 @@ struct object_info {
 struct object {
 	struct object *next_handle, *next_module;
 	CK_OBJECT_HANDLE handle;
-	CK_OBJECT_HANDLE module;         /* CK_INVALID_HANDLE: to be found again (refind.c) */
-	const struct session *owner;     /* of a session object: where it was made; NULL for token objects */
-	struct object_info *info;        /* as last read, or NULL */
-	struct object_identity *identity;   /* what it is found again by, or NULL */
+	CK_OBJECT_HANDLE module; /* CK_INVALID_HANDLE: to be found again (refind.c) */
+	const struct session *owner; /* of a session object: where it was made; NULL for token objects */
+	struct object_info *info; /* as last read, or NULL */
+	struct object_identity *identity; /* what it is found again by, or NULL */
 };
 
 struct objects {
 	pthread_mutex_t lock;
-	struct object **by_handle, **by_module;   /* chains; `buckets` of each */
+	struct object **by_handle, **by_module; /* chains; `buckets` of each */
 	size_t buckets, count;
-	size_t session_objects;                   /* how many of them are session objects */
-	size_t unbound;                           /* how many of them wait to be found again */
-	pthread_mutex_t refind;                   /* one thread at a time finds objects again; taken before `lock` */
-	uint32_t last;                            /* the handle given last */
+	size_t session_objects; /* how many of them are session objects */
+	size_t unbound; /* how many of them wait to be found again */
+	pthread_mutex_t refind; /* one thread at a time finds objects again; taken before `lock` */
+	uint32_t last; /* the handle given last */
 };
 
 /* --- session --- */
@@ -95,35 +95,35 @@ struct objects {
  */
 struct session_operation {
 	bool begun;
-	bool private;                    /* it needs the login: its key is a private object, or could not be read */
-	bool awaiting;                   /* an always-authenticate key: its PIN has not been given */
+	bool private; /* it needs the login: its key is a private object, or could not be read */
+	bool awaiting; /* an always-authenticate key: its PIN has not been given */
 	bool reauthenticated;
-	unsigned logouts;                /* logins.logouts when it began: it died with the login it began under (X4) */
+	unsigned logouts; /* logins.logouts when it began: it died with the login it began under (X4) */
 	bool has_mechanism;
 	CK_MECHANISM_TYPE mechanism;
-	struct object_info *key;         /* or NULL */
-	EVP_MD_CTX *input;               /* SHA-256 over the parts so far, or NULL */
+	struct object_info *key; /* or NULL */
+	EVP_MD_CTX *input; /* SHA-256 over the parts so far, or NULL */
 };
 
 struct session {
 	pthread_mutex_t lock;
-	CK_ULONG handle;                 /* the client's */
-	CK_SESSION_HANDLE module;        /* CK_INVALID_HANDLE: lost in a re-initialisation */
+	CK_ULONG handle; /* the client's */
+	CK_SESSION_HANDLE module; /* CK_INVALID_HANDLE: lost in a re-initialisation */
 	CK_FLAGS flags;
 	unsigned char instance[INSTANCE_ID_LEN];
-	unsigned refs;                   /* under sessions.lock; the table's own is one of them */
-	bool closed;                     /* under lock */
+	unsigned refs; /* under sessions.lock; the table's own is one of them */
+	bool closed; /* under lock */
 	struct session_operation operations[OPERATION_COUNT];
 	CK_SESSION_HANDLE parked[SESSION_PARKED_MAX];
 	unsigned parked_count;
-	unsigned objects;                /* session objects made in it */
+	unsigned objects; /* session objects made in it */
 };
 
 struct sessions {
 	pthread_mutex_t lock;
-	struct session **slots;          /* `max` of them */
+	struct session **slots; /* `max` of them */
 	unsigned max, count, read_only;
-	uint32_t serial;                 /* keeps the handles of one place in the table apart */
+	uint32_t serial; /* keeps the handles of one place in the table apart */
 };
 
 /* Idle module sessions for the resource routes, and the anchor (X5). */
@@ -131,24 +131,25 @@ struct pool {
 	pthread_mutex_t lock;
 	CK_SESSION_HANDLE idle[POOL_MAX];
 	unsigned count;
-	CK_SESSION_HANDLE anchor;        /* CK_INVALID_HANDLE: none */
+	CK_SESSION_HANDLE anchor; /* CK_INVALID_HANDLE: none */
 };
 
 /* --- login --- */
 
 struct login {
 	pthread_mutex_t lock;
-	_Atomic int state;               /* enum login_state */
-	atomic_uint logouts;             /* completed logouts */
-	_Atomic uint64_t keep_idle_ms, keep_until_ms, used_ms;   /* login_keep; CLOCK_MONOTONIC; keep_until_ms 0: not kept */
-	atomic_uint resources;           /* resource requests that run now */
+	_Atomic int state; /* enum login_state */
+	atomic_uint logouts; /* completed logouts */
+	_Atomic uint64_t keep_idle_ms, keep_until_ms,
+		used_ms; /* login_keep; CLOCK_MONOTONIC; keep_until_ms 0: not kept */
+	atomic_uint resources; /* resource requests that run now */
 };
 
 /* --- saved operation states --- */
 
 struct saved_state {
 	unsigned char reference[SAVED_STATE_REFERENCE];
-	unsigned char *data;             /* NULL: none */
+	unsigned char *data; /* NULL: none */
 	size_t len;
 };
 
@@ -178,7 +179,7 @@ struct worker {
 	struct worker_start start;
 	struct worker_slot slots[WORKER_SLOTS_MAX];
 	size_t slots_count;
-	struct arena arena;              /* of `start` and `slots` */
+	struct arena arena; /* of `start` and `slots` */
 	struct buffer start_payload;
 	struct module module;
 	struct sessions sessions;
@@ -188,12 +189,12 @@ struct worker {
 	struct saved_states states;
 	struct policy policy;
 	struct running running;
-	pthread_mutex_t state_lock;      /* a leaf */
+	pthread_mutex_t state_lock; /* a leaf */
 	uint64_t state_serial;
-	int wake;                        /* eventfd: the control thread recomputes its deadline */
+	int wake; /* eventfd: the control thread recomputes its deadline */
 };
 
-uint64_t clock_us(void);             /* CLOCK_MONOTONIC; for latencies */
+uint64_t clock_us(void); /* CLOCK_MONOTONIC; for latencies */
 
 /* startup.c: START on pair 0 to STARTED. False: the reason has been told; the process ends. */
 bool worker_startup(struct worker *worker) MUST_USE;
@@ -249,7 +250,8 @@ void module_quiet(struct request *request);
 CK_RV module_reinitialise(struct worker *worker, bool must) MUST_USE;
 
 /* token.c: questions to the gateway. */
-CK_RV token_acquire(int channel, enum token_purpose purpose, CK_USER_TYPE user, int wait_ms, uint64_t *ret_generation) MUST_USE;
+CK_RV token_acquire(
+	int channel, enum token_purpose purpose, CK_USER_TYPE user, int wait_ms, uint64_t *ret_generation) MUST_USE;
 void token_release(int channel, CK_RV rv, enum login_state login);
 
 /* session.c */
@@ -275,7 +277,7 @@ CK_RV session_cancel(struct worker *worker, struct session *session) MUST_USE;
 /* pool.c */
 CK_RV pool_open(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
 void pool_close_idle(struct worker *worker);
-void pool_forget(struct worker *worker);                 /* the module has been finalized */
+void pool_forget(struct worker *worker); /* the module has been finalized */
 /* The anchor, opened if it is not. */
 CK_RV anchor_open(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
 void anchor_close(struct worker *worker);
@@ -297,9 +299,9 @@ void objects_remove_all(struct worker *worker);
 size_t objects_session_count(struct worker *worker);
 /* Reads what an event and the rules need; NULL if the module will not tell. The caller releases it. */
 struct object_info *object_describe(struct worker *worker, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE handle);
-struct object_info *object_info_keep(struct object_info *info);   /* NULL allowed, in both */
+struct object_info *object_info_keep(struct object_info *info); /* NULL allowed, in both */
 void object_info_release(struct object_info *info);
-void object_changed(struct worker *worker, CK_OBJECT_HANDLE handle);    /* its attributes were set */
+void object_changed(struct worker *worker, CK_OBJECT_HANDLE handle); /* its attributes were set */
 
 /* object.c, for refind.c; under objects.lock. */
 struct object *object_find(const struct objects *objects, CK_OBJECT_HANDLE handle);

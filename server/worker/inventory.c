@@ -6,16 +6,16 @@
  * The inventory worker: what slots, tokens and mechanisms its module has, as documents. Nobody is ever logged in here.
  */
 
-enum { DOCUMENT_MAX = 1 << 20 };   /* bytes of one document of a slot */
+enum { DOCUMENT_MAX = 1 << 20 }; /* bytes of one document of a slot */
 
 /* What the module says of one configured slot. */
 struct slot_facts {
 	const struct worker_slot *slot;
-	CK_RV rv;                       /* CKR_OK: `number` and the rest hold */
+	CK_RV rv; /* CKR_OK: `number` and the rest hold */
 	CK_SLOT_ID number;
 	CK_SLOT_INFO info;
 	CK_TOKEN_INFO token;
-	CK_MECHANISM_TYPE *mechanisms;  /* in the request's arena */
+	CK_MECHANISM_TYPE *mechanisms; /* in the request's arena */
 	CK_ULONG mechanisms_count;
 };
 
@@ -58,8 +58,8 @@ static void facts_read_surely(struct request *request, struct slot_facts *facts)
 	facts_read(request, facts);
 	if (facts->rv == CKR_OK)
 		return;
-	if (token_acquire(request->channel, TOKEN_FOR_MODULE, CKU_USER, (int)request->worker->start.token_wait_ms, &generation) !=
-		CKR_OK)
+	if (token_acquire(request->channel, TOKEN_FOR_MODULE, CKU_USER, (int)request->worker->start.token_wait_ms,
+		    &generation) != CKR_OK)
 		return;
 	facts_read(request, facts);
 	token_release(request->channel, CKR_OK, LOGIN_NONE);
@@ -83,7 +83,8 @@ static void facts_of_absent(struct slot_facts *facts)
 	facts->mechanisms_count = 0;
 }
 
-static bool mechanism_info(struct request *request, const struct slot_facts *facts, CK_ULONG i, CK_MECHANISM_INFO *ret_info)
+static bool mechanism_info(
+	struct request *request, const struct slot_facts *facts, CK_ULONG i, CK_MECHANISM_INFO *ret_info)
 {
 	const union wire_value v[] = {{.number = facts->number}, {.number = facts->mechanisms[i]}, {.info = ret_info}};
 
@@ -149,7 +150,8 @@ static void write_token(const CK_TOKEN_INFO *token, struct json_writer *w)
 static const char *state_detail(CK_RV rv)
 {
 	if (rv == CKR_TOKEN_NOT_PRESENT)
-		return "No token of the configured label, serial number or reader is there; insert it or correct the configuration.";
+		return "No token of the configured label, serial number or reader is there; insert it or correct the "
+		       "configuration.";
 	if (rv == CKR_SLOT_ID_INVALID)
 		return "Several tokens fit; name the serial number in the configuration.";
 	return return_row(rv)->title;
@@ -257,7 +259,8 @@ static CK_RV start_anew(struct request *request)
 
 	module_unshare(request);
 	pthread_mutex_lock(&worker->login.lock);
-	CK_RV rv = token_acquire(request->channel, TOKEN_FOR_MODULE, CKU_USER, (int)worker->start.token_wait_ms, &generation);
+	CK_RV rv = token_acquire(
+		request->channel, TOKEN_FOR_MODULE, CKU_USER, (int)worker->start.token_wait_ms, &generation);
 	if (rv == CKR_OK) {
 		rv = module_reinitialise(worker, true);
 		token_release(request->channel, rv, LOGIN_NONE);

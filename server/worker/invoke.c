@@ -8,7 +8,8 @@
 #define CALL(name, place, permission, audit, operation, step, ...) \
 	static CK_RV invoke_##name(const CK_FUNCTION_LIST *functions, const union wire_value v[]) \
 	{ \
-		return functions->C_##name ? functions->C_##name(EACH(PASS, __VA_ARGS__)) : CKR_FUNCTION_NOT_SUPPORTED; \
+		return functions->C_##name ? functions->C_##name(EACH(PASS, __VA_ARGS__)) \
+					   : CKR_FUNCTION_NOT_SUPPORTED; \
 	}
 #include "api/calls.def"
 
@@ -33,7 +34,7 @@ static bool changes_objects(enum call_id id)
 	enum permission permission = call_row(id)->permission;
 
 	return permission == PERMISSION_WRITE || permission == PERMISSION_ADMIN || permission == PERMISSION_LOGIN ||
-		id == CALL_DeriveKey || id == CALL_CloseSession || id == CALL_CloseAllSessions;
+	       id == CALL_DeriveKey || id == CALL_CloseSession || id == CALL_CloseAllSessions;
 }
 
 CK_RV invoke_uncounted(const struct worker *worker, enum call_id id, const union wire_value v[])

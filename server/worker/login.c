@@ -30,7 +30,8 @@ static CK_RV login_taken(struct worker *worker, CK_USER_TYPE user)
 	return login_state(worker) == wanted ? CKR_USER_ALREADY_LOGGED_IN : CKR_USER_ANOTHER_ALREADY_LOGGED_IN;
 }
 
-static CK_RV login_invoke(struct request *request, CK_SESSION_HANDLE session, CK_USER_TYPE user, const union wire_value *pin)
+static CK_RV login_invoke(
+	struct request *request, CK_SESSION_HANDLE session, CK_USER_TYPE user, const union wire_value *pin)
 {
 	const union wire_value v[] = {{.number = session}, {.number = user}, *pin};
 
@@ -43,7 +44,7 @@ static bool logout_done(CK_SESSION_HANDLE session, CK_RV rv)
 	if (rv == CKR_OK || rv == CKR_USER_NOT_LOGGED_IN)
 		return true;
 	return session != CK_INVALID_HANDLE && (rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED ||
-		rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT);
+						       rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT);
 }
 
 CK_RV logout_native(struct worker *worker, struct request *request, CK_SESSION_HANDLE session)
@@ -67,7 +68,8 @@ CK_RV logout_native(struct worker *worker, struct request *request, CK_SESSION_H
  * C_Login itself. The module's "already logged in" is never taken for success (X1): it would not have looked at the
  * PIN, and nobody should be logged in here.
  */
-static CK_RV login_native(struct request *request, CK_SESSION_HANDLE session, CK_USER_TYPE user, const union wire_value *pin)
+static CK_RV login_native(
+	struct request *request, CK_SESSION_HANDLE session, CK_USER_TYPE user, const union wire_value *pin)
 {
 	struct worker *worker = request->worker;
 	CK_RV rv = login_invoke(request, session, user, pin);
@@ -113,7 +115,8 @@ static CK_RV login_run(struct request *request, CK_ULONG handle, CK_USER_TYPE us
 	/* Some modules take an empty PIN for one that they know already. */
 	if (pin->bytes.data && pin->bytes.len == 0)
 		return CKR_PIN_INCORRECT;
-	CK_RV rv = token_acquire(request->channel, TOKEN_FOR_LOGIN, user, (int)worker->start.token_wait_ms, &generation);
+	CK_RV rv = token_acquire(
+		request->channel, TOKEN_FOR_LOGIN, user, (int)worker->start.token_wait_ms, &generation);
 	if (rv != CKR_OK)
 		return rv;
 	rv = module_freshen(worker, generation);
@@ -181,7 +184,8 @@ static CK_RV context_run(struct request *request, CK_ULONG handle, const union w
 	module_unshare(request);
 	pthread_mutex_lock(&worker->login.lock);
 	if (awaited)
-		rv = token_acquire(request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, (int)worker->start.token_wait_ms, &generation);
+		rv = token_acquire(request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC,
+			(int)worker->start.token_wait_ms, &generation);
 	if (rv == CKR_OK) {
 		module_share(request);
 		rv = context_login(request, handle, pin);
@@ -238,7 +242,10 @@ CK_RV login_user(struct request *request, CK_USER_TYPE user, const unsigned char
 	if (held)
 		module_share(request);
 	const struct event event = {
-		.kind = AUDIT_LOGIN, .function = "C_Login", .rv = rv, .user = user_name(user, scratch),
+		.kind = AUDIT_LOGIN,
+		.function = "C_Login",
+		.rv = rv,
+		.user = user_name(user, scratch),
 		.latency_us = clock_us() - began,
 	};
 	return event_add(request, &event) ? rv : CKR_HOST_MEMORY;
@@ -251,7 +258,8 @@ CK_RV login_context(struct request *request, CK_SESSION_HANDLE session, const un
 	uint64_t generation;
 
 	pthread_mutex_lock(&worker->login.lock);
-	CK_RV rv = token_acquire(request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, (int)worker->start.token_wait_ms, &generation);
+	CK_RV rv = token_acquire(
+		request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, (int)worker->start.token_wait_ms, &generation);
 	if (rv == CKR_OK) {
 		rv = login_invoke(request, session, CKU_CONTEXT_SPECIFIC, &value);
 		lock_out(request, session, rv);

@@ -11,7 +11,8 @@ static CK_RV logout_run(struct request *request, CK_ULONG handle)
 
 	/* A logout goes on without the token: it takes nothing from anybody. */
 	bool granted = login_state(worker) != LOGIN_NONE &&
-		token_acquire(request->channel, TOKEN_FOR_LOGOUT, CKU_USER, (int)worker->start.token_wait_ms, &generation) == CKR_OK;
+		       token_acquire(request->channel, TOKEN_FOR_LOGOUT, CKU_USER, (int)worker->start.token_wait_ms,
+			       &generation) == CKR_OK;
 	module_quiet(request);
 	CK_SESSION_HANDLE native = CK_INVALID_HANDLE;
 	CK_RV rv = CKR_OK;
@@ -57,7 +58,10 @@ CK_RV login_out(struct request *request)
 	if (held)
 		module_share(request);
 	const struct event event = {
-		.kind = AUDIT_LOGIN, .function = "C_Logout", .rv = rv, .latency_us = clock_us() - began,
+		.kind = AUDIT_LOGIN,
+		.function = "C_Logout",
+		.rv = rv,
+		.latency_us = clock_us() - began,
 	};
 	return event_add(request, &event) ? rv : CKR_HOST_MEMORY;
 }
@@ -86,14 +90,17 @@ int login_keep_left(struct worker *worker)
 
 static bool at_rest(struct worker *worker)
 {
-	return sessions_count(worker) == 0 && login_keep_left(worker) <= 0 && atomic_load(&worker->login.resources) == 0;
+	return sessions_count(worker) == 0 && login_keep_left(worker) <= 0 &&
+	       atomic_load(&worker->login.resources) == 0;
 }
 
 /* Under login.lock. */
 static bool rest(struct worker *worker, struct request *request)
 {
 	struct event event = {
-		.kind = AUDIT_LOGIN, .function = "C_Logout", .reason = "nobody uses the application any more",
+		.kind = AUDIT_LOGIN,
+		.function = "C_Logout",
+		.reason = "nobody uses the application any more",
 	};
 
 	saved_states_clear(worker);

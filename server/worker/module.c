@@ -36,11 +36,12 @@ static bool module_check(const struct worker_start *start, char *ret_detail)
 		snprintf(ret_detail, DETAIL_MAX, "cannot open the module %s: %s", start->module_path, strerror(errno));
 		return false;
 	}
-	bool good = start->module_sha256.len == 0 ||
-		(start->module_sha256.len == 32 && file_sha256(fd, hash) && memcmp(hash, start->module_sha256.data, 32) == 0);
+	bool good = start->module_sha256.len == 0 || (start->module_sha256.len == 32 && file_sha256(fd, hash) &&
+							     memcmp(hash, start->module_sha256.data, 32) == 0);
 	close(fd);
 	if (!good)
-		snprintf(ret_detail, DETAIL_MAX, "the module %s is not the file whose SHA-256 is configured", start->module_path);
+		snprintf(ret_detail, DETAIL_MAX, "the module %s is not the file whose SHA-256 is configured",
+			start->module_path);
 	return good;
 }
 
@@ -65,7 +66,8 @@ CK_RV module_load(struct worker *worker, char *ret_detail)
 	void *symbol = dlsym(module->library, "C_GetFunctionList");
 	memcpy(&get_functions, &symbol, sizeof get_functions);
 	if (!symbol || get_functions(&functions) != CKR_OK || !functions) {
-		snprintf(ret_detail, DETAIL_MAX, "%s has no C_GetFunctionList that works: it is no PKCS#11 module", start->module_path);
+		snprintf(ret_detail, DETAIL_MAX, "%s has no C_GetFunctionList that works: it is no PKCS#11 module",
+			start->module_path);
 		return CKR_GENERAL_ERROR;
 	}
 	module->functions = functions;
@@ -92,7 +94,8 @@ static bool slot_matches(const struct worker *worker, const struct worker_slot *
 	if (slot->match_reader[0] != '\0') {
 		if (invoke_uncounted(worker, CALL_GetSlotInfo, slot_call) != CKR_OK)
 			return false;
-		if (!memmem(info.slotDescription, sizeof info.slotDescription, slot->match_reader, strlen(slot->match_reader)))
+		if (!memmem(info.slotDescription, sizeof info.slotDescription, slot->match_reader,
+			    strlen(slot->match_reader)))
 			return false;
 	}
 	if (slot->match_label[0] == '\0' && slot->match_serial[0] == '\0')
@@ -101,7 +104,8 @@ static bool slot_matches(const struct worker *worker, const struct worker_slot *
 		return false;
 	if (slot->match_label[0] != '\0' && !field_is(token.label, sizeof token.label, slot->match_label))
 		return false;
-	return slot->match_serial[0] == '\0' || field_is(token.serialNumber, sizeof token.serialNumber, slot->match_serial);
+	return slot->match_serial[0] == '\0' ||
+	       field_is(token.serialNumber, sizeof token.serialNumber, slot->match_serial);
 }
 
 CK_RV module_find_slot(const struct worker *worker, const struct worker_slot *slot, CK_SLOT_ID *ret_slot)
@@ -159,8 +163,8 @@ static CK_RV resolve(struct worker *worker, char *ret_detail)
 	if (rv == CKR_OK)
 		read_token(worker);
 	else if (rv == CKR_TOKEN_NOT_PRESENT)
-		snprintf(ret_detail, DETAIL_MAX, "no token of slot %s (label \"%s\", serial \"%s\", reader \"%s\")", slot->name,
-			slot->match_label, slot->match_serial, slot->match_reader);
+		snprintf(ret_detail, DETAIL_MAX, "no token of slot %s (label \"%s\", serial \"%s\", reader \"%s\")",
+			slot->name, slot->match_label, slot->match_serial, slot->match_reader);
 	else if (rv == CKR_SLOT_ID_INVALID)
 		snprintf(ret_detail, DETAIL_MAX, "several tokens fit slot %s; name its serial number", slot->name);
 	else

@@ -29,7 +29,8 @@ bool objects_init(struct objects *objects)
 	objects->by_handle = table_new(BUCKETS_FIRST);
 	objects->by_module = table_new(BUCKETS_FIRST);
 	/* A handle of the worker before this one must not name an object of this one. */
-	return objects->by_handle && objects->by_module && getrandom(&objects->last, sizeof objects->last, 0) == sizeof objects->last;
+	return objects->by_handle && objects->by_module &&
+	       getrandom(&objects->last, sizeof objects->last, 0) == sizeof objects->last;
 }
 
 static void link_handle(struct objects *objects, struct object *object)
@@ -224,7 +225,8 @@ void object_remove(struct worker *worker, CK_OBJECT_HANDLE handle)
 }
 
 /* Drops every object for which `gone` holds. */
-static void objects_drop_if(struct worker *worker, bool (*gone)(const struct object *, const void *), const void *context)
+static void objects_drop_if(
+	struct worker *worker, bool (*gone)(const struct object *, const void *), const void *context)
 {
 	struct objects *objects = &worker->objects;
 

@@ -48,16 +48,20 @@ static struct object_info *info_read(struct worker *worker, CK_SESSION_HANDLE se
 		[READ_CLASS] = {CKA_CLASS, &reading.class, sizeof reading.class},
 		[READ_TOKEN] = {CKA_TOKEN, &reading.token, sizeof reading.token},
 		[READ_PRIVATE] = {CKA_PRIVATE, &reading.private, sizeof reading.private},
-		[READ_ALWAYS] = {CKA_ALWAYS_AUTHENTICATE, &reading.always_authenticate, sizeof reading.always_authenticate},
+		[READ_ALWAYS] = {CKA_ALWAYS_AUTHENTICATE, &reading.always_authenticate,
+			sizeof reading.always_authenticate},
 		[READ_LABEL] = {CKA_LABEL, reading.label, sizeof reading.label},
 		[READ_ID] = {CKA_ID, reading.id, sizeof reading.id},
 	};
 	const union wire_value v[] = {
-		{.number = session}, {.number = module}, {.attributes = {attributes, READ_COUNT}},
+		{.number = session},
+		{.number = module},
+		{.attributes = {attributes, READ_COUNT}},
 	};
 	CK_RV rv = invoke_uncounted(worker, CALL_GetAttributeValue, v);
 
-	if (rv != CKR_OK && rv != CKR_ATTRIBUTE_TYPE_INVALID && rv != CKR_ATTRIBUTE_SENSITIVE && rv != CKR_BUFFER_TOO_SMALL)
+	if (rv != CKR_OK && rv != CKR_ATTRIBUTE_TYPE_INVALID && rv != CKR_ATTRIBUTE_SENSITIVE &&
+		rv != CKR_BUFFER_TOO_SMALL)
 		return NULL;
 	return told(&attributes[READ_CLASS], sizeof reading.class) ? info_of(&reading, attributes) : NULL;
 }

@@ -28,7 +28,8 @@ static CK_RV change_run(struct request *request, const struct call *call)
 {
 	struct worker *worker = request->worker;
 	uint64_t generation;
-	CK_RV rv = token_acquire(request->channel, TOKEN_FOR_PIN_CHANGE, CKU_USER, (int)worker->start.token_wait_ms, &generation);
+	CK_RV rv = token_acquire(
+		request->channel, TOKEN_FOR_PIN_CHANGE, CKU_USER, (int)worker->start.token_wait_ms, &generation);
 
 	if (rv != CKR_OK)
 		return rv;
@@ -80,7 +81,8 @@ static CK_RV initialise_run(struct request *request, const struct call *call)
 {
 	struct worker *worker = request->worker;
 	uint64_t generation;
-	CK_RV rv = token_acquire(request->channel, TOKEN_FOR_INIT_TOKEN, CKU_SO, (int)worker->start.token_wait_ms, &generation);
+	CK_RV rv = token_acquire(
+		request->channel, TOKEN_FOR_INIT_TOKEN, CKU_SO, (int)worker->start.token_wait_ms, &generation);
 
 	if (rv != CKR_OK)
 		return rv;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { POLICY_ARENA = 1 << 20 };   /* bytes of the rules */
+enum { POLICY_ARENA = 1 << 20 }; /* bytes of the rules */
 
 void policy_init(struct policy *policy)
 {

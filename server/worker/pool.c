@@ -8,7 +8,10 @@
 static CK_RV open_native(struct worker *worker, CK_FLAGS flags, CK_SESSION_HANDLE *ret_session)
 {
 	const union wire_value v[] = {
-		{.number = worker->module.slot}, {.number = flags}, {.notify = {NULL, NULL}}, {.number_out = ret_session},
+		{.number = worker->module.slot},
+		{.number = flags},
+		{.notify = {NULL, NULL}},
+		{.number_out = ret_session},
 	};
 
 	if (!worker->module.slot_found)

@@ -9,10 +9,30 @@
  */
 
 static const CK_ATTRIBUTE_TYPE identifying[] = {
-	CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_LABEL, CKA_ID, CKA_UNIQUE_ID, CKA_KEY_TYPE, CKA_LOCAL,
-	CKA_SIGN, CKA_VERIFY, CKA_ENCRYPT, CKA_DECRYPT, CKA_WRAP, CKA_UNWRAP, CKA_DERIVE,
-	CKA_MODULUS, CKA_EC_PARAMS, CKA_EC_POINT, CKA_VALUE_LEN,
-	CKA_SUBJECT, CKA_ISSUER, CKA_SERIAL_NUMBER, CKA_APPLICATION, CKA_OBJECT_ID,
+	CKA_CLASS,
+	CKA_TOKEN,
+	CKA_PRIVATE,
+	CKA_LABEL,
+	CKA_ID,
+	CKA_UNIQUE_ID,
+	CKA_KEY_TYPE,
+	CKA_LOCAL,
+	CKA_SIGN,
+	CKA_VERIFY,
+	CKA_ENCRYPT,
+	CKA_DECRYPT,
+	CKA_WRAP,
+	CKA_UNWRAP,
+	CKA_DERIVE,
+	CKA_MODULUS,
+	CKA_EC_PARAMS,
+	CKA_EC_POINT,
+	CKA_VALUE_LEN,
+	CKA_SUBJECT,
+	CKA_ISSUER,
+	CKA_SERIAL_NUMBER,
+	CKA_APPLICATION,
+	CKA_OBJECT_ID,
 };
 
 enum { IDENTIFYING = sizeof identifying / sizeof identifying[0], IDENTITY_MAX = 64 << 10 };
@@ -110,7 +130,8 @@ static CK_RV find_two(struct request *request, CK_SESSION_HANDLE session, struct
 }
 
 /* The identity of an unbound object, taken from it; NULL if it has none or is bound by now (`ret_module`). */
-static struct object_identity *identity_take(struct objects *objects, CK_OBJECT_HANDLE handle, CK_OBJECT_HANDLE *ret_module)
+static struct object_identity *identity_take(
+	struct objects *objects, CK_OBJECT_HANDLE handle, CK_OBJECT_HANDLE *ret_module)
 {
 	struct object_identity *identity = NULL;
 
@@ -127,8 +148,8 @@ static struct object_identity *identity_take(struct objects *objects, CK_OBJECT_
 }
 
 /* Binds the object to what was found, or keeps its identity for another try if the search itself failed. */
-static CK_OBJECT_HANDLE settle(struct objects *objects, CK_OBJECT_HANDLE handle, struct object_identity *identity, CK_RV rv,
-	CK_OBJECT_HANDLE found)
+static CK_OBJECT_HANDLE settle(struct objects *objects, CK_OBJECT_HANDLE handle, struct object_identity *identity,
+	CK_RV rv, CK_OBJECT_HANDLE found)
 {
 	bool bound = false;
 
@@ -172,7 +193,8 @@ static bool identity_equal(const struct object_identity *a, const struct object_
 		return false;
 	for (CK_ULONG i = 0; i < a->count; i++) {
 		const CK_ATTRIBUTE *x = &a->attributes[i], *y = &b->attributes[i];
-		if (x->type != y->type || x->ulValueLen != y->ulValueLen || memcmp(x->pValue, y->pValue, x->ulValueLen) != 0)
+		if (x->type != y->type || x->ulValueLen != y->ulValueLen ||
+			memcmp(x->pValue, y->pValue, x->ulValueLen) != 0)
 			return false;
 	}
 	return true;
@@ -192,7 +214,8 @@ void object_recognise(struct request *request, CK_SESSION_HANDLE session, CK_OBJ
 	pthread_mutex_lock(&objects->lock);
 	for (size_t i = 0; i < objects->buckets && handle == CK_INVALID_HANDLE; i++) {
 		for (const struct object *object = objects->by_handle[i]; object; object = object->next_handle) {
-			if (object->identity && object->module == CK_INVALID_HANDLE && identity_equal(object->identity, identity))
+			if (object->identity && object->module == CK_INVALID_HANDLE &&
+				identity_equal(object->identity, identity))
 				handle = object->handle;
 		}
 	}

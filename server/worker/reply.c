@@ -10,7 +10,8 @@ static size_t header_place(const struct reply *reply, const char *name)
 {
 	size_t len = strlen(name), i = 0;
 
-	while (i < reply->headers_count && (strncmp((const char *)reply->headers[i].data, name, len) != 0 || reply->headers[i].data[len] != ':'))
+	while (i < reply->headers_count &&
+		(strncmp((const char *)reply->headers[i].data, name, len) != 0 || reply->headers[i].data[len] != ':'))
 		i++;
 	return i;
 }

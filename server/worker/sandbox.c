@@ -66,7 +66,8 @@ static int build(scmp_filter_ctx filter)
 	if (failed == 0)
 		failed = deny_namespaces(filter);
 	if (failed == 0)
-		failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+		failed = seccomp_rule_add(
+			filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX));
 	return failed == 0 ? seccomp_load(filter) : failed;
 }
 

@@ -11,7 +11,7 @@
  * leaves the worker and none that a client made up comes in: the client gets a random reference to it.
  */
 
-enum { STATE_MAX = 64 << 10 };   /* bytes of a state */
+enum { STATE_MAX = 64 << 10 }; /* bytes of a state */
 
 static void state_drop(struct saved_state *state)
 {
@@ -48,7 +48,8 @@ static bool state_keep(struct worker *worker, unsigned char *data, size_t len, u
 }
 
 /* A copy of the state that `reference` names; NULL if there is none. The caller wipes and frees it. */
-static unsigned char *state_copy(struct worker *worker, const CK_BYTE *reference, CK_ULONG reference_len, size_t *ret_len)
+static unsigned char *state_copy(
+	struct worker *worker, const CK_BYTE *reference, CK_ULONG reference_len, size_t *ret_len)
 {
 	struct saved_states *states = &worker->states;
 	unsigned char *copy = NULL;
@@ -70,7 +71,8 @@ static unsigned char *state_copy(struct worker *worker, const CK_BYTE *reference
 }
 
 /* The module's state into a new allocation. */
-static CK_RV state_fetch(struct request *request, CK_SESSION_HANDLE session, unsigned char **ret_data, CK_ULONG *ret_len)
+static CK_RV state_fetch(
+	struct request *request, CK_SESSION_HANDLE session, unsigned char **ret_data, CK_ULONG *ret_len)
 {
 	unsigned char *data = malloc(STATE_MAX);
 	CK_ULONG len = STATE_MAX;
@@ -86,7 +88,8 @@ static CK_RV state_fetch(struct request *request, CK_SESSION_HANDLE session, uns
 	return CKR_OK;
 }
 
-CK_RV saved_state_get(struct request *request, const struct session *session, CK_SESSION_HANDLE module, const union wire_value *out)
+CK_RV saved_state_get(
+	struct request *request, const struct session *session, CK_SESSION_HANDLE module, const union wire_value *out)
 {
 	unsigned char *data;
 	CK_ULONG len = 0;

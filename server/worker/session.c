@@ -18,7 +18,8 @@ bool sessions_init(struct sessions *sessions, unsigned max)
 	sessions->slots = calloc(sessions->max, sizeof(struct session *));
 	pthread_mutex_init(&sessions->lock, NULL);
 	/* A handle of the worker before this one must not name a session of this one. */
-	return sessions->slots != NULL && getrandom(&sessions->serial, sizeof sessions->serial, 0) == sizeof sessions->serial;
+	return sessions->slots != NULL &&
+	       getrandom(&sessions->serial, sizeof sessions->serial, 0) == sizeof sessions->serial;
 }
 
 static void close_native(struct worker *worker, CK_SESSION_HANDLE module)
@@ -31,7 +32,10 @@ static void close_native(struct worker *worker, CK_SESSION_HANDLE module)
 static CK_RV open_native(struct worker *worker, CK_FLAGS flags, CK_SESSION_HANDLE *ret_module)
 {
 	const union wire_value v[] = {
-		{.number = worker->module.slot}, {.number = flags}, {.notify = {NULL, NULL}}, {.number_out = ret_module},
+		{.number = worker->module.slot},
+		{.number = flags},
+		{.notify = {NULL, NULL}},
+		{.number_out = ret_module},
 	};
 
 	return invoke_uncounted(worker, CALL_OpenSession, v);
@@ -92,8 +96,8 @@ void session_release(struct worker *worker, struct session *session)
 }
 
 /* Puts a new session into the table; NULL if the table or the memory is full. */
-static struct session *session_new(struct sessions *sessions, const unsigned char *instance, CK_FLAGS flags,
-	CK_SESSION_HANDLE module)
+static struct session *session_new(
+	struct sessions *sessions, const unsigned char *instance, CK_FLAGS flags, CK_SESSION_HANDLE module)
 {
 	struct session *session = calloc(1, sizeof *session);
 	unsigned place = 0;
@@ -150,7 +154,10 @@ CK_RV session_open(struct request *request, const union wire_value v[])
 	if (sessions_count(worker) >= worker->sessions.max)
 		return CKR_SESSION_COUNT;
 	const union wire_value native[] = {
-		{.number = worker->module.slot}, v[1], {.notify = {NULL, NULL}}, {.number_out = &module},
+		{.number = worker->module.slot},
+		v[1],
+		{.notify = {NULL, NULL}},
+		{.number_out = &module},
 	};
 	CK_RV rv = open_giving_way(request, native);
 	if (rv != CKR_OK)
@@ -170,7 +177,7 @@ static void session_unlist(struct sessions *sessions, struct session *session)
 	sessions->slots[(session->handle & PLACE_MASK) - 1] = NULL;
 	sessions->count--;
 	sessions->read_only -= !(session->flags & CKF_RW_SESSION);
-	session->refs--;   /* the acquirer's remains */
+	session->refs--; /* the acquirer's remains */
 	pthread_mutex_unlock(&sessions->lock);
 }
 

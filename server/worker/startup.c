@@ -35,9 +35,11 @@ static bool read_start(struct worker *worker)
 
 	buffer_init(&worker->start_payload, FRAME_PAYLOAD_MAX);
 	arena_init(&worker->arena, START_ARENA);
-	if (frame_receive(WORKER_PAIR_FD, WORKER_START_MS, &type, &worker->start_payload) != STATUS_OK || type != FRAME_START)
+	if (frame_receive(WORKER_PAIR_FD, WORKER_START_MS, &type, &worker->start_payload) != STATUS_OK ||
+		type != FRAME_START)
 		return false;
-	if (worker_start_unpack(worker->start_payload.data, worker->start_payload.len, &worker->arena, start) != STATUS_OK)
+	if (worker_start_unpack(worker->start_payload.data, worker->start_payload.len, &worker->arena, start) !=
+		STATUS_OK)
 		return false;
 	if (start->slots.count > WORKER_SLOTS_MAX || (start->role == ROLE_APPLICATION && start->slots.count != 1))
 		return false;
@@ -48,8 +50,8 @@ static bool read_start(struct worker *worker)
 	}
 	worker->slots_count = start->slots.count;
 	return start->threads > 0 && start->threads <= WORKER_THREADS_MAX &&
-		policy_replace(&worker->policy, start->policy.data, start->policy.len) &&
-		sessions_init(&worker->sessions, start->sessions_max) && objects_init(&worker->objects);
+	       policy_replace(&worker->policy, start->policy.data, start->policy.len) &&
+	       sessions_init(&worker->sessions, start->sessions_max) && objects_init(&worker->objects);
 }
 
 /* Loads under the sandbox's first half, shuts the second, and only then lets the module touch the token. */
@@ -101,7 +103,8 @@ bool worker_startup(struct worker *worker)
 	}
 	CK_RV rv = module_start(worker, detail);
 	if (rv != CKR_OK)
-		log_event(LOG_LEVEL_ERROR, "worker cannot start", "module", worker->start.module_name, "detail", detail, NULL);
+		log_event(LOG_LEVEL_ERROR, "worker cannot start", "module", worker->start.module_name, "detail", detail,
+			NULL);
 	return send_started(rv, detail) && rv == CKR_OK;
 }
 

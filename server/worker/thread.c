@@ -14,7 +14,7 @@ struct serving {
 	struct request request;
 	struct worker_request message;
 	struct arena arena;
-	struct buffer payload;      /* the request's frame, then the answer's */
+	struct buffer payload; /* the request's frame, then the answer's */
 };
 
 /* False: the process is stopping and takes no more. */
@@ -70,7 +70,8 @@ static void response_fill(struct worker *worker, const struct reply *reply, stru
 static void reply_check(struct request *request)
 {
 	if (request->reply.body.failed)
-		reply_problem(request, 500, "answer-too-large", "The answer does not fit; ask for less.", NULL, CKR_OK, NULL);
+		reply_problem(
+			request, 500, "answer-too-large", "The answer does not fit; ask for less.", NULL, CKR_OK, NULL);
 }
 
 static enum status respond(struct worker *worker, int channel, const struct reply *reply, struct buffer *payload)
@@ -161,7 +162,7 @@ bool threads_start(struct worker *worker)
 	pthread_attr_t attributes;
 	pthread_t thread;
 	bool good = pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, WORKER_STACK) == 0 &&
-		pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0;
+		    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0;
 
 	for (unsigned i = 0; good && i < worker->start.threads; i++) {
 		struct thread_start *start = malloc(sizeof *start);

@@ -5,7 +5,7 @@
  * treated like a token that is taken.
  */
 
-enum { TOKEN_ANSWER_SPARE_MS = 5000 };   /* beyond the gateway's own bound of the wait */
+enum { TOKEN_ANSWER_SPARE_MS = 5000 }; /* beyond the gateway's own bound of the wait */
 
 CK_RV token_acquire(int channel, enum token_purpose purpose, CK_USER_TYPE user, int wait_ms, uint64_t *ret_generation)
 {
@@ -22,7 +22,8 @@ CK_RV token_acquire(int channel, enum token_purpose purpose, CK_USER_TYPE user, 
 		return CKR_HOST_MEMORY;
 	if (frame_send(channel, FRAME_TOKEN_ACQUIRE, payload.data, payload.len) != STATUS_OK)
 		return CKR_DEVICE_ERROR;
-	if (frame_receive(channel, wait_ms + TOKEN_ANSWER_SPARE_MS, &type, &payload) != STATUS_OK || type != FRAME_TOKEN_GRANT)
+	if (frame_receive(channel, wait_ms + TOKEN_ANSWER_SPARE_MS, &type, &payload) != STATUS_OK ||
+		type != FRAME_TOKEN_GRANT)
 		return CKR_DEVICE_ERROR;
 	if (token_grant_unpack(payload.data, payload.len, &arena, &grant) != STATUS_OK)
 		return CKR_DEVICE_ERROR;

@@ -64,7 +64,7 @@ bool call_asks_length(const struct call *call, CK_RV rv)
 static bool input_counts(enum operation operation)
 {
 	return operation != OPERATION_NONE && operation != OPERATION_FIND && operation != OPERATION_ENCRYPT &&
-		operation != OPERATION_DIGEST;
+	       operation != OPERATION_DIGEST;
 }
 
 static const EVP_MD *sha256;
@@ -95,7 +95,8 @@ static void input_add(struct session_operation *operation, const union wire_valu
 		EVP_DigestUpdate(operation->input, part->bytes.data, part->bytes.len);
 }
 
-static void begin(struct session_operation *operation, const struct call *call, struct object_info *key, unsigned logouts)
+static void begin(
+	struct session_operation *operation, const struct call *call, struct object_info *key, unsigned logouts)
 {
 	bool has_key = call->row->argument_count > 2;
 
@@ -105,7 +106,7 @@ static void begin(struct session_operation *operation, const struct call *call, 
 	operation->key = object_info_keep(key);
 	operation->private = has_key && (!key || key->private);
 	operation->awaiting = key && key->class == CKO_PRIVATE_KEY && key->always_authenticate &&
-		call->row->operation != OPERATION_VERIFY && call->row->operation != OPERATION_ENCRYPT;
+			      call->row->operation != OPERATION_VERIFY && call->row->operation != OPERATION_ENCRYPT;
 	if (call->row->arguments[1].kind == WIRE_MECHANISM && call->values[1].mechanism) {
 		operation->has_mechanism = true;
 		operation->mechanism = call->values[1].mechanism->mechanism;
@@ -121,7 +122,8 @@ void track_after(struct session *session, const struct call *call, CK_RV rv, str
 		return;
 	if (row->step == STEP_INIT && rv == CKR_OK)
 		begin(operation, call, key, logouts);
-	if (row->step == STEP_UPDATE && rv == CKR_OK && input_counts(row->operation) && row->arguments[1].kind == WIRE_BYTES)
+	if (row->step == STEP_UPDATE && rv == CKR_OK && input_counts(row->operation) &&
+		row->arguments[1].kind == WIRE_BYTES)
 		input_add(operation, &call->values[1]);
 	bool ends = row->step == STEP_SINGLE || row->step == STEP_FINAL;
 	if ((ends && rv == CKR_OK) || rv == CKR_OPERATION_NOT_INITIALIZED) {
@@ -139,7 +141,8 @@ bool track_input_sha256(struct session *session, const struct call *call, unsign
 		return false;
 	const union wire_value *data = &call->values[row->id == CALL_UnwrapKey ? 3 : 1];
 	if (row->step == STEP_SINGLE || row->id == CALL_UnwrapKey)
-		return data->bytes.data && EVP_Digest(data->bytes.data, data->bytes.len, ret_hash, NULL, sha256_get(), NULL) == 1;
+		return data->bytes.data &&
+		       EVP_Digest(data->bytes.data, data->bytes.len, ret_hash, NULL, sha256_get(), NULL) == 1;
 	if (row->step != STEP_FINAL || !operation->input)
 		return false;
 	bool good = EVP_DigestFinal_ex(operation->input, ret_hash, NULL) == 1;

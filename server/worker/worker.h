@@ -21,20 +21,23 @@
 #include "api/json.h"
 #include "server/common/message.h"
 
-struct worker;   /* the process; one instance, defined in internal.h */
+struct worker; /* the process; one instance, defined in internal.h */
 
 enum {
-	REPLY_EVENTS_MAX = 1024,   /* audit events of one request: a batch of 1000 signatures leaves one each */
+	REPLY_EVENTS_MAX = 1024, /* audit events of one request: a batch of 1000 signatures leaves one each */
 };
 
 /* An answer in the making. */
 struct reply {
-	unsigned status;             /* HTTP; 0 at first */
-	const char *content_type;    /* static, or in the request's arena */
+	unsigned status; /* HTTP; 0 at first */
+	const char *content_type; /* static, or in the request's arena */
 	struct buffer body;
-	struct bytes headers[8]; size_t headers_count;
-	struct bytes events[REPLY_EVENTS_MAX]; size_t events_count;   /* audit, in the request's arena */
-	struct bytes calls[256]; size_t calls_count;     /* names of functions the module executed */
+	struct bytes headers[8];
+	size_t headers_count;
+	struct bytes events[REPLY_EVENTS_MAX];
+	size_t events_count; /* audit, in the request's arena */
+	struct bytes calls[256];
+	size_t calls_count; /* names of functions the module executed */
 	const char *operation_opened, *operation_closed; /* in the request's arena, or NULL */
 };
 
@@ -42,9 +45,9 @@ struct reply {
 struct request {
 	struct worker *worker;
 	const struct worker_request *message;
-	struct arena *arena;         /* wiped when the request ends */
-	int channel;                 /* the pair it came on, for questions to the gateway */
-	bool holds_module;           /* the module cannot be re-initialised meanwhile; kept by the core alone */
+	struct arena *arena; /* wiped when the request ends */
+	int channel; /* the pair it came on, for questions to the gateway */
+	bool holds_module; /* the module cannot be re-initialised meanwhile; kept by the core alone */
 	struct reply reply;
 };
 
@@ -121,17 +124,18 @@ CK_RV login_context(struct request *request, CK_SESSION_HANDLE session, const un
 
 struct event {
 	enum audit_kind kind;
-	const char *function;           /* "C_Sign" */
+	const char *function; /* "C_Sign" */
 	CK_RV rv;
-	const char *mechanism;          /* "CKM_ECDSA" */
-	const char *key_label;          /* UTF-8 */
-	const unsigned char *key_id; size_t key_id_len;
-	const char *key_class;          /* "CKO_PRIVATE_KEY" */
-	const unsigned char *input_sha256;   /* 32 bytes: SHA-256 of what was signed, decrypted … */
-	uint64_t session;               /* virtual handle, 0: none */
-	const char *user;               /* "CKU_USER" for a login */
-	bool reauthenticated;           /* the use was authorised by its own PIN */
-	const char *reason;             /* why it was refused */
+	const char *mechanism; /* "CKM_ECDSA" */
+	const char *key_label; /* UTF-8 */
+	const unsigned char *key_id;
+	size_t key_id_len;
+	const char *key_class; /* "CKO_PRIVATE_KEY" */
+	const unsigned char *input_sha256; /* 32 bytes: SHA-256 of what was signed, decrypted … */
+	uint64_t session; /* virtual handle, 0: none */
+	const char *user; /* "CKU_USER" for a login */
+	bool reauthenticated; /* the use was authorised by its own PIN */
+	const char *reason; /* why it was refused */
 	uint64_t latency_us;
 };
 

@@ -27,7 +27,7 @@ struct thread {
 	CK_OBJECT_HANDLE key;
 	CK_RV (*operation)(struct thread *t);
 	CK_MECHANISM_TYPE mechanism;
-	unsigned *samples;          /* nanoseconds each */
+	unsigned *samples; /* nanoseconds each */
 	size_t count;
 };
 
@@ -160,11 +160,12 @@ static void setup(void)
 	CK_ULONG bits = 2048, bytes = 32;
 	CK_MECHANISM ec = {CKM_EC_KEY_PAIR_GEN, NULL, 0}, rsa = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0},
 		     secret = {CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
-	CK_ATTRIBUTE private[] = {{CKA_TOKEN, &yes, 1}, {CKA_PRIVATE, &yes, 1}, {CKA_SIGN, &yes, 1}, {CKA_LABEL, "bench-ec", 8},
-		{CKA_ID, "bench", 5}};
+	CK_ATTRIBUTE private[] = {{CKA_TOKEN, &yes, 1}, {CKA_PRIVATE, &yes, 1}, {CKA_SIGN, &yes, 1},
+		{CKA_LABEL, "bench-ec", 8}, {CKA_ID, "bench", 5}};
 	CK_ATTRIBUTE ec_public[] = {{CKA_EC_PARAMS, curve, sizeof(curve)}};
 	CK_ATTRIBUTE rsa_public[] = {{CKA_MODULUS_BITS, &bits, sizeof(bits)}};
-	CK_ATTRIBUTE hmac[] = {{CKA_TOKEN, &yes, 1}, {CKA_SIGN, &yes, 1}, {CKA_LABEL, "bench-hmac", 10}, {CKA_VALUE_LEN, &bytes, sizeof(bytes)}};
+	CK_ATTRIBUTE hmac[] = {{CKA_TOKEN, &yes, 1}, {CKA_SIGN, &yes, 1}, {CKA_LABEL, "bench-hmac", 10},
+		{CKA_VALUE_LEN, &bytes, sizeof(bytes)}};
 	CK_SESSION_HANDLE session;
 	CK_OBJECT_HANDLE one, two;
 

@@ -59,7 +59,8 @@ static CK_ULONG fitting(CK_MECHANISM_TYPE type, struct scratch *s)
 	static CK_BYTE bytes[32] = "initialisation vector, 32 bytes";
 	static CK_BYTE peer[sizeof(EC_POINT) - 2];
 	CK_RSA_PKCS_OAEP_PARAMS oaep = {.hashAlg = CKM_SHA_1, .mgf = CKG_MGF1_SHA1, .source = CKZ_DATA_SPECIFIED};
-	CK_GCM_PARAMS gcm = {.pIv = bytes, .ulIvLen = 12, .ulIvBits = 96, .pAAD = bytes, .ulAADLen = 5, .ulTagBits = 128};
+	CK_GCM_PARAMS gcm = {
+		.pIv = bytes, .ulIvLen = 12, .ulIvBits = 96, .pAAD = bytes, .ulAADLen = 5, .ulTagBits = 128};
 	CK_AES_CTR_PARAMS ctr = {.ulCounterBits = 128};
 	CK_KEY_DERIVATION_STRING_DATA string = {.pData = bytes, .ulLen = 32};
 	CK_AES_CBC_ENCRYPT_DATA_PARAMS aes_cbc = {.pData = bytes, .length = 32};
@@ -99,7 +100,7 @@ static CK_ULONG fitting(CK_MECHANISM_TYPE type, struct scratch *s)
 static bool too_slow(const struct call_row *row, CK_MECHANISM_TYPE type)
 {
 	return (row->id == CALL_GenerateKey || row->id == CALL_GenerateKeyPair) &&
-		(type == CKM_DSA_PARAMETER_GEN || type == CKM_DH_PKCS_PARAMETER_GEN);
+	       (type == CKM_DSA_PARAMETER_GEN || type == CKM_DH_PKCS_PARAMETER_GEN);
 }
 
 static bool is_random(CK_MECHANISM_TYPE type, const struct call_row *row)
@@ -124,8 +125,8 @@ static bool is_random(CK_MECHANISM_TYPE type, const struct call_row *row)
 	}
 }
 
-const char *mechanism_fill(struct world *w, const struct call_row *row, unsigned number, union wire_value *value,
-	struct scratch *s)
+const char *mechanism_fill(
+	struct world *w, const struct call_row *row, unsigned number, union wire_value *value, struct scratch *s)
 {
 	static char name[64];
 	static const char *const forms[] = {"fitting", "none", "7 bytes"};

@@ -96,7 +96,8 @@ static void run_row(struct world *w, const struct call_row *row)
 static bool meets(const struct call_row *row, enum state state)
 {
 	if (row->id == CALL_InitToken)
-		return state == STATE_UNINITIALIZED || state == STATE_PUBLIC || state == STATE_USER || state == STATE_SO;
+		return state == STATE_UNINITIALIZED || state == STATE_PUBLIC || state == STATE_USER ||
+		       state == STATE_SO;
 	if (state == STATE_ACTIVE || state == STATE_OTHER_ACTIVE)
 		return row->operation != OPERATION_NONE;
 	return true;

@@ -17,30 +17,40 @@ enum { CASE_BUFFER = 8192, ATTRIBUTES_MAX = 16 };
 
 /* What a session is in when a case begins. */
 enum state {
-	STATE_UNINITIALIZED,    /* C_Finalize was called */
-	STATE_PUBLIC,           /* nobody logged in */
+	STATE_UNINITIALIZED, /* C_Finalize was called */
+	STATE_PUBLIC, /* nobody logged in */
 	STATE_USER,
 	STATE_SO,
-	STATE_ACTIVE,           /* user, with the row's own operation active */
-	STATE_OTHER_ACTIVE,     /* user, with another operation active */
+	STATE_ACTIVE, /* user, with the row's own operation active */
+	STATE_OTHER_ACTIVE, /* user, with another operation active */
 	STATE_COUNT
 };
 
-enum key { KEY_AES, KEY_DES3, KEY_HMAC, KEY_RSA_PUBLIC, KEY_RSA_PRIVATE, KEY_EC_PUBLIC, KEY_EC_PRIVATE, KEY_DATA, KEY_COUNT };
+enum key {
+	KEY_AES,
+	KEY_DES3,
+	KEY_HMAC,
+	KEY_RSA_PUBLIC,
+	KEY_RSA_PRIVATE,
+	KEY_EC_PUBLIC,
+	KEY_EC_PRIVATE,
+	KEY_DATA,
+	KEY_COUNT
+};
 
 struct world {
 	CK_FUNCTION_LIST *f;
 	CK_SLOT_ID slot;
-	CK_SESSION_HANDLE keep;           /* holds the login between cases */
-	CK_SESSION_HANDLE session;        /* the case's own */
+	CK_SESSION_HANDLE keep; /* holds the login between cases */
+	CK_SESSION_HANDLE session; /* the case's own */
 	CK_SESSION_HANDLE read_only;
-	CK_SESSION_HANDLE closed;         /* a handle that was valid once */
+	CK_SESSION_HANDLE closed; /* a handle that was valid once */
 	CK_OBJECT_HANDLE keys[KEY_COUNT];
-	CK_OBJECT_HANDLE fresh;           /* a session object made for the case */
+	CK_OBJECT_HANDLE fresh; /* a session object made for the case */
 	CK_OBJECT_HANDLE destroyed;
 	enum state state;
 	const char *pin, *so_pin, *label;
-	bool random;                      /* the case's output is not reproducible: only lengths are written */
+	bool random; /* the case's output is not reproducible: only lengths are written */
 };
 
 /* Memory of one case: inputs, outputs and what lies behind them. */
@@ -59,24 +69,24 @@ const char *variant_fill(struct world *w, const struct call_row *row, size_t arg
 	union wire_value *value, struct scratch *s);
 
 /* As variant_fill for MECHANISM arguments. */
-const char *mechanism_fill(struct world *w, const struct call_row *row, unsigned number, union wire_value *value,
-	struct scratch *s);
+const char *mechanism_fill(
+	struct world *w, const struct call_row *row, unsigned number, union wire_value *value, struct scratch *s);
 
 /* The key that the baseline of a row's OBJECT argument uses. */
 enum key baseline_key(const struct call_row *row, size_t argument);
 
 /* world.c */
 void world_open(struct world *w, const char *module, const char *label, const char *pin, const char *so_pin);
-void world_enter(struct world *w, enum state state);      /* from any state; ends the program if it cannot */
+void world_enter(struct world *w, enum state state); /* from any state; ends the program if it cannot */
 void world_begin_case(struct world *w, const struct call_row *row);
 void world_end_case(struct world *w);
-void world_import_keys(struct world *w);                  /* once, on a token without them */
+void world_import_keys(struct world *w); /* once, on a token without them */
 CK_RV world_call(struct world *w, enum call_id id, const union wire_value *v);
 
 /* print.c: the transcript on standard output. */
 void print_case(const struct world *w, const struct call_row *row, const char *state, const char *argument,
 	const char *variant, CK_RV rv, const union wire_value *values);
-void print_step(const char *function, const char *what, CK_RV rv);   /* for scenarios: "function|what|CKR" */
+void print_step(const char *function, const char *what, CK_RV rv); /* for scenarios: "function|what|CKR" */
 void print_bytes(const char *name, const void *data, size_t len);
 
 void scenarios_run(struct world *w);

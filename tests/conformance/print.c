@@ -48,8 +48,8 @@ static void print_token(CK_TOKEN_INFO info)
 	print_bytes("label", info.label, sizeof(info.label));
 	print_bytes("serial", info.serialNumber, sizeof(info.serialNumber));
 	printf(" flags=0x%lx sessions=%lu/%lu rw=%lu/%lu pin=%lu-%lu memory=%lu/%lu", info.flags, info.ulSessionCount,
-		info.ulMaxSessionCount, info.ulRwSessionCount, info.ulMaxRwSessionCount, info.ulMinPinLen, info.ulMaxPinLen,
-		info.ulTotalPublicMemory, info.ulTotalPrivateMemory);
+		info.ulMaxSessionCount, info.ulRwSessionCount, info.ulMaxRwSessionCount, info.ulMinPinLen,
+		info.ulMaxPinLen, info.ulTotalPublicMemory, info.ulTotalPrivateMemory);
 }
 
 static void print_output(const struct world *w, const struct call_argument *a, const union wire_value *v, CK_RV rv)

@@ -42,8 +42,11 @@ static void initialize_arguments(struct world *w)
 {
 	CK_C_INITIALIZE_ARGS os = {.flags = CKF_OS_LOCKING_OK}, none = {.flags = 0}, reserved = {.pReserved = &os},
 			     no_threads = {.flags = CKF_LIBRARY_CANT_CREATE_OS_THREADS};
-	const struct { const char *name; void *args; } shapes[] = {{"null", NULL}, {"os locking", &os}, {"no flags", &none},
-		{"no threads", &no_threads}, {"pReserved", &reserved}};
+	const struct {
+		const char *name;
+		void *args;
+	} shapes[] = {{"null", NULL}, {"os locking", &os}, {"no flags", &none}, {"no threads", &no_threads},
+		{"pReserved", &reserved}};
 
 	w->f->C_Finalize(NULL);
 	STEP("C_Finalize", "before initialize", w->f->C_Finalize(NULL));
@@ -109,12 +112,14 @@ static void logins(struct world *w)
 	STEP("C_Login", "so with a read-only session open", login(w, w->session, CKU_SO, w->so_pin));
 	STEP("C_CloseSession", "read-only", w->f->C_CloseSession(second));
 	STEP("C_Login", "so", login(w, w->session, CKU_SO, w->so_pin));
-	STEP("C_OpenSession", "read-only while so", w->f->C_OpenSession(w->slot, CKF_SERIAL_SESSION, NULL, NULL, &read_only));
+	STEP("C_OpenSession", "read-only while so",
+		w->f->C_OpenSession(w->slot, CKF_SERIAL_SESSION, NULL, NULL, &read_only));
 	STEP("C_Login", "user while so", login(w, w->session, CKU_USER, w->pin));
 	STEP("C_Logout", "so", w->f->C_Logout(w->session));
 	STEP("C_Login", "user", login(w, w->session, CKU_USER, w->pin));
 	STEP("C_CloseSession", "last session", w->f->C_CloseSession(w->session));
-	STEP("C_OpenSession", "after the last", w->f->C_OpenSession(w->slot, CKF_SERIAL_SESSION, NULL, NULL, &w->session));
+	STEP("C_OpenSession", "after the last",
+		w->f->C_OpenSession(w->slot, CKF_SERIAL_SESSION, NULL, NULL, &w->session));
 	STEP("C_GetSessionInfo", "logged out with the last session", w->f->C_GetSessionInfo(w->session, &info));
 	printf("C_GetSessionInfo|scenario|state %lu|CKR_OK|\n", info.state);
 }
@@ -135,7 +140,8 @@ static void private_objects(struct world *w)
 	STEP("C_SignInit", "logged in", w->f->C_SignInit(w->session, &rsa, key));
 	STEP("C_Sign", "logged in", w->f->C_Sign(w->session, (CK_BYTE *)"data", 4, signature, &len));
 	w->f->C_Logout(w->session);
-	STEP("C_GetAttributeValue", "private handle after logout", w->f->C_GetAttributeValue(w->session, key, &label, 1));
+	STEP("C_GetAttributeValue", "private handle after logout",
+		w->f->C_GetAttributeValue(w->session, key, &label, 1));
 	STEP("C_SignInit", "private handle after logout", w->f->C_SignInit(w->session, &rsa, key));
 	login(w, w->session, CKU_USER, w->pin);
 	STEP("C_SignInit", "private handle after a new login", w->f->C_SignInit(w->session, &rsa, key));
@@ -170,7 +176,11 @@ static void sizing(struct world *w)
 	STEP("C_DigestFinal", "operation is over", w->f->C_DigestFinal(w->session, out, &len));
 }
 
-struct cipher { const char *name; CK_MECHANISM mechanism; const char *key; };
+struct cipher {
+	const char *name;
+	CK_MECHANISM mechanism;
+	const char *key;
+};
 
 static void one_cipher(struct world *w, struct cipher *c)
 {
@@ -204,8 +214,9 @@ static void ciphers(struct world *w)
 	static CK_BYTE iv[16] = "sixteen byte iv";
 	CK_GCM_PARAMS gcm = {.pIv = iv, .ulIvLen = 12, .ulIvBits = 96, .pAAD = iv, .ulAADLen = 3, .ulTagBits = 128};
 	CK_AES_CTR_PARAMS ctr = {.ulCounterBits = 128};
-	struct cipher all[] = {{"AES_CBC", {CKM_AES_CBC, iv, 16}, "aes"}, {"AES_CBC_PAD", {CKM_AES_CBC_PAD, iv, 16}, "aes"},
-		{"AES_ECB", {CKM_AES_ECB, NULL, 0}, "aes"}, {"AES_CTR", {CKM_AES_CTR, &ctr, sizeof(ctr)}, "aes"},
+	struct cipher all[] = {{"AES_CBC", {CKM_AES_CBC, iv, 16}, "aes"},
+		{"AES_CBC_PAD", {CKM_AES_CBC_PAD, iv, 16}, "aes"}, {"AES_ECB", {CKM_AES_ECB, NULL, 0}, "aes"},
+		{"AES_CTR", {CKM_AES_CTR, &ctr, sizeof(ctr)}, "aes"},
 		{"AES_GCM", {CKM_AES_GCM, &gcm, sizeof(gcm)}, "aes"}, {"DES3_CBC", {CKM_DES3_CBC, iv, 8}, "des3"},
 		{"DES3_CBC_PAD", {CKM_DES3_CBC_PAD, iv, 8}, "des3"}};
 
@@ -216,12 +227,17 @@ static void ciphers(struct world *w)
 
 static void signatures(struct world *w)
 {
-	const struct { const char *name; CK_MECHANISM_TYPE type; const char *sign, *verify; CK_ULONG len; } all[] = {
-		{"RSA_PKCS", CKM_RSA_PKCS, "rsa-private", "rsa-public", 32},
+	const struct {
+		const char *name;
+		CK_MECHANISM_TYPE type;
+		const char *sign, *verify;
+		CK_ULONG len;
+	} all[] = {{"RSA_PKCS", CKM_RSA_PKCS, "rsa-private", "rsa-public", 32},
 		{"SHA512_RSA_PKCS", CKM_SHA512_RSA_PKCS, "rsa-private", "rsa-public", 64},
-		{"RSA_X_509", CKM_RSA_X_509, "rsa-private", "rsa-public", 64}, {"ECDSA", CKM_ECDSA, "ec-private", "ec-public", 32},
-		{"SHA256_HMAC", CKM_SHA256_HMAC, "hmac", "hmac", 64}, {"SHA512_HMAC", CKM_SHA512_HMAC, "hmac", "hmac", 1},
-		{"AES_CMAC", CKM_AES_CMAC, "aes", "aes", 64}};
+		{"RSA_X_509", CKM_RSA_X_509, "rsa-private", "rsa-public", 64},
+		{"ECDSA", CKM_ECDSA, "ec-private", "ec-public", 32},
+		{"SHA256_HMAC", CKM_SHA256_HMAC, "hmac", "hmac", 64},
+		{"SHA512_HMAC", CKM_SHA512_HMAC, "hmac", "hmac", 1}, {"AES_CMAC", CKM_AES_CMAC, "aes", "aes", 64}};
 	CK_BYTE data[64], signature[512];
 
 	memset(data, 7, sizeof(data));
@@ -263,7 +279,8 @@ static void wrapping(struct world *w)
 	CK_ATTRIBUTE query = {CKA_VALUE, value, sizeof(value)};
 
 	fresh_session(w, true);
-	STEP("C_WrapKey", "aes key wrap", w->f->C_WrapKey(w->session, &kw, find(w, "aes"), find(w, "hmac"), wrapped, &len));
+	STEP("C_WrapKey", "aes key wrap",
+		w->f->C_WrapKey(w->session, &kw, find(w, "aes"), find(w, "hmac"), wrapped, &len));
 	print_bytes("wrapped", wrapped, len);
 	putchar('\n');
 	STEP("C_UnwrapKey", "aes key wrap",
@@ -272,9 +289,11 @@ static void wrapping(struct world *w)
 	print_bytes("value", value, query.ulValueLen <= sizeof(value) ? query.ulValueLen : 0);
 	putchar('\n');
 	wrapped[3] ^= 1;
-	STEP("C_UnwrapKey", "damaged", w->f->C_UnwrapKey(w->session, &kw, find(w, "aes"), wrapped, len, template, 5, &made));
+	STEP("C_UnwrapKey", "damaged",
+		w->f->C_UnwrapKey(w->session, &kw, find(w, "aes"), wrapped, len, template, 5, &made));
 	len = sizeof(wrapped);
-	STEP("C_WrapKey", "rsa", w->f->C_WrapKey(w->session, &pkcs, find(w, "rsa-public"), find(w, "hmac"), wrapped, &len));
+	STEP("C_WrapKey", "rsa",
+		w->f->C_WrapKey(w->session, &pkcs, find(w, "rsa-public"), find(w, "hmac"), wrapped, &len));
 	STEP("C_UnwrapKey", "rsa",
 		w->f->C_UnwrapKey(w->session, &pkcs, find(w, "rsa-private"), wrapped, len, template, 5, &made));
 	STEP("C_WrapKey", "with a private key",
@@ -286,8 +305,8 @@ static CK_OBJECT_HANDLE always_authenticate_key(struct world *w)
 	CK_MECHANISM m = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
 	static CK_BYTE curve[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
 	CK_ATTRIBUTE public[] = {{CKA_EC_PARAMS, curve, sizeof(curve)}, {CKA_TOKEN, &no, 1}, {CKA_VERIFY, &yes, 1}};
-	CK_ATTRIBUTE private[] = {{CKA_TOKEN, &no, 1}, {CKA_PRIVATE, &yes, 1}, {CKA_SIGN, &yes, 1},
-		{CKA_ALWAYS_AUTHENTICATE, &yes, 1}};
+	CK_ATTRIBUTE private[] = {
+		{CKA_TOKEN, &no, 1}, {CKA_PRIVATE, &yes, 1}, {CKA_SIGN, &yes, 1}, {CKA_ALWAYS_AUTHENTICATE, &yes, 1}};
 	CK_OBJECT_HANDLE pub = 0, priv = 0;
 
 	STEP("C_GenerateKeyPair", "always authenticate",
@@ -320,7 +339,8 @@ static void always_authenticate(struct world *w)
 	STEP("C_SignInit", "A4 anew", w->f->C_SignInit(w->session, &ecdsa, key));
 	STEP("C_Login", "A5 wrong pin", login(w, w->session, CKU_CONTEXT_SPECIFIC, "wrong pin"));
 	STEP("C_Login", "A5 right pin", login(w, w->session, CKU_CONTEXT_SPECIFIC, w->pin));
-	STEP("C_Sign", "A7 query", w->f->C_Sign(w->session, (CK_BYTE *)"0123456789012345678901234567890", 31, NULL, &len));
+	STEP("C_Sign", "A7 query",
+		w->f->C_Sign(w->session, (CK_BYTE *)"0123456789012345678901234567890", 31, NULL, &len));
 	STEP("C_Sign", "A7", sign(w));
 	STEP("C_SignInit", "A9", w->f->C_SignInit(w->session, &ecdsa, key));
 	STEP("C_Sign", "A9 without its own login", sign(w));
@@ -396,8 +416,9 @@ static void init_token(struct world *w)
 
 void scenarios_run(struct world *w)
 {
-	void (*const all[])(struct world *) = {initialize_arguments, local_functions_everywhere, logins, private_objects, sizing, ciphers, signatures,
-		wrapping, always_authenticate, searches, pins, init_token};
+	void (*const all[])(struct world *) = {initialize_arguments, local_functions_everywhere, logins,
+		private_objects, sizing, ciphers, signatures, wrapping, always_authenticate, searches, pins,
+		init_token};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		all[i](w);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const CK_ULONG BOGUS = 0x7ffffff0;   /* a handle nobody was given; fits 32 bits */
+static const CK_ULONG BOGUS = 0x7ffffff0; /* a handle nobody was given; fits 32 bits */
 
 #define PICK(names) (number < sizeof(names) / sizeof(*(names)) ? (names)[number] : NULL)
 
@@ -37,11 +37,12 @@ enum key baseline_key(const struct call_row *row, size_t argument)
 		return KEY_EC_PRIVATE;
 	if (is(row, CALL_WrapKey) && argument == 3)
 		return KEY_HMAC;
-	return is(row, CALL_CopyObject) || is(row, CALL_GetObjectSize) || is(row, CALL_GetAttributeValue) ? KEY_DATA : KEY_AES;
+	return is(row, CALL_CopyObject) || is(row, CALL_GetObjectSize) || is(row, CALL_GetAttributeValue) ? KEY_DATA
+													  : KEY_AES;
 }
 
-static const char *object_variant(struct world *w, const struct call_row *row, size_t argument, unsigned number,
-	union wire_value *value)
+static const char *object_variant(
+	struct world *w, const struct call_row *row, size_t argument, unsigned number, union wire_value *value)
 {
 	static const char *const changing[] = {"fresh", "zero", "bogus", "destroyed"};
 	static const char *const names[] = {"baseline", "zero", "bogus", "destroyed", "fresh", "aes", "des3", "hmac",
@@ -72,8 +73,8 @@ static const char *slot_variant(struct world *w, unsigned number, union wire_val
 static const char *number_variant(const struct call_row *row, unsigned number, union wire_value *value)
 {
 	static const char *const names[] = {"baseline", "zero", "one", "two", "six", "maximum"};
-	const CK_ULONG numbers[] = {is(row, CALL_OpenSession) ? CKF_SERIAL_SESSION | CKF_RW_SESSION : CKM_AES_CBC, 0, 1, 2,
-		6, CK_UNAVAILABLE_INFORMATION};
+	const CK_ULONG numbers[] = {is(row, CALL_OpenSession) ? CKF_SERIAL_SESSION | CKF_RW_SESSION : CKM_AES_CBC, 0, 1,
+		2, 6, CK_UNAVAILABLE_INFORMATION};
 
 	if (PICK(names) != NULL)
 		value->number = numbers[number];
@@ -90,10 +91,11 @@ static const char *user_variant(unsigned number, union wire_value *value)
 	return PICK(names);
 }
 
-static const char *pin_variant(struct world *w, const struct call_row *row, size_t argument, unsigned number,
-	union wire_value *value)
+static const char *pin_variant(
+	struct world *w, const struct call_row *row, size_t argument, unsigned number, union wire_value *value)
 {
-	static const char *const names[] = {"right", "wrong", "so", "null", "empty", "short", "long", "null with length"};
+	static const char *const names[] = {
+		"right", "wrong", "so", "null", "empty", "short", "long", "null with length"};
 	static const char overlong[300] = "123456789";
 	const char *right = is(row, CALL_InitToken) ? w->so_pin : w->pin;
 	const char *pins[] = {right, "not the pin", w->so_pin, NULL, "", "12", overlong, NULL};
@@ -111,8 +113,8 @@ static const char *pin_variant(struct world *w, const struct call_row *row, size
 static const char *bytes_variant(unsigned number, union wire_value *value)
 {
 	static CK_BYTE data[4096];
-	static const char *const names[] = {"32 bytes", "null", "null with length", "empty", "1 byte", "16 bytes",
-		"256 bytes", "4096 bytes"};
+	static const char *const names[] = {
+		"32 bytes", "null", "null with length", "empty", "1 byte", "16 bytes", "256 bytes", "4096 bytes"};
 	static const CK_ULONG lens[] = {32, 0, 16, 0, 1, 16, 256, 4096};
 
 	if (PICK(names) == NULL)
@@ -155,8 +157,14 @@ static CK_KEY_TYPE type_aes = CKK_AES, type_generic = CKK_GENERIC_SECRET, type_e
 static CK_ULONG length_32 = 32, length_7 = 7;
 static CK_BYTE curve[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
 
-#define A(type, value) {type, &(value), sizeof(value)}
-#define TEXT(type, text) {type, (void *)(text), sizeof(text) - 1}
+#define A(type, value) \
+	{ \
+		type, &(value), sizeof(value) \
+	}
+#define TEXT(type, text) \
+	{ \
+		type, (void *)(text), sizeof(text) - 1 \
+	}
 
 /* The template that succeeds, by what the row makes of it. */
 static CK_ULONG baseline_template(const struct call_row *row, size_t argument, CK_ATTRIBUTE *out)
@@ -165,18 +173,24 @@ static CK_ULONG baseline_template(const struct call_row *row, size_t argument, C
 		TEXT(CKA_LABEL, "made"), TEXT(CKA_VALUE, "value")};
 	const CK_ATTRIBUTE copy[] = {A(CKA_TOKEN, no), TEXT(CKA_LABEL, "copied")};
 	const CK_ATTRIBUTE search[] = {A(CKA_CLASS, class_data)};
-	const CK_ATTRIBUTE aes[] = {A(CKA_TOKEN, no), A(CKA_VALUE_LEN, length_32), A(CKA_ENCRYPT, yes), A(CKA_SENSITIVE, no),
-		A(CKA_EXTRACTABLE, yes)};
+	const CK_ATTRIBUTE aes[] = {A(CKA_TOKEN, no), A(CKA_VALUE_LEN, length_32), A(CKA_ENCRYPT, yes),
+		A(CKA_SENSITIVE, no), A(CKA_EXTRACTABLE, yes)};
 	const CK_ATTRIBUTE secret[] = {A(CKA_CLASS, class_secret), A(CKA_KEY_TYPE, type_generic), A(CKA_TOKEN, no),
 		A(CKA_SENSITIVE, no), A(CKA_EXTRACTABLE, yes), A(CKA_VALUE_LEN, length_32)};
 	const CK_ATTRIBUTE unwrapped[] = {A(CKA_CLASS, class_secret), A(CKA_KEY_TYPE, type_generic), A(CKA_TOKEN, no),
 		A(CKA_SENSITIVE, no), A(CKA_EXTRACTABLE, yes)};
-	const CK_ATTRIBUTE public[] = {A(CKA_TOKEN, no), A(CKA_PRIVATE, no), A(CKA_VERIFY, yes), A(CKA_EC_PARAMS, curve)};
+	const CK_ATTRIBUTE public[] = {
+		A(CKA_TOKEN, no), A(CKA_PRIVATE, no), A(CKA_VERIFY, yes), A(CKA_EC_PARAMS, curve)};
 	const CK_ATTRIBUTE private[] = {A(CKA_TOKEN, no), A(CKA_PRIVATE, yes), A(CKA_SIGN, yes)};
-	const struct { enum call_id id; size_t argument; const CK_ATTRIBUTE *attributes; size_t count; } rows[] = {
-		{CALL_CopyObject, 2, copy, 2}, {CALL_SetAttributeValue, 2, copy + 1, 1}, {CALL_FindObjectsInit, 1, search, 1},
-		{CALL_GenerateKey, 2, aes, 5}, {CALL_DeriveKey, 3, secret, 6}, {CALL_UnwrapKey, 4, unwrapped, 5},
-		{CALL_GenerateKeyPair, 2, public, 4}, {CALL_GenerateKeyPair, 3, private, 3}};
+	const struct {
+		enum call_id id;
+		size_t argument;
+		const CK_ATTRIBUTE *attributes;
+		size_t count;
+	} rows[] = {{CALL_CopyObject, 2, copy, 2}, {CALL_SetAttributeValue, 2, copy + 1, 1},
+		{CALL_FindObjectsInit, 1, search, 1}, {CALL_GenerateKey, 2, aes, 5}, {CALL_DeriveKey, 3, secret, 6},
+		{CALL_UnwrapKey, 4, unwrapped, 5}, {CALL_GenerateKeyPair, 2, public, 4},
+		{CALL_GenerateKeyPair, 3, private, 3}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		if (rows[i].id != row->id || rows[i].argument != argument)
@@ -188,7 +202,10 @@ static CK_ULONG baseline_template(const struct call_row *row, size_t argument, C
 	return sizeof(data) / sizeof(*data);
 }
 
-struct extra { const char *name; CK_ATTRIBUTE attribute; };
+struct extra {
+	const char *name;
+	CK_ATTRIBUTE attribute;
+};
 
 /* One attribute too many, wrong, or of a wrong shape, behind the baseline's. */
 static const struct extra extras[] = {
@@ -220,8 +237,8 @@ static const struct extra extras[] = {
 };
 enum { EXTRAS = sizeof(extras) / sizeof(*extras) };
 
-static const char *template_variant(const struct call_row *row, size_t argument, unsigned number, union wire_value *value,
-	struct scratch *s)
+static const char *template_variant(
+	const struct call_row *row, size_t argument, unsigned number, union wire_value *value, struct scratch *s)
 {
 	CK_ATTRIBUTE *a = s->attributes[argument];
 	CK_ULONG count = baseline_template(row, argument, a);
@@ -253,10 +270,14 @@ static const char *query_variant(size_t argument, unsigned number, union wire_va
 {
 	static const char *const names[] = {"class and label", "lengths", "too small", "value", "unknown attribute",
 		"sensitive and label", "null", "null with count", "empty", "all booleans", "twice"};
-	static const struct { CK_ATTRIBUTE_TYPE types[8]; CK_ULONG count, capacity; bool null; } asked[] = {
-		{{CKA_CLASS, CKA_LABEL}, 2, 512, false}, {{CKA_CLASS, CKA_LABEL, CKA_VALUE}, 3, 0, true},
-		{{CKA_CLASS, CKA_LABEL}, 2, 1, false}, {{CKA_VALUE}, 1, 512, false}, {{0x7eee, CKA_CLASS}, 2, 512, false},
-		{{CKA_SENSITIVE, CKA_LABEL}, 2, 512, false}, {{0}, 0, 0, true}, {{0}, 2, 0, true}, {{0}, 0, 0, false},
+	static const struct {
+		CK_ATTRIBUTE_TYPE types[8];
+		CK_ULONG count, capacity;
+		bool null;
+	} asked[] = {{{CKA_CLASS, CKA_LABEL}, 2, 512, false}, {{CKA_CLASS, CKA_LABEL, CKA_VALUE}, 3, 0, true},
+		{{CKA_CLASS, CKA_LABEL}, 2, 1, false}, {{CKA_VALUE}, 1, 512, false},
+		{{0x7eee, CKA_CLASS}, 2, 512, false}, {{CKA_SENSITIVE, CKA_LABEL}, 2, 512, false}, {{0}, 0, 0, true},
+		{{0}, 2, 0, true}, {{0}, 0, 0, false},
 		{{CKA_TOKEN, CKA_PRIVATE, CKA_MODIFIABLE, CKA_COPYABLE, CKA_DESTROYABLE}, 5, 512, false},
 		{{CKA_LABEL, CKA_LABEL}, 2, 512, false}};
 
@@ -325,7 +346,8 @@ static const char *bool_variant(unsigned number, union wire_value *value)
 
 static const char *label_variant(unsigned number, union wire_value *value)
 {
-	static CK_BYTE label[33] = "parity                          ", other[33] = "label with \xc3\xa4                   ";
+	static CK_BYTE label[33] = "parity                          ",
+		       other[33] = "label with \xc3\xa4                   ";
 	static const char *const names[] = {"same", "other", "null"};
 	CK_BYTE *const labels[] = {label, other, NULL};
 

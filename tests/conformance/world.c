@@ -18,9 +18,9 @@ static void must(CK_RV rv, const char *what)
 CK_RV world_call(struct world *w, enum call_id id, const union wire_value *v)
 {
 	switch (id) {
-#define CALL(name, place, permission, audit, operation, step, ...)                                                     \
-	case CALL_##name: return w->f->C_##name(EACH(PASS, __VA_ARGS__));
-#include "api/calls.def"
+#define CALL(name, place, permission, audit, operation, step, ...) \
+	case CALL_##name: return w->f->C_##name(EACH(PASS, __VA_ARGS__)); \
+		#include "api/calls.def"
 	case CALL_COUNT: break;
 	}
 	return CKR_GENERAL_ERROR;
@@ -69,9 +69,9 @@ void world_open(struct world *w, const char *module, const char *label, const ch
 	w->state = STATE_UNINITIALIZED;
 }
 
-#define ATTRIBUTE(type, value)                                                                                         \
-	{                                                                                                              \
-		type, (void *)(value), sizeof(value)                                                                   \
+#define ATTRIBUTE(type, value) \
+	{ \
+		type, (void *)(value), sizeof(value) \
 	}
 
 static const CK_BBOOL yes[] = {CK_TRUE}, no[] = {CK_FALSE};
@@ -85,8 +85,8 @@ static void import(struct world *w, CK_ATTRIBUTE *attributes, CK_ULONG count)
 }
 
 static const CK_BYTE aes_value[32] = "parity harness: 32 bytes of AES";
-static const CK_BYTE des3_value[24] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x10, 0x32, 0x54, 0x76, 0x98, 0xba,
-	0xdc, 0xfe, 0x01, 0x02, 0x04, 0x07, 0x08, 0x0b, 0x0d, 0x0e};
+static const CK_BYTE des3_value[24] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x10, 0x32, 0x54, 0x76, 0x98,
+	0xba, 0xdc, 0xfe, 0x01, 0x02, 0x04, 0x07, 0x08, 0x0b, 0x0d, 0x0e};
 
 static void import_secret(struct world *w, const char *label, CK_KEY_TYPE type, const void *value, CK_ULONG len)
 {
@@ -105,10 +105,10 @@ static void import_rsa(struct world *w)
 {
 	CK_OBJECT_CLASS public[] = {CKO_PUBLIC_KEY}, private[] = {CKO_PRIVATE_KEY};
 	CK_KEY_TYPE type[] = {CKK_RSA};
-	CK_ATTRIBUTE pub[] = {{CKA_LABEL, "rsa-public", 10}, ATTRIBUTE(CKA_CLASS, public), ATTRIBUTE(CKA_KEY_TYPE, type),
-		ATTRIBUTE(CKA_TOKEN, yes), ATTRIBUTE(CKA_PRIVATE, no), ATTRIBUTE(CKA_ENCRYPT, yes),
-		ATTRIBUTE(CKA_VERIFY, yes), ATTRIBUTE(CKA_WRAP, yes), ATTRIBUTE(CKA_MODULUS, RSA_MODULUS),
-		ATTRIBUTE(CKA_PUBLIC_EXPONENT, RSA_PUBLIC_EXPONENT)};
+	CK_ATTRIBUTE pub[] = {{CKA_LABEL, "rsa-public", 10}, ATTRIBUTE(CKA_CLASS, public),
+		ATTRIBUTE(CKA_KEY_TYPE, type), ATTRIBUTE(CKA_TOKEN, yes), ATTRIBUTE(CKA_PRIVATE, no),
+		ATTRIBUTE(CKA_ENCRYPT, yes), ATTRIBUTE(CKA_VERIFY, yes), ATTRIBUTE(CKA_WRAP, yes),
+		ATTRIBUTE(CKA_MODULUS, RSA_MODULUS), ATTRIBUTE(CKA_PUBLIC_EXPONENT, RSA_PUBLIC_EXPONENT)};
 	CK_ATTRIBUTE priv[] = {{CKA_LABEL, "rsa-private", 11}, ATTRIBUTE(CKA_CLASS, private),
 		ATTRIBUTE(CKA_KEY_TYPE, type), ATTRIBUTE(CKA_TOKEN, yes), ATTRIBUTE(CKA_PRIVATE, yes),
 		ATTRIBUTE(CKA_SENSITIVE, no), ATTRIBUTE(CKA_EXTRACTABLE, yes), ATTRIBUTE(CKA_DECRYPT, yes),
@@ -138,9 +138,14 @@ static void import_ec(struct world *w)
 	import(w, priv, sizeof(priv) / sizeof(*priv));
 }
 
-static const char *const key_labels[KEY_COUNT] = {[KEY_AES] = "aes", [KEY_DES3] = "des3", [KEY_HMAC] = "hmac",
-	[KEY_RSA_PUBLIC] = "rsa-public", [KEY_RSA_PRIVATE] = "rsa-private", [KEY_EC_PUBLIC] = "ec-public",
-	[KEY_EC_PRIVATE] = "ec-private", [KEY_DATA] = "data"};
+static const char *const key_labels[KEY_COUNT] = {[KEY_AES] = "aes",
+	[KEY_DES3] = "des3",
+	[KEY_HMAC] = "hmac",
+	[KEY_RSA_PUBLIC] = "rsa-public",
+	[KEY_RSA_PRIVATE] = "rsa-private",
+	[KEY_EC_PUBLIC] = "ec-public",
+	[KEY_EC_PRIVATE] = "ec-private",
+	[KEY_DATA] = "data"};
 
 void world_import_keys(struct world *w)
 {
@@ -149,11 +154,13 @@ void world_import_keys(struct world *w)
 		ATTRIBUTE(CKA_PRIVATE, no), {CKA_VALUE, "some data", 9}};
 
 	initialize(w);
-	must(w->f->C_OpenSession(w->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &w->session), "C_OpenSession");
+	must(w->f->C_OpenSession(w->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &w->session),
+		"C_OpenSession");
 	must(w->f->C_Login(w->session, CKU_USER, (CK_BYTE *)w->pin, strlen(w->pin)), "C_Login");
 	import_secret(w, "aes", CKK_AES, aes_value, sizeof(aes_value));
 	import_secret(w, "des3", CKK_DES3, des3_value, sizeof(des3_value));
-	import_secret(w, "hmac", CKK_GENERIC_SECRET, "a key of sixty-four bytes for every HMAC, so that none is too short", 64);
+	import_secret(w, "hmac", CKK_GENERIC_SECRET,
+		"a key of sixty-four bytes for every HMAC, so that none is too short", 64);
 	import_rsa(w);
 	import_ec(w);
 	import(w, object, sizeof(object) / sizeof(*object));
@@ -185,7 +192,8 @@ void world_enter(struct world *w, enum state state)
 	initialize(w);
 	must(w->f->C_OpenSession(w->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &w->keep), "C_OpenSession");
 	if (state != STATE_PUBLIC)
-		must(w->f->C_Login(w->keep, state == STATE_SO ? CKU_SO : CKU_USER, (CK_BYTE *)pin, strlen(pin)), "C_Login");
+		must(w->f->C_Login(w->keep, state == STATE_SO ? CKU_SO : CKU_USER, (CK_BYTE *)pin, strlen(pin)),
+			"C_Login");
 	find_keys(w);
 }
 
@@ -217,7 +225,7 @@ static void start_operation(struct world *w, const struct call_row *row)
 		memset(&s, 0, sizeof(s));
 		for (size_t i = 0; i < init->argument_count; i++)
 			(void)variant_fill(w, init, i, 0, &v[i], &s);
-		(void)world_call(w, id, v);   /* functions that the module lacks stay without an operation */
+		(void)world_call(w, id, v); /* functions that the module lacks stay without an operation */
 		return;
 	}
 }

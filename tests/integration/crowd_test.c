@@ -82,7 +82,7 @@ Test(crowd, two_hundred_programs_that_start_log_in_and_sign_at_once_all_succeed)
 				_exit(15);
 			_exit(one_of_many(&g, f));
 		}
-	close(gate[1]);   /* all start here */
+	close(gate[1]); /* all start here */
 	for (int i = 0; i < PROGRAMS; i++) {
 		int status = -1;
 		wait(&status);

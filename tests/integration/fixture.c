@@ -59,12 +59,16 @@ static void read_variable(const char *directory, const char *name, char *out, si
 static void gateway_read(struct gateway *g)
 {
 	char pid[32];
-	const struct { const char *name; char *out; size_t size; } all[] = {{"P11GATE_URL", g->url, sizeof(g->url)},
-		{"P11GATE_SLOT", g->slot, sizeof(g->slot)}, {"P11GATE_PIN", g->pin, sizeof(g->pin)},
-		{"P11GATE_SO_PIN", g->so_pin, sizeof(g->so_pin)}, {"P11GATE_CA", g->ca, sizeof(g->ca)},
-		{"P11GATE_CERT", g->certificate, sizeof(g->certificate)}, {"P11GATE_KEY", g->key, sizeof(g->key)},
-		{"P11GATE_CERT2", g->certificate2, sizeof(g->certificate2)}, {"P11GATE_KEY2", g->key2, sizeof(g->key2)},
-		{"P11GATE_MODULE", g->module, sizeof(g->module)}, {"P11GATE_CONF", g->configuration, sizeof(g->configuration)},
+	const struct {
+		const char *name;
+		char *out;
+		size_t size;
+	} all[] = {{"P11GATE_URL", g->url, sizeof(g->url)}, {"P11GATE_SLOT", g->slot, sizeof(g->slot)},
+		{"P11GATE_PIN", g->pin, sizeof(g->pin)}, {"P11GATE_SO_PIN", g->so_pin, sizeof(g->so_pin)},
+		{"P11GATE_CA", g->ca, sizeof(g->ca)}, {"P11GATE_CERT", g->certificate, sizeof(g->certificate)},
+		{"P11GATE_KEY", g->key, sizeof(g->key)}, {"P11GATE_CERT2", g->certificate2, sizeof(g->certificate2)},
+		{"P11GATE_KEY2", g->key2, sizeof(g->key2)}, {"P11GATE_MODULE", g->module, sizeof(g->module)},
+		{"P11GATE_CONF", g->configuration, sizeof(g->configuration)},
 		{"P11GATE_CONF2", g->configuration2, sizeof(g->configuration2)},
 		{"P11GATE_DIRECT_MODULE", g->direct_module, sizeof(g->direct_module)},
 		{"P11GATE_AUDIT_LOG", g->audit_log, sizeof(g->audit_log)}, {"P11GATE_TOOL", g->tool, sizeof(g->tool)},
@@ -90,8 +94,9 @@ static void sandbox(const struct gateway *g, const char *verb)
 	char command[1200];
 	char *argv[] = {"sh", "-c", command, NULL};
 
-	(void)snprintf(command, sizeof(command), "config/sandbox.sh %s '%s' > '%s.log' 2>&1 || { cat '%s.log' >&2; exit 1; }", verb,
-		g->directory, g->directory, g->directory);
+	(void)snprintf(command, sizeof(command),
+		"config/sandbox.sh %s '%s' > '%s.log' 2>&1 || { cat '%s.log' >&2; exit 1; }", verb, g->directory,
+		g->directory, g->directory);
 	cr_assert_eq(run(argv), 0, "config/sandbox.sh %s failed", verb);
 }
 
@@ -159,7 +164,10 @@ static void credentials(const struct gateway *g, enum person who, char *certific
 	*certificate = *key = '\0';
 }
 
-struct sink { char *data; size_t len; };
+struct sink {
+	char *data;
+	size_t len;
+};
 
 static size_t collect(char *data, size_t size, size_t count, void *context)
 {
@@ -238,7 +246,8 @@ const char *member(const struct answer *answer, const char *path)
 	return json_is_string(at) ? json_string_value(at) : "";
 }
 
-ssize_t raw_request(const struct gateway *g, enum person who, const char *bytes, size_t len, char *ret_answer, size_t size)
+ssize_t raw_request(
+	const struct gateway *g, enum person who, const char *bytes, size_t len, char *ret_answer, size_t size)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 	char certificate[400], key[400];
@@ -255,11 +264,12 @@ ssize_t raw_request(const struct gateway *g, enum person who, const char *bytes,
 	if (BIO_do_connect(bio) == 1 && BIO_do_handshake(bio) == 1 && BIO_write(bio, bytes, (int)len) > 0) {
 		int n;
 		total = 0;
-		while ((size_t)total < size - 1 && (n = BIO_read(bio, ret_answer + total, (int)(size - 1 - (size_t)total))) > 0)
+		while ((size_t)total < size - 1 &&
+			(n = BIO_read(bio, ret_answer + total, (int)(size - 1 - (size_t)total))) > 0)
 			total += n;
 		ret_answer[total] = '\0';
 		if (total == 0)
-			total = -1;   /* TLS 1.3: a refused certificate shows at the first read */
+			total = -1; /* TLS 1.3: a refused certificate shows at the first read */
 	}
 	BIO_free_all(bio);
 	SSL_CTX_free(context);
@@ -281,8 +291,8 @@ CK_FUNCTION_LIST *module_load(const struct gateway *g, enum person who, const ch
 		char command[1200];
 		char *argv[] = {"sh", "-c", command, NULL};
 		(void)snprintf(copy, sizeof(copy), "/tmp/p11gate-client-%d.conf", (int)getpid());
-		(void)snprintf(command, sizeof(command), "{ cat '%s'; printf '\\n[Misc]\\nAppId = %s\\n'; } > '%s'", configuration,
-			application, copy);
+		(void)snprintf(command, sizeof(command), "{ cat '%s'; printf '\\n[Misc]\\nAppId = %s\\n'; } > '%s'",
+			configuration, application, copy);
 		cr_assert_eq(run(argv), 0);
 		configuration = copy;
 	}
@@ -327,7 +337,7 @@ int in_child(int (*body)(const struct gateway *g, void *argument), const struct 
 	int status = -1;
 
 	if (child == 0)
-		_exit(body(g, argument));   /* no Criterion assertion may run in here */
+		_exit(body(g, argument)); /* no Criterion assertion may run in here */
 	waitpid(child, &status, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

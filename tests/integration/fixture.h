@@ -15,10 +15,11 @@
 #include "api/cryptoki.h"
 
 struct gateway {
-	char directory[256];   /* of the sandbox */
+	char directory[256]; /* of the sandbox */
 	char url[128], slot[64], pin[64], so_pin[64];
 	char ca[300], certificate[300], key[300], certificate2[300], key2[300];
-	char module[300], configuration[300], configuration2[300], direct_module[300], audit_log[300], tool[300], softhsm_conf[300];
+	char module[300], configuration[300], configuration2[300], direct_module[300], audit_log[300], tool[300],
+		softhsm_conf[300];
 	pid_t pid;
 	bool own;
 };
@@ -37,9 +38,9 @@ void gateway_restart(struct gateway *gateway);
 enum person { ALICE, BOB, STRANGER, FOREIGNER, NOBODY };
 
 struct answer {
-	long status;          /* HTTP status, 0 when there was no answer */
-	char *text;           /* body, NUL-terminated */
-	json_t *json;         /* or NULL */
+	long status; /* HTTP status, 0 when there was no answer */
+	char *text; /* body, NUL-terminated */
+	json_t *json; /* or NULL */
 	char headers[4096];
 };
 
@@ -53,7 +54,8 @@ void answer_free(struct answer *answer);
 const char *member(const struct answer *answer, const char *path);
 
 /* Sends bytes over TLS as `who` and returns how many bytes came back (up to size - 1, NUL-terminated); -1 when the handshake was refused. */
-ssize_t raw_request(const struct gateway *g, enum person who, const char *bytes, size_t len, char *ret_answer, size_t size);
+ssize_t raw_request(
+	const struct gateway *g, enum person who, const char *bytes, size_t len, char *ret_answer, size_t size);
 
 /* The client module in this process with the client file of ALICE or BOB and, if not NULL, an application ID of 32 hex digits. */
 CK_FUNCTION_LIST *module_load(const struct gateway *g, enum person who, const char *application);
@@ -73,7 +75,8 @@ size_t worker_processes(const struct gateway *g, pid_t *ret_pids, size_t max);
 long process_status(pid_t pid, const char *field);
 
 /* Polls `holds` every 10 ms until it is true or `seconds` have passed. */
-bool await_condition(bool (*holds)(const struct gateway *g, void *argument), const struct gateway *g, void *argument, unsigned seconds);
+bool await_condition(bool (*holds)(const struct gateway *g, void *argument), const struct gateway *g, void *argument,
+	unsigned seconds);
 
 /* Logs alice or bob in over REST and makes a key; asserts success. */
 void rest_login(const struct gateway *g, enum person who, const char *const headers[]);

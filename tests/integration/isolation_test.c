@@ -70,7 +70,8 @@ Test(isolation, every_live_application_has_a_sandboxed_worker_of_its_own)
 	for (int i = 0; i < APPLICATIONS; i++)
 		cr_assert_eq(read(ready[0], &byte, 1), 1);
 	size_t workers = worker_processes(&g, after, MAX);
-	cr_expect_eq(workers - inventory, APPLICATIONS, "%zu workers for %d applications", workers - inventory, APPLICATIONS);
+	cr_expect_eq(workers - inventory, APPLICATIONS, "%zu workers for %d applications", workers - inventory,
+		APPLICATIONS);
 	for (size_t i = 0; i < workers; i++) {
 		char path[64];
 		cr_expect_eq(process_status(after[i], "Seccomp"), 2);
@@ -116,7 +117,8 @@ static int private_objects_program(const struct gateway *g, void *argument)
 	CK_ULONG count = 99;
 
 	(void)argument;
-	if (f->C_FindObjectsInit(session, &template, 1) != CKR_OK || f->C_FindObjects(session, found, 8, &count) != CKR_OK)
+	if (f->C_FindObjectsInit(session, &template, 1) != CKR_OK ||
+		f->C_FindObjects(session, found, 8, &count) != CKR_OK)
 		return 2;
 	return count == 0 ? 0 : 1;
 }
@@ -127,7 +129,8 @@ Test(isolation, X1_an_application_without_login_finds_no_private_object_of_one_t
 
 	gateway_shared(&g);
 	rest_login(&g, ALICE, NULL);
-	ANSWER_AUTO made = request(&g, ALICE, "POST", "/v1/slots/demo/keys", "{\"type\":\"EC\",\"label\":\"isolation\"}", NULL);
+	ANSWER_AUTO made = request(
+		&g, ALICE, "POST", "/v1/slots/demo/keys", "{\"type\":\"EC\",\"label\":\"isolation\"}", NULL);
 	cr_assert(made.status == 201 || made.status == 409, "%s", made.text);
 	CK_FUNCTION_LIST *f = module_load(&g, ALICE, NULL);
 	(void)module_session(f, &g, true);

@@ -14,7 +14,8 @@ Test(refusal, no_certificate_is_refused_at_the_handshake)
 	char answer[256];
 
 	gateway_shared(&g);
-	cr_expect_eq(raw_request(&g, NOBODY, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 34, answer, sizeof(answer)), -1);
+	cr_expect_eq(
+		raw_request(&g, NOBODY, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 34, answer, sizeof(answer)), -1);
 }
 
 Test(refusal, a_certificate_of_a_foreign_ca_is_refused_at_the_handshake)
@@ -23,13 +24,14 @@ Test(refusal, a_certificate_of_a_foreign_ca_is_refused_at_the_handshake)
 	char answer[256];
 
 	gateway_shared(&g);
-	cr_expect_eq(raw_request(&g, FOREIGNER, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 34, answer, sizeof(answer)), -1);
+	cr_expect_eq(
+		raw_request(&g, FOREIGNER, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 34, answer, sizeof(answer)), -1);
 }
 
 Test(refusal, a_certificate_of_no_identity_gets_403_everywhere)
 {
-	static const char *const paths[] = {"/healthz", "/v1/slots", "/v1/slots/demo", "/v1/slots/demo/keys", "/metrics",
-		"/openapi.json", "/v1/nothing"};
+	static const char *const paths[] = {"/healthz", "/v1/slots", "/v1/slots/demo", "/v1/slots/demo/keys",
+		"/metrics", "/openapi.json", "/v1/nothing"};
 	struct gateway g;
 
 	gateway_shared(&g);
@@ -53,10 +55,12 @@ static char *deep(size_t depth)
 Test(refusal, broken_json_gets_a_400_problem_and_never_reaches_the_module)
 {
 	static const char *const bodies[] = {"", "{", "[]", "nonsense", "{\"algorithm\":\"ES256\"",
-		"{\"algorithm\":\"ES256\",\"algorithm\":\"ES256\",\"data\":\"AA\"}", "{\"algorithm\":\"ES256\",\"data\":\"AA\"} x",
-		"{\"algorithm\":\"ES256\",\"data\":\"\\u0000\"}", "{\"algorithm\":\"ES256\",\"data\":\"\\ud800\"}",
-		"{\"algorithm\":\"ES256\",\"data\":\"*\"}", "{\"algorithm\":\"ES256\",\"date\":\"AA\"}", "{\"algorithm\":5,\"data\":\"AA\"}",
-		"{\"algorithm\":\"ES256\"}", "{\"data\":\"AA\"}", "\xef\xbb\xbf{}", "{\"algorithm\":\"ES256\",\"data\":1e400}"};
+		"{\"algorithm\":\"ES256\",\"algorithm\":\"ES256\",\"data\":\"AA\"}",
+		"{\"algorithm\":\"ES256\",\"data\":\"AA\"} x", "{\"algorithm\":\"ES256\",\"data\":\"\\u0000\"}",
+		"{\"algorithm\":\"ES256\",\"data\":\"\\ud800\"}", "{\"algorithm\":\"ES256\",\"data\":\"*\"}",
+		"{\"algorithm\":\"ES256\",\"date\":\"AA\"}", "{\"algorithm\":5,\"data\":\"AA\"}",
+		"{\"algorithm\":\"ES256\"}", "{\"data\":\"AA\"}", "\xef\xbb\xbf{}",
+		"{\"algorithm\":\"ES256\",\"data\":1e400}"};
 	struct gateway g;
 	char *nested = deep(200);
 
@@ -112,8 +116,9 @@ Test(refusal, X9_unknown_and_foreign_slots_and_operations_look_alike)
 Test(refusal, X11_a_malformed_application_id_gets_400)
 {
 	static const char *const ids[] = {"X-Application-Id: 1", "X-Application-Id: 1-2-3", "X-Application-Id: xyz",
-		"X-Application-Id: 0123456789abcdef0123456789abcde", "X-Application-Id: 0123456789abcdef0123456789abcdef0",
-		"X-Application-Id: 4294967296-1", "X-Client-Instance: 12"};
+		"X-Application-Id: 0123456789abcdef0123456789abcde",
+		"X-Application-Id: 0123456789abcdef0123456789abcdef0", "X-Application-Id: 4294967296-1",
+		"X-Client-Instance: 12"};
 	struct gateway g;
 
 	gateway_shared(&g);
@@ -152,7 +157,8 @@ Test(refusal, a_reload_with_a_mistake_keeps_the_old_configuration_and_names_the_
 	gateway_start(&g);
 	(void)snprintf(command, sizeof(command),
 		"set -e; c='%s/p11gated.yaml'; cp \"$c\" \"$c.good\"; printf 'nonsense_key: 1\\n' >> \"$c\";"
-		"line=$(wc -l < \"$c\"); ! '%s' reload --config \"$c\" > '%s/reload' 2>&1; grep -q \"p11gated.yaml:$line:\" '%s/reload';"
+		"line=$(wc -l < \"$c\"); ! '%s' reload --config \"$c\" > '%s/reload' 2>&1; grep -q "
+		"\"p11gated.yaml:$line:\" '%s/reload';"
 		"grep -q nonsense_key '%s/reload'; mv \"$c.good\" \"$c\"; '%s' reload --config \"$c\"",
 		g.directory, g.tool, g.directory, g.directory, g.directory, g.tool);
 	cr_expect_eq(system(command), 0);

@@ -51,13 +51,15 @@ Test(resources, A24_an_always_authenticate_key_answers_401_with_an_operation)
 	struct gateway g;
 
 	setup(&g, "{\"type\":\"EC\",\"label\":\"a24\",\"always_authenticate\":true}");
-	ANSWER_AUTO answer = request(&g, ALICE, "POST", "/v1/slots/demo/keys/a24/sign", "{\"algorithm\":\"ES256\",\"data\":\"" DATA "\"}", NULL);
+	ANSWER_AUTO answer = request(&g, ALICE, "POST", "/v1/slots/demo/keys/a24/sign",
+		"{\"algorithm\":\"ES256\",\"data\":\"" DATA "\"}", NULL);
 	cr_expect_eq(answer.status, 401, "%s", answer.text);
 	cr_expect_str_eq(member(&answer, "ckr"), "CKR_USER_NOT_LOGGED_IN");
 	cr_expect_not_null(strstr(member(&answer, "type"), "reauthentication-required"));
 	cr_expect_eq(strlen(member(&answer, "operation.id")), 32);
 	cr_expect_not_null(strstr(answer.headers, "PKCS11-PIN realm="), "%s", answer.headers);
-	cr_expect_str_eq(member(&answer, "operation.data_sha256"), "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+	cr_expect_str_eq(member(&answer, "operation.data_sha256"),
+		"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
 }
 
 /* Asks for a signature of the always-authenticate key and gives the operation's path. */
@@ -119,7 +121,8 @@ Test(resources, A28_a_one_shot_pin_signs_without_leaving_a_login)
 	(void)snprintf(body, sizeof(body), "{\"algorithm\":\"ES256\",\"data\":\"" DATA "\",\"pin\":\"%s\"}", g.pin);
 	ANSWER_AUTO shot = request(&g, ALICE, "POST", "/v1/slots/demo/keys/a28/sign", body, fresh);
 	cr_expect_eq(shot.status, 200, "%ld %s", shot.status, shot.text);
-	ANSWER_AUTO after = request(&g, ALICE, "POST", "/v1/slots/demo/keys/a28/sign", "{\"algorithm\":\"ES256\",\"data\":\"" DATA "\"}", fresh);
+	ANSWER_AUTO after = request(&g, ALICE, "POST", "/v1/slots/demo/keys/a28/sign",
+		"{\"algorithm\":\"ES256\",\"data\":\"" DATA "\"}", fresh);
 	cr_expect_eq(after.status, 401, "%ld %s", after.status, after.text);
 	ANSWER_AUTO needless = request(&g, ALICE, "POST", "/v1/slots/demo/keys/a28/sign", body, NULL);
 	cr_expect_eq(needless.status, 200, "%s", needless.text);
@@ -172,7 +175,8 @@ Test(resources, X7_a_wrong_pin_is_a_401_problem_with_the_return_value)
 	const char *const fresh[] = {"X-Application-Id: 7-7", NULL};
 
 	gateway_shared(&g);
-	ANSWER_AUTO answer = request(&g, ALICE, "POST", "/v1/slots/demo/applications/current/login", "{\"pin\":\"nope\"}", fresh);
+	ANSWER_AUTO answer = request(
+		&g, ALICE, "POST", "/v1/slots/demo/applications/current/login", "{\"pin\":\"nope\"}", fresh);
 	cr_expect_eq(answer.status, 401, "%s", answer.text);
 	cr_expect_str_eq(member(&answer, "ckr"), "CKR_PIN_INCORRECT");
 	cr_expect_eq(json_integer_value(json_object_get(answer.json, "ckr_code")), 0xa0);
@@ -206,7 +210,8 @@ Test(resources, every_key_use_and_login_leaves_an_audit_record_before_the_answer
 	FILE *file;
 
 	setup(&g, "{\"type\":\"EC\",\"label\":\"audited\"}");
-	ANSWER_AUTO answer = request(&g, ALICE, "POST", "/v1/slots/demo/keys/audited/sign", "{\"algorithm\":\"ES256\",\"data\":\"" DATA "\"}", NULL);
+	ANSWER_AUTO answer = request(&g, ALICE, "POST", "/v1/slots/demo/keys/audited/sign",
+		"{\"algorithm\":\"ES256\",\"data\":\"" DATA "\"}", NULL);
 	cr_assert_eq(answer.status, 200, "%s", answer.text);
 	file = fopen(g.audit_log, "re");
 	cr_assert_not_null(file);

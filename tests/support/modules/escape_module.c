@@ -39,7 +39,8 @@ static CK_RV token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 	return CKR_OK;
 }
 
-static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, CK_NOTIFY notify, CK_SESSION_HANDLE *session)
+static CK_RV open_session(
+	CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, CK_NOTIFY notify, CK_SESSION_HANDLE *session)
 {
 	(void)slot;
 	(void)flags;
@@ -84,8 +85,14 @@ static CK_RV seed_random(CK_SESSION_HANDLE session, CK_BYTE *seed, CK_ULONG len)
 }
 
 static CK_FUNCTION_LIST functions = {
-	.version = {2, 40}, .C_Initialize = accept_initialize, .C_Finalize = accept_initialize, .C_GetSlotList = one_slot,
-	.C_GetTokenInfo = token_info, .C_OpenSession = open_session, .C_CloseSession = close_session, .C_SeedRandom = seed_random,
+	.version = {2, 40},
+	.C_Initialize = accept_initialize,
+	.C_Finalize = accept_initialize,
+	.C_GetSlotList = one_slot,
+	.C_GetTokenInfo = token_info,
+	.C_OpenSession = open_session,
+	.C_CloseSession = close_session,
+	.C_SeedRandom = seed_random,
 };
 
 CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR ret_functions)

@@ -60,7 +60,8 @@ static CK_RV shim_login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHA
 	return count_pin(real->C_Login(session, user, pin, len));
 }
 
-static CK_RV shim_open(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, CK_NOTIFY notify, CK_SESSION_HANDLE *session)
+static CK_RV shim_open(
+	CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, CK_NOTIFY notify, CK_SESSION_HANDLE *session)
 {
 	unsigned limit = fault("sessions");
 	CK_RV rv = CKR_SESSION_COUNT;

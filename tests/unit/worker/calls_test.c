@@ -36,18 +36,23 @@ Test(calls, a_key_pair_is_made_and_signs)
 Test(calls, every_key_use_login_and_object_change_leaves_an_event)
 {
 	json_int_t session = open_session(&client);
-	struct answer answer = client_post(&client,
-		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"Login\":{\"session\":1,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}]}]}");
+	struct answer answer = client_post(
+		&client, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"Login\":{\"session\":"
+			 "1,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}]}]}");
 	json_t *event = json_array_get(answer.events, 0);
 
 	cr_assert_eq(json_array_size(answer.events), 1);
 	cr_assert_str_eq(json_string_value(json_object_get(event, "function")), "C_Login");
 	cr_assert_str_eq(json_string_value(json_object_get(event, "rv")), "CKR_SESSION_HANDLE_INVALID");
 	answer_free(&answer);
-	expect(&client, "CKR_OK", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}", session);
+	expect(&client, "CKR_OK", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}",
+		session);
 	json_int_t key = make_key(&client, session, "release", "");
 	char *body;
-	cr_assert(asprintf(&body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[" SIGN_INIT "," SIGN "]}]}", session, key, session) > 0);
+	cr_assert(asprintf(&body,
+			  "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[" SIGN_INIT "," SIGN
+			  "]}]}",
+			  session, key, session) > 0);
 	answer = client_post(&client, body);
 	event = json_array_get(answer.events, 0);
 	cr_assert_eq(json_array_size(answer.events), 1);
@@ -65,13 +70,18 @@ Test(calls, the_input_of_all_parts_is_what_the_event_of_a_multipart_use_hashes)
 	json_int_t session = open_logged_in(&client);
 	json_int_t key = number(&client, "key",
 		"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_GENERIC_SECRET_KEY_GEN\"},"
-		"\"attributes\":[{\"CKA_VALUE_LEN\":32},{\"CKA_SIGN\":true},{\"CKA_LABEL\":\"mac\"}]}}", session);
+		"\"attributes\":[{\"CKA_VALUE_LEN\":32},{\"CKA_SIGN\":true},{\"CKA_LABEL\":\"mac\"}]}}",
+		session);
 	char *body;
 
-	cr_assert(asprintf(&body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":["
-		"{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_SHA256_HMAC\"},\"key\":%lld}},"
-		"{\"SignUpdate\":{\"session\":%lld,\"part\":\"YQ\"}},{\"SignUpdate\":{\"session\":%lld,\"part\":\"YmM\"}},"
-		"{\"SignFinal\":{\"session\":%lld,\"signature\":64}}]}]}", session, key, session, session, session) > 0);
+	cr_assert(asprintf(&body,
+			  "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":["
+			  "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_SHA256_HMAC\"},\"key\":%"
+			  "lld}},"
+			  "{\"SignUpdate\":{\"session\":%lld,\"part\":\"YQ\"}},{\"SignUpdate\":{\"session\":%lld,"
+			  "\"part\":\"YmM\"}},"
+			  "{\"SignFinal\":{\"session\":%lld,\"signature\":64}}]}]}",
+			  session, key, session, session, session) > 0);
 	struct answer answer = client_post(&client, body);
 	cr_assert_str_eq(json_string_value(json_object_get(json_array_get(answer.events, 0), "input_sha256")),
 		"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
@@ -82,12 +92,14 @@ Test(calls, the_input_of_all_parts_is_what_the_event_of_a_multipart_use_hashes)
 Test(calls, a_length_query_keeps_the_operation_and_leaves_no_event)
 {
 	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "release", "");
-	json_t *result = client_call(&client, SIGN_INIT ",{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":null}}",
-		session, key, session);
+	json_t *result = client_call(&client,
+		SIGN_INIT ",{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":null}}", session, key,
+		session);
 
 	cr_assert_eq(json_integer_value(json_object_get(json_object_get(result, "signature"), "length")), 64);
 	json_decref(result);
-	expect(&client, "CKR_BUFFER_TOO_SMALL", "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":10}}", session);
+	expect(&client, "CKR_BUFFER_TOO_SMALL",
+		"{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":10}}", session);
 	expect(&client, "CKR_OK", SIGN, session);
 	expect(&client, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
 }
@@ -95,14 +107,17 @@ Test(calls, a_length_query_keeps_the_operation_and_leaves_no_event)
 Test(calls, a_group_stops_at_the_first_call_that_fails)
 {
 	struct answer answer = client_post(&client,
-		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":0}},{\"OpenSession\":{\"flags\":6}}]},"
-		"{\"op\":\"000102030405060708090a0b0c0d0e00\",\"calls\":[{\"OpenSession\":{\"flags\":6}},{\"GetSessionInfo\":{\"session\":{\"from\":0}}}]}]}");
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":0}},{"
+		"\"OpenSession\":{\"flags\":6}}]},"
+		"{\"op\":\"000102030405060708090a0b0c0d0e00\",\"calls\":[{\"OpenSession\":{\"flags\":6}},{"
+		"\"GetSessionInfo\":{\"session\":{\"from\":0}}}]}]}");
 	json_t *groups = json_object_get(answer.body, "groups");
 	json_t *first = json_object_get(json_array_get(groups, 0), "results");
 	json_t *second = json_object_get(json_array_get(groups, 1), "results");
 
 	cr_assert_eq(json_array_size(first), 1);
-	cr_assert_str_eq(json_string_value(json_object_get(json_array_get(first, 0), "rv")), "CKR_SESSION_PARALLEL_NOT_SUPPORTED");
+	cr_assert_str_eq(json_string_value(json_object_get(json_array_get(first, 0), "rv")),
+		"CKR_SESSION_PARALLEL_NOT_SUPPORTED");
 	cr_assert_eq(json_array_size(second), 2);
 	cr_assert_str_eq(json_string_value(json_object_get(json_array_get(second, 1), "rv")), "CKR_OK");
 	cr_assert_eq(answer.sessions, 1);
@@ -112,12 +127,19 @@ Test(calls, a_group_stops_at_the_first_call_that_fails)
 Test(calls, a_malformed_body_executes_nothing)
 {
 	static const char *const bodies[] = {
-		"", "[]", "{}", "{\"groups\":[{\"calls\":[{\"OpenSession\":{\"flags\":6}}]}]}",
+		"",
+		"[]",
+		"{}",
+		"{\"groups\":[{\"calls\":[{\"OpenSession\":{\"flags\":6}}]}]}",
 		"{\"groups\":[{\"op\":\"0001\",\"calls\":[{\"OpenSession\":{\"flags\":6}}]}]}",
-		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":6}},{\"OpenSession\":{}}]}]}",
-		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":6}}]}]} x",
-		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":6}}]}],\"groups\":[]}",
-		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":6}},{\"CloseSession\":{\"session\":{\"from\":1}}}]}]}",
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":6}},{"
+		"\"OpenSession\":{}}]}]}",
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":6}}]}"
+		"]} x",
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":6}}]}"
+		"],\"groups\":[]}",
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{\"flags\":6}},{"
+		"\"CloseSession\":{\"session\":{\"from\":1}}}]}]}",
 	};
 
 	for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
@@ -136,10 +158,13 @@ Test(calls, a_call_without_its_permission_is_refused_audited_and_not_run)
 	char *body;
 
 	reader.permissions = 1u << PERMISSION_READ;
-	cr_assert(asprintf(&body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[" SIGN_INIT "]}]}", session, key) > 0);
+	cr_assert(asprintf(&body,
+			  "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[" SIGN_INIT "]}]}",
+			  session, key) > 0);
 	struct answer answer = client_post(&reader, body);
 	json_t *event = json_array_get(answer.events, 0);
-	json_t *result = json_array_get(json_object_get(json_array_get(json_object_get(answer.body, "groups"), 0), "results"), 0);
+	json_t *result = json_array_get(
+		json_object_get(json_array_get(json_object_get(answer.body, "groups"), 0), "results"), 0);
 	cr_assert_str_eq(json_string_value(json_object_get(result, "rv")), "CKR_FUNCTION_REJECTED");
 	cr_assert_str_eq(json_string_value(json_object_get(event, "kind")), "refusal");
 	answer_free(&answer);
@@ -174,7 +199,8 @@ Test(calls, X3_one_object_keeps_one_handle)
 	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "release", "");
 	json_t *result = client_call(&client,
 		"{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_PRIVATE_KEY\"}]}},"
-		"{\"FindObjects\":{\"session\":%lld,\"objects\":10}}", session, session);
+		"{\"FindObjects\":{\"session\":%lld,\"objects\":10}}",
+		session, session);
 
 	cr_assert_eq(json_integer_value(json_array_get(json_object_get(result, "objects"), 0)), key);
 	json_decref(result);
@@ -185,7 +211,8 @@ Test(calls, X3_private_handles_end_with_a_logout_even_after_a_new_login)
 	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "release", "");
 
 	expect(&client, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", session);
-	expect(&client, "CKR_OK", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}", session);
+	expect(&client, "CKR_OK", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}",
+		session);
 	expect(&client, "CKR_OBJECT_HANDLE_INVALID", SIGN_INIT, session, key);
 }
 
@@ -204,7 +231,8 @@ Test(calls, X4_a_new_login_does_not_revive_the_operation)
 
 	expect(&client, "CKR_OK", SIGN_INIT, session, key);
 	expect(&client, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", session);
-	expect(&client, "CKR_OK", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}", session);
+	expect(&client, "CKR_OK", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}",
+		session);
 	expect(&client, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
 }
 
@@ -212,13 +240,16 @@ Test(calls, X4_session_objects_outlive_the_end_of_an_operation_by_logout)
 {
 	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "release", "");
 	json_int_t data = number(&client, "object",
-		"{\"CreateObject\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_DATA\"},{\"CKA_PRIVATE\":false},{\"CKA_LABEL\":\"note\"},{\"CKA_VALUE\":\"YQ\"}]}}",
+		"{\"CreateObject\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_DATA\"},{\"CKA_PRIVATE\":"
+		"false},{\"CKA_LABEL\":\"note\"},{\"CKA_VALUE\":\"YQ\"}]}}",
 		session);
 
 	expect(&client, "CKR_OK", SIGN_INIT, session, key);
 	expect(&client, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", session);
 	expect(&client, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
-	expect(&client, "CKR_OK", "{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":16}]}}", session, data);
+	expect(&client, "CKR_OK",
+		"{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":16}]}}",
+		session, data);
 	expect(&client, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
 }
 
@@ -226,7 +257,9 @@ Test(calls, session_objects_end_with_their_session)
 {
 	json_int_t session = open_session(&client), other = open_session(&client);
 	json_int_t data = number(&client, "object",
-		"{\"CreateObject\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_DATA\"},{\"CKA_PRIVATE\":false},{\"CKA_VALUE\":\"YQ\"}]}}", session);
+		"{\"CreateObject\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_DATA\"},{\"CKA_PRIVATE\":"
+		"false},{\"CKA_VALUE\":\"YQ\"}]}}",
+		session);
 
 	expect(&client, "CKR_OK", READ_VALUE, other, data);
 	expect(&client, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
@@ -245,7 +278,8 @@ Test(calls, C7_closing_the_last_session_logs_the_application_out)
 	cr_assert_eq(answer.login, LOGIN_NONE);
 	answer_free(&answer);
 	json_t *info = client_call(&client, "{\"GetSessionInfo\":{\"session\":%lld}}", session);
-	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_PUBLIC_SESSION");
+	cr_assert_str_eq(
+		json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_PUBLIC_SESSION");
 	json_decref(info);
 }
 
@@ -255,7 +289,8 @@ Test(calls, X5_the_login_outlives_the_session_it_was_made_in)
 
 	expect(&client, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
 	json_t *info = client_call(&client, "{\"GetSessionInfo\":{\"session\":%lld}}", other);
-	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_USER_FUNCTIONS");
+	cr_assert_str_eq(
+		json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_USER_FUNCTIONS");
 	json_decref(info);
 }
 
@@ -283,7 +318,8 @@ Test(calls, a_session_more_than_allowed_is_refused)
 
 Test(calls, X15_the_slot_of_a_session_is_the_one_of_its_name)
 {
-	json_t *result = client_call(&client, "{\"OpenSession\":{\"flags\":6}},{\"GetSessionInfo\":{\"session\":{\"from\":0}}}");
+	json_t *result = client_call(
+		&client, "{\"OpenSession\":{\"flags\":6}},{\"GetSessionInfo\":{\"session\":{\"from\":0}}}");
 	unsigned hash = 2166136261u;
 
 	for (const char *at = "demo-slot"; *at; at++)
@@ -302,6 +338,8 @@ Test(calls, D9_a_key_that_only_answers_challenges_does_not_sign)
 	json_int_t key = make_key(&user, session, "unlock", ""), free_key = make_key(&user, session, "release", "");
 	expect(&user, "CKR_KEY_FUNCTION_NOT_PERMITTED", SIGN_INIT, session, key);
 	expect(&user, "CKR_ACTION_PROHIBITED",
-		"{\"SetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":\"release\"}]}}", session, key);
+		"{\"SetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":\"release\"}]}"
+		"}",
+		session, key);
 	expect(&user, "CKR_OK", SIGN_INIT "," SIGN, session, free_key, session);
 }

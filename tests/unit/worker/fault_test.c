@@ -30,7 +30,8 @@ static void expect_public(json_int_t session)
 {
 	json_t *info = client_call(&client, "{\"GetSessionInfo\":{\"session\":%lld}}", session);
 
-	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_PUBLIC_SESSION");
+	cr_assert_str_eq(
+		json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_PUBLIC_SESSION");
 	json_decref(info);
 }
 
@@ -58,9 +59,12 @@ Test(fault, X1_already_logged_in_is_never_taken_for_a_login)
 	json_int_t session = open_session(&client);
 	char body[512];
 
-	snprintf(body, sizeof body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[" LOGIN "]}]}", session, "CKU_USER", RIGHT);
+	snprintf(body, sizeof body,
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[" LOGIN "]}]}", session,
+		"CKU_USER", RIGHT);
 	struct answer answer = client_post(&client, body);
-	json_t *result = json_array_get(json_object_get(json_array_get(json_object_get(answer.body, "groups"), 0), "results"), 0);
+	json_t *result = json_array_get(
+		json_object_get(json_array_get(json_object_get(answer.body, "groups"), 0), "results"), 0);
 	cr_assert_str_eq(json_string_value(json_object_get(result, "rv")), "CKR_FUNCTION_FAILED");
 	cr_assert_eq(answer.login, LOGIN_NONE);
 	answer_free(&answer);
@@ -74,7 +78,8 @@ Test(fault, X5_on_a_token_with_few_sessions_the_workers_own_go_first)
 	expect(&client, "CKR_SESSION_COUNT", "{\"OpenSession\":{\"flags\":6}}");
 	expect(&client, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
 	json_t *info = client_call(&client, "{\"GetSessionInfo\":{\"session\":%lld}}", other);
-	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_USER_FUNCTIONS");
+	cr_assert_str_eq(
+		json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_USER_FUNCTIONS");
 	json_decref(info);
 	expect(&client, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", other);
 	struct answer answer = client_post(&client, "{\"groups\":[]}");
@@ -98,7 +103,8 @@ Test(fault, a_key_use_refused_for_want_of_its_pin_is_in_the_audit_with_its_key)
 	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "careful", CAREFUL);
 	char body[1024];
 
-	snprintf(body, sizeof body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[" SIGN_INIT "," SIGN "]}]}",
+	snprintf(body, sizeof body,
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[" SIGN_INIT "," SIGN "]}]}",
 		session, key, session);
 	struct answer answer = client_post(&client, body);
 	json_t *event = json_array_get(answer.events, 0);
@@ -115,8 +121,10 @@ Test(fault, A18_a_key_that_asks_for_its_pin_neither_derives_nor_unwraps)
 	json_int_t key = make_key(&client, session, "careful", CAREFUL ",{\"CKA_DERIVE\":true}");
 
 	expect(&client, "CKR_USER_NOT_LOGGED_IN",
-		"{\"DeriveKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDH1_DERIVE\",\"parameter\":{\"kdf\":\"CKD_NULL\","
-		"\"pSharedData\":null,\"pPublicData\":\"BA\"}},\"base_key\":%lld,\"attributes\":[]}}", session, key);
+		"{\"DeriveKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDH1_DERIVE\",\"parameter\":{"
+		"\"kdf\":\"CKD_NULL\","
+		"\"pSharedData\":null,\"pPublicData\":\"BA\"}},\"base_key\":%lld,\"attributes\":[]}}",
+		session, key);
 }
 
 Test(fault, F5_a_saved_state_is_a_reference_that_nobody_can_make_up)
@@ -130,11 +138,15 @@ Test(fault, F5_a_saved_state_is_a_reference_that_nobody_can_make_up)
 	const char *state = json_string_value(json_object_get(result, "state"));
 	cr_assert_eq(strlen(state), 22);
 	expect(&client, "CKR_OK",
-		"{\"SetOperationState\":{\"session\":%lld,\"state\":\"%s\",\"encryption_key\":0,\"authentication_key\":0}}", session, state);
+		"{\"SetOperationState\":{\"session\":%lld,\"state\":\"%s\",\"encryption_key\":0,\"authentication_key\":"
+		"0}}",
+		session, state);
 	/* 40 times the letter s: the module's own state. */
 	expect(&client, "CKR_SAVED_STATE_INVALID",
-		"{\"SetOperationState\":{\"session\":%lld,\"state\":\"c3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzcw\","
-		"\"encryption_key\":0,\"authentication_key\":0}}", session);
+		"{\"SetOperationState\":{\"session\":%lld,\"state\":"
+		"\"c3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzcw\","
+		"\"encryption_key\":0,\"authentication_key\":0}}",
+		session);
 	json_decref(result);
 }
 

@@ -71,8 +71,8 @@ void token_fixture_new(struct token_fixture *token)
 	cr_assert(conf);
 	fprintf(conf, "directories.tokendir = %s\nlog.level = ERROR\n", token->directory);
 	fclose(conf);
-	token_fixture_tool(token, (char *[]){"softhsm2-util", "--init-token", "--free", "--label", "demo", "--pin", FIXTURE_PIN,
-		"--so-pin", FIXTURE_SO_PIN, NULL});
+	token_fixture_tool(token, (char *[]){"softhsm2-util", "--init-token", "--free", "--label", "demo", "--pin",
+					  FIXTURE_PIN, "--so-pin", FIXTURE_SO_PIN, NULL});
 }
 
 /* $(BUILD)/p11gate-worker; the tests are in $(BUILD)/tests. */
@@ -107,9 +107,12 @@ static void send_start(struct worker_fixture *worker, const struct worker_option
 	char module[256];
 	struct bytes labels[1] = {{(const unsigned char *)options->challenge_only,
 		options->challenge_only ? strlen(options->challenge_only) : 0}};
-	const struct worker_policy rules = {.generation = 1, .challenge_only_labels = {labels, options->challenge_only ? 1 : 0}};
-	const struct worker_slot one = {.name = "demo-slot", .match_label = label,
-		.match_serial = options->serial ? options->serial : "", .match_reader = options->reader ? options->reader : "",
+	const struct worker_policy rules = {
+		.generation = 1, .challenge_only_labels = {labels, options->challenge_only ? 1 : 0}};
+	const struct worker_slot one = {.name = "demo-slot",
+		.match_label = label,
+		.match_serial = options->serial ? options->serial : "",
+		.match_reader = options->reader ? options->reader : "",
 		.class_name = "hsm"};
 
 	buffer_init(&slot, FRAME_CHUNK);
@@ -119,16 +122,24 @@ static void send_start(struct worker_fixture *worker, const struct worker_option
 	worker_policy_pack(&policy, &rules);
 	const struct bytes slots[1] = {{slot.data, slot.len}};
 	const struct worker_start message = {
-		.role = options->inventory ? ROLE_INVENTORY : ROLE_APPLICATION, .module_name = "softhsm",
-		.module_path = module_path(options, module), .module_init_args = "",
+		.role = options->inventory ? ROLE_INVENTORY : ROLE_APPLICATION,
+		.module_name = "softhsm",
+		.module_path = module_path(options, module),
+		.module_init_args = "",
 		.module_sha256 = {options->sha256, options->sha256 ? 32 : 0},
-		.sandbox = options->sandbox ? options->sandbox : "generic", .verify_login_fresh = options->fresh,
-		.slots = {slots, 1}, .threads = threads, .token_generation = worker->token->generation,
+		.sandbox = options->sandbox ? options->sandbox : "generic",
+		.verify_login_fresh = options->fresh,
+		.slots = {slots, 1},
+		.threads = threads,
+		.token_generation = worker->token->generation,
 		.sessions_max = options->sessions_max ? options->sessions_max : 64,
 		.operations_max = options->operations_max ? options->operations_max : 8,
 		.operation_ttl_ms = options->operation_ttl_ms ? options->operation_ttl_ms : 60000,
-		.token_wait_ms = 5000, .rest_idle_ms = options->rest_idle_ms ? options->rest_idle_ms : 60000,
-		.rest_max_ms = 600000, .application = "00", .policy = {policy.data, policy.len},
+		.token_wait_ms = 5000,
+		.rest_idle_ms = options->rest_idle_ms ? options->rest_idle_ms : 60000,
+		.rest_max_ms = 600000,
+		.application = "00",
+		.policy = {policy.data, policy.len},
 	};
 	worker_start_pack(&start, &message);
 	cr_assert_eq(frame_send(worker->pairs[0], FRAME_START, start.data, start.len), STATUS_OK);
@@ -208,13 +219,16 @@ static void spawn(struct worker_fixture *worker, unsigned threads, const char *s
 		*(i == 0 ? &worker->control : &worker->pairs[i - 1]) = pair[0];
 		posix_spawn_file_actions_adddup2(&actions, theirs[i], CONTROL + (int)i);
 	}
-	cr_assert_eq(posix_spawn(&worker->pid, program, &actions, NULL, (char *[]){program, NULL}, (char *[]){conf, sanitizer, faults, NULL}), 0);
+	cr_assert_eq(posix_spawn(&worker->pid, program, &actions, NULL, (char *[]){program, NULL},
+			     (char *[]){conf, sanitizer, faults, NULL}),
+		0);
 	posix_spawn_file_actions_destroy(&actions);
 	for (unsigned i = 0; i < threads + 1; i++)
 		close(theirs[i]);
 }
 
-void worker_fixture_start(struct token_fixture *token, const struct worker_options *options, struct worker_fixture *ret_worker)
+void worker_fixture_start(
+	struct token_fixture *token, const struct worker_options *options, struct worker_fixture *ret_worker)
 {
 	static const struct worker_options usual = {0};
 	struct buffer payload BUFFER_AUTO;
@@ -282,8 +296,8 @@ static struct answer answer_of(const struct buffer *payload)
 	return answer;
 }
 
-void worker_fixture_exchange(struct worker_fixture *worker, unsigned pair, const struct worker_request *request,
-	struct buffer *ret_payload)
+void worker_fixture_exchange(
+	struct worker_fixture *worker, unsigned pair, const struct worker_request *request, struct buffer *ret_payload)
 {
 	buffer_init(ret_payload, FRAME_PAYLOAD_MAX);
 	worker_request_pack(ret_payload, request);
@@ -295,16 +309,24 @@ void client_send(const struct client *client, uint32_t route, const char *query,
 {
 	struct buffer payload BUFFER_AUTO;
 	struct worker_request request = {
-		.route = route, .permissions = client->permissions ? client->permissions : (1u << PERMISSION_COUNT) - 1,
-		.identity = "tester", .deadline_ms = ANSWER_MS, .trace = "00112233445566778899aabbccddeeff", .key = "", .operation = "",
-		.query = query, .accept = "", .content_type = "application/json",
+		.route = route,
+		.permissions = client->permissions ? client->permissions : (1u << PERMISSION_COUNT) - 1,
+		.identity = "tester",
+		.deadline_ms = ANSWER_MS,
+		.trace = "00112233445566778899aabbccddeeff",
+		.key = "",
+		.operation = "",
+		.query = query,
+		.accept = "",
+		.content_type = "application/json",
 		.body = {(const unsigned char *)body, strlen(body)},
 	};
 
 	memcpy(request.instance, client->instance, sizeof request.instance);
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
 	worker_request_pack(&payload, &request);
-	cr_assert_eq(frame_send(client->worker->pairs[client->pair], FRAME_REQUEST, payload.data, payload.len), STATUS_OK);
+	cr_assert_eq(
+		frame_send(client->worker->pairs[client->pair], FRAME_REQUEST, payload.data, payload.len), STATUS_OK);
 }
 
 struct answer client_await(const struct client *client)
@@ -339,7 +361,8 @@ static json_t *call_with(const struct client *client, const char *format, va_lis
 	char *calls = NULL, *body = NULL;
 
 	cr_assert(vasprintf(&calls, format, arguments) >= 0);
-	cr_assert(asprintf(&body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[%s]}]}", calls) >= 0);
+	cr_assert(asprintf(&body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[%s]}]}",
+			  calls) >= 0);
 	struct answer answer = client_post(client, body);
 	cr_assert_eq(answer.status, 200, "%s\n%.*s", body, (int)answer.raw.len, answer.raw.data);
 	json_t *results = json_object_get(json_array_get(json_object_get(answer.body, "groups"), 0), "results");
@@ -396,7 +419,8 @@ json_int_t open_logged_in(const struct client *client)
 {
 	json_int_t session = open_session(client);
 
-	expect(client, "CKR_OK", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}", session);
+	expect(client, "CKR_OK", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}",
+		session);
 	return session;
 }
 
@@ -404,8 +428,10 @@ json_int_t make_key(const struct client *client, json_int_t session, const char 
 {
 	return number(client, "private_key",
 		"{\"GenerateKeyPair\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_EC_KEY_PAIR_GEN\"},"
-		"\"public_attributes\":[{\"CKA_EC_PARAMS\":\"BggqhkjOPQMBBw\"},{\"CKA_TOKEN\":true},{\"CKA_PRIVATE\":false},"
+		"\"public_attributes\":[{\"CKA_EC_PARAMS\":\"BggqhkjOPQMBBw\"},{\"CKA_TOKEN\":true},{\"CKA_PRIVATE\":"
+		"false},"
 		"{\"CKA_LABEL\":\"%s\"},{\"CKA_VERIFY\":true}],"
-		"\"private_attributes\":[{\"CKA_TOKEN\":true},{\"CKA_PRIVATE\":true},{\"CKA_LABEL\":\"%s\"},{\"CKA_SIGN\":true}%s]}}",
+		"\"private_attributes\":[{\"CKA_TOKEN\":true},{\"CKA_PRIVATE\":true},{\"CKA_LABEL\":\"%s\"},{\"CKA_"
+		"SIGN\":true}%s]}}",
 		session, label, label, more);
 }

@@ -24,18 +24,18 @@ enum { FIXTURE_PAIRS = 4 };
 struct token_fixture {
 	char directory[64];
 	uint64_t generation;
-	uint64_t refuse;         /* not 0: the answer to the next question for the token */
-	unsigned asked[8];       /* questions by purpose */
+	uint64_t refuse; /* not 0: the answer to the next question for the token */
+	unsigned asked[8]; /* questions by purpose */
 };
 
 /* How a worker is started; zero and NULL mean the usual. */
 struct worker_options {
-	const char *module;          /* SoftHSM; a name without '/' is a test module beside the tests */
-	const char *shim;            /* faults of shim_module.c, which is the module then */
-	const char *label;           /* "demo" */
+	const char *module; /* SoftHSM; a name without '/' is a test module beside the tests */
+	const char *shim; /* faults of shim_module.c, which is the module then */
+	const char *label; /* "demo" */
 	const char *serial, *reader;
-	const char *sandbox;         /* "generic" */
-	const char *challenge_only;  /* a label */
+	const char *sandbox; /* "generic" */
+	const char *challenge_only; /* a label */
 	const unsigned char *sha256;
 	bool fresh, inventory;
 	unsigned threads, sessions_max, operations_max, operation_ttl_ms;
@@ -53,10 +53,10 @@ struct worker_fixture {
 /* One answer: the body parsed, and what the gateway would act on. */
 struct answer {
 	unsigned status, sessions, login;
-	json_t *body;                /* NULL if it is not JSON */
+	json_t *body; /* NULL if it is not JSON */
 	char content_type[64];
-	json_t *events;              /* array of the audit events */
-	struct buffer raw;           /* the body as it is */
+	json_t *events; /* array of the audit events */
+	struct buffer raw; /* the body as it is */
 };
 
 /* Makes a directory with a token "demo". */
@@ -65,22 +65,23 @@ void token_fixture_new(struct token_fixture *token);
 void token_fixture_tool(struct token_fixture *token, char *const arguments[]);
 
 /* Starts a worker and waits for STARTED; `options` may be NULL. */
-void worker_fixture_start(struct token_fixture *token, const struct worker_options *options, struct worker_fixture *ret_worker);
+void worker_fixture_start(
+	struct token_fixture *token, const struct worker_options *options, struct worker_fixture *ret_worker);
 /* Waits for news on the control pair. */
 struct worker_state worker_fixture_state(struct worker_fixture *worker);
 /* Waits for the worker's end after SHUTDOWN and tells its wait status. */
 int worker_fixture_stop(struct worker_fixture *worker);
 
 /* Sends a request on one pair and answers the worker's questions until the response, which is left packed in `ret_payload`. */
-void worker_fixture_exchange(struct worker_fixture *worker, unsigned pair, const struct worker_request *request,
-	struct buffer *ret_payload);
+void worker_fixture_exchange(
+	struct worker_fixture *worker, unsigned pair, const struct worker_request *request, struct buffer *ret_payload);
 
 /* Who asks. */
 struct client {
 	struct worker_fixture *worker;
 	unsigned pair;
 	unsigned char instance[16];
-	uint32_t permissions;        /* 0: all */
+	uint32_t permissions; /* 0: all */
 };
 
 /* Sends a body to POST …/calls and answers the worker's questions; the answer is freed with answer_free. */
@@ -98,10 +99,11 @@ json_t *client_call(const struct client *client, const char *format, ...) __attr
 /* The same, and only the rv's name compared. */
 void expect(const struct client *client, const char *rv, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* A number out of the last result; the call must succeed. */
-json_int_t number(const struct client *client, const char *member, const char *format, ...) __attribute__((format(printf, 3, 4)));
+json_int_t number(const struct client *client, const char *member, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* What many tests begin with. */
-json_int_t open_session(const struct client *client);             /* read-write */
+json_int_t open_session(const struct client *client); /* read-write */
 json_int_t open_logged_in(const struct client *client);
 /* A P-256 key pair; more attributes of the private key as JSON members. Returns the private key's handle. */
 json_int_t make_key(const struct client *client, json_int_t session, const char *label, const char *more);

@@ -15,7 +15,9 @@
 #define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
 #define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":128}}"
 /* The public key "b"; the search stays open. */
-#define FIND_B "{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_PUBLIC_KEY\"},{\"CKA_LABEL\":\"b\"}]}}," \
+#define FIND_B \
+	"{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_PUBLIC_KEY\"},{\"CKA_LABEL\":" \
+	"\"b\"}]}}," \
 	"{\"FindObjects\":{\"session\":%lld,\"objects\":10}}"
 
 static struct token_fixture token;
@@ -49,7 +51,8 @@ Test(login, X1_private_objects_are_invisible_without_an_own_login)
 	session = open_session(&second);
 	json_t *result = client_call(&second,
 		"{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_PRIVATE_KEY\"}]}},"
-		"{\"FindObjects\":{\"session\":%lld,\"objects\":10}}", session, session);
+		"{\"FindObjects\":{\"session\":%lld,\"objects\":10}}",
+		session, session);
 	cr_assert_eq(json_array_size(json_object_get(result, "objects")), 0);
 	json_decref(result);
 }
@@ -61,7 +64,8 @@ Test(login, X2_the_gateways_conflict_is_the_answer_and_no_pin_is_tried)
 	token.refuse = 0x104;
 	expect(&first, "CKR_USER_ANOTHER_ALREADY_LOGGED_IN", LOGIN, session, "CKU_USER", RIGHT);
 	json_t *info = client_call(&first, "{\"GetSessionInfo\":{\"session\":%lld}}", session);
-	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_PUBLIC_SESSION");
+	cr_assert_str_eq(
+		json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_PUBLIC_SESSION");
 	json_decref(info);
 }
 
@@ -81,7 +85,8 @@ Test(login, X10_a_changed_pin_is_known_to_a_worker_that_knew_the_old_one)
 	json_int_t session = open_logged_in(&first), other = open_logged_in(&second);
 
 	expect(&second, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", other);
-	expect(&first, "CKR_OK", "{\"SetPIN\":{\"session\":%lld,\"old_pin\":\"" RIGHT "\",\"new_pin\":\"" WRONG "\"}}", session);
+	expect(&first, "CKR_OK", "{\"SetPIN\":{\"session\":%lld,\"old_pin\":\"" RIGHT "\",\"new_pin\":\"" WRONG "\"}}",
+		session);
 	expect(&second, "CKR_PIN_INCORRECT", LOGIN, other, "CKU_USER", RIGHT);
 	expect(&second, "CKR_OK", LOGIN, other, "CKU_USER", WRONG);
 }
@@ -95,8 +100,9 @@ Test(login, X10_a_pin_changed_by_an_outside_tool_counts_at_once_with_fresh_login
 	json_int_t session = open_logged_in(&user);
 	expect(&user, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", session);
 	json_int_t outside = open_logged_in(&first);
-	expect(&first, "CKR_OK", "{\"SetPIN\":{\"session\":%lld,\"old_pin\":\"" RIGHT "\",\"new_pin\":\"" WRONG "\"}}", outside);
-	token.generation = 1;   /* as if the gateway had not seen it */
+	expect(&first, "CKR_OK", "{\"SetPIN\":{\"session\":%lld,\"old_pin\":\"" RIGHT "\",\"new_pin\":\"" WRONG "\"}}",
+		outside);
+	token.generation = 1; /* as if the gateway had not seen it */
 	expect(&user, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_USER", RIGHT);
 	expect(&user, "CKR_OK", LOGIN, session, "CKU_USER", WRONG);
 }
@@ -117,7 +123,9 @@ Test(login, X3_handles_of_public_token_objects_outlive_a_fresh_login)
 	cr_assert_neq(key, 0);
 	expect(&user, "CKR_OK", "{\"FindObjectsFinal\":{\"session\":%lld}}", session);
 	expect(&user, "CKR_OK", LOGIN, session, "CKU_USER", RIGHT);
-	answer = client_call(&user, "{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":16}]}}", session, key);
+	answer = client_call(&user,
+		"{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":16}]}}",
+		session, key);
 	cr_assert_str_eq(json_string_value(json_array_get(json_object_get(answer, "attributes"), 0)), "b");
 	json_decref(answer);
 	answer = client_call(&user, FIND_B, session, session);
@@ -133,9 +141,13 @@ Test(login, session_objects_are_not_lost_to_a_fresh_login)
 	worker_fixture_start(&token, &(struct worker_options){.fresh = true}, &fresh);
 	json_int_t session = open_session(&user);
 	json_int_t data = number(&user, "object",
-		"{\"CreateObject\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_DATA\"},{\"CKA_PRIVATE\":false},{\"CKA_VALUE\":\"YQ\"}]}}", session);
+		"{\"CreateObject\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_DATA\"},{\"CKA_PRIVATE\":"
+		"false},{\"CKA_VALUE\":\"YQ\"}]}}",
+		session);
 	expect(&user, "CKR_OK", LOGIN, session, "CKU_USER", RIGHT);
-	expect(&user, "CKR_OK", "{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_VALUE\":16}]}}", session, data);
+	expect(&user, "CKR_OK",
+		"{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_VALUE\":16}]}}",
+		session, data);
 }
 
 Test(login, the_security_officer_sets_the_users_pin)
@@ -152,7 +164,8 @@ Test(login, the_security_officer_sets_the_users_pin)
 Test(login, a_token_with_sessions_is_not_initialised)
 {
 	open_session(&first);
-	expect(&first, "CKR_SESSION_EXISTS", "{\"InitToken\":{\"pin\":\"MTIzNDU2Nzg\",\"label\":\"ZGVtbyAgICAgICAgICAgICAgICAgICAgICAgICAgICA\"}}");
+	expect(&first, "CKR_SESSION_EXISTS",
+		"{\"InitToken\":{\"pin\":\"MTIzNDU2Nzg\",\"label\":\"ZGVtbyAgICAgICAgICAgICAgICAgICAgICAgICAgICA\"}}");
 }
 
 Test(login, a_token_is_initialised_when_nobody_has_a_session)
@@ -161,7 +174,8 @@ Test(login, a_token_is_initialised_when_nobody_has_a_session)
 
 	make_key(&first, session, "release", "");
 	expect(&first, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
-	expect(&first, "CKR_OK", "{\"InitToken\":{\"pin\":\"MTIzNDU2Nzg\",\"label\":\"ZGVtbyAgICAgICAgICAgICAgICAgICAgICAgICAgICA\"}}");
+	expect(&first, "CKR_OK",
+		"{\"InitToken\":{\"pin\":\"MTIzNDU2Nzg\",\"label\":\"ZGVtbyAgICAgICAgICAgICAgICAgICAgICAgICAgICA\"}}");
 	cr_assert_eq(token.generation, 2);
 	session = open_session(&first);
 	expect(&first, "CKR_USER_PIN_NOT_INITIALIZED", LOGIN, session, "CKU_USER", RIGHT);
@@ -179,7 +193,8 @@ Test(login, A1_a_context_login_without_operation_sends_no_pin)
 
 Test(login, A3_an_always_authenticate_key_signs_after_its_context_login)
 {
-	json_int_t session = open_logged_in(&first), key = make_key(&first, session, "careful", ",{\"CKA_ALWAYS_AUTHENTICATE\":true}");
+	json_int_t session = open_logged_in(&first),
+		   key = make_key(&first, session, "careful", ",{\"CKA_ALWAYS_AUTHENTICATE\":true}");
 
 	expect(&first, "CKR_OK", SIGN_INIT, session, key);
 	expect(&first, "CKR_OK", LOGIN, session, "CKU_CONTEXT_SPECIFIC", RIGHT);
@@ -190,7 +205,8 @@ Test(login, A3_an_always_authenticate_key_signs_after_its_context_login)
 
 Test(login, A4_an_always_authenticate_key_without_its_login_ends_the_operation)
 {
-	json_int_t session = open_logged_in(&first), key = make_key(&first, session, "careful", ",{\"CKA_ALWAYS_AUTHENTICATE\":true}");
+	json_int_t session = open_logged_in(&first),
+		   key = make_key(&first, session, "careful", ",{\"CKA_ALWAYS_AUTHENTICATE\":true}");
 
 	expect(&first, "CKR_OK", SIGN_INIT, session, key);
 	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN, session);
@@ -201,7 +217,8 @@ Test(login, A4_an_always_authenticate_key_without_its_login_ends_the_operation)
 
 Test(login, A5_a_wrong_pin_leaves_the_operation)
 {
-	json_int_t session = open_logged_in(&first), key = make_key(&first, session, "careful", ",{\"CKA_ALWAYS_AUTHENTICATE\":true}");
+	json_int_t session = open_logged_in(&first),
+		   key = make_key(&first, session, "careful", ",{\"CKA_ALWAYS_AUTHENTICATE\":true}");
 
 	expect(&first, "CKR_OK", SIGN_INIT, session, key);
 	expect(&first, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_CONTEXT_SPECIFIC", WRONG);
@@ -225,7 +242,8 @@ Test(login, A20_an_unknown_user_and_a_missing_pin_get_the_modules_answers)
 	json_int_t session = open_session(&first);
 
 	expect(&first, "CKR_USER_TYPE_INVALID", LOGIN, session, "0x7", RIGHT);
-	expect(&first, "CKR_ARGUMENTS_BAD", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":null}}", session);
+	expect(&first, "CKR_ARGUMENTS_BAD", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":null}}",
+		session);
 }
 
 Test(login, an_empty_pin_is_refused_without_asking_the_token)
@@ -254,7 +272,8 @@ static unsigned memory_hits(pid_t pid, const char *needle)
 			continue;
 		char *copy = malloc(to - from);
 		ssize_t got = pread(memory, copy, to - from, (off_t)from);
-		for (char *at = copy; got > 0 && (at = memmem(at, (size_t)(copy + got - at), needle, strlen(needle))); at++)
+		for (char *at = copy; got > 0 && (at = memmem(at, (size_t)(copy + got - at), needle, strlen(needle)));
+			at++)
 			hits++;
 		free(copy);
 	}
@@ -270,8 +289,8 @@ Test(login, X6_no_pin_is_left_in_memory_after_the_login)
 
 	if (!WIPE_FREE_ACTIVE)
 		cr_skip_test("a sanitizer keeps freed memory as it is");
-	token_fixture_tool(&token, (char *[]){"softhsm2-util", "--init-token", "--free", "--label", "canary", "--pin", "sing-canary-sing",
-		"--so-pin", FIXTURE_SO_PIN, NULL});
+	token_fixture_tool(&token, (char *[]){"softhsm2-util", "--init-token", "--free", "--label", "canary", "--pin",
+					   "sing-canary-sing", "--so-pin", FIXTURE_SO_PIN, NULL});
 	worker_fixture_start(&token, &(struct worker_options){.label = "canary", .fresh = true}, &canary);
 	json_int_t session = open_session(&user);
 	expect(&user, "CKR_OK", LOGIN, session, "CKU_USER", "c2luZy1jYW5hcnktc2luZw");

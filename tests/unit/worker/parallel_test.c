@@ -35,9 +35,12 @@ Test(parallel, a_long_call_in_one_session_does_not_hold_up_another)
 	json_int_t session = open_session(&slow), other = open_session(&quick);
 	char body[1024], calls[800];
 
-	snprintf(calls, sizeof calls, "{\"GenerateKeyPair\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_RSA_PKCS_KEY_PAIR_GEN\"},"
-		"\"public_attributes\":[{\"CKA_MODULUS_BITS\":4096},{\"CKA_PUBLIC_EXPONENT\":\"AQAB\"},{\"CKA_PRIVATE\":false}],"
-		"\"private_attributes\":[{\"CKA_PRIVATE\":false}]}}", session);
+	snprintf(calls, sizeof calls,
+		"{\"GenerateKeyPair\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_RSA_PKCS_KEY_PAIR_GEN\"},"
+		"\"public_attributes\":[{\"CKA_MODULUS_BITS\":4096},{\"CKA_PUBLIC_EXPONENT\":\"AQAB\"},{\"CKA_"
+		"PRIVATE\":false}],"
+		"\"private_attributes\":[{\"CKA_PRIVATE\":false}]}}",
+		session);
 	snprintf(body, sizeof body, GROUP, calls);
 	client_send(&slow, ROUTE_calls, "", body);
 	unsigned answers = 0;
@@ -77,7 +80,8 @@ static json_int_t member(json_t *last, const char *name)
 static void *wander(void *argument)
 {
 	static const char *const allowed[] = {"CKR_OK", "CKR_USER_ALREADY_LOGGED_IN", "CKR_USER_NOT_LOGGED_IN",
-		"CKR_OPERATION_NOT_INITIALIZED", "CKR_OBJECT_HANDLE_INVALID", "CKR_OPERATION_ACTIVE", "CKR_KEY_HANDLE_INVALID"};
+		"CKR_OPERATION_NOT_INITIALIZED", "CKR_OBJECT_HANDLE_INVALID", "CKR_OPERATION_ACTIVE",
+		"CKR_KEY_HANDLE_INVALID"};
 	struct client client = {.worker = &worker, .pair = (unsigned)(uintptr_t)argument};
 	unsigned seed = 1 + client.pair;
 	char calls[1024], rv[64];
@@ -93,9 +97,11 @@ static void *wander(void *argument)
 			snprintf(calls, sizeof calls, LOGIN, session);
 			last_rv(&client, rv, NULL, calls);
 		}
-		snprintf(calls, sizeof calls, "{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_PRIVATE_KEY\"}]}},"
+		snprintf(calls, sizeof calls,
+			"{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_PRIVATE_KEY\"}]}},"
 			"{\"FindObjects\":{\"session\":%lld,\"objects\":4}},{\"FindObjectsFinal\":{\"session\":%lld}},"
-			"{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":{\"from\":1}}}," SIGN,
+			"{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":{\"from\":"
+			"1}}}," SIGN,
 			session, session, session, session, session);
 		last_rv(&client, rv, NULL, calls);
 		bool good = false;
@@ -154,7 +160,9 @@ static void *sign_with_pin(void *argument)
 	json_int_t session = open_session(&client);
 
 	for (int i = 0; i < ROUNDS; i++)
-		expect(&client, "CKR_OK", SIGN_INIT ",{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_CONTEXT_SPECIFIC\",\"pin\":\"MTIzNA\"}}," SIGN,
+		expect(&client, "CKR_OK",
+			SIGN_INIT ",{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_CONTEXT_SPECIFIC\",\"pin\":"
+				  "\"MTIzNA\"}}," SIGN,
 			session, *key, session, session);
 	return NULL;
 }

@@ -127,9 +127,12 @@ Test(start, a_new_policy_counts_for_the_next_call)
 	json_t *result = NULL;
 	bool refused = false;
 	while (!refused) {
-		result = client_call(&client, "{\"GenerateRandom\":{\"session\":%lld,\"random\":1}},"
-			"{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}", session, session, key);
-		refused = strcmp(json_string_value(json_object_get(result, "rv")), "CKR_KEY_FUNCTION_NOT_PERMITTED") == 0;
+		result = client_call(&client,
+			"{\"GenerateRandom\":{\"session\":%lld,\"random\":1}},"
+			"{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}",
+			session, session, key);
+		refused = strcmp(json_string_value(json_object_get(result, "rv")), "CKR_KEY_FUNCTION_NOT_PERMITTED") ==
+			  0;
 		json_decref(result);
 	}
 }
@@ -137,9 +140,12 @@ Test(start, a_new_policy_counts_for_the_next_call)
 /* escape_module.c tries what its seed names. */
 static void tries(const char *what_base64, const char *rv)
 {
-	worker_fixture_start(&token, &(struct worker_options){.module = "escape_module.so", .label = "escape"}, &worker);
+	worker_fixture_start(
+		&token, &(struct worker_options){.module = "escape_module.so", .label = "escape"}, &worker);
 	cr_assert_eq(worker.started_rv, 0, "%s", worker.started_detail);
-	expect(&client, rv, "{\"OpenSession\":{\"flags\":6}},{\"SeedRandom\":{\"session\":{\"from\":0},\"seed\":\"%s\"}}", what_base64);
+	expect(&client, rv,
+		"{\"OpenSession\":{\"flags\":6}},{\"SeedRandom\":{\"session\":{\"from\":0},\"seed\":\"%s\"}}",
+		what_base64);
 }
 
 Test(start, a_module_cannot_start_a_program)
@@ -184,14 +190,16 @@ Test(start, the_inventory_tells_of_the_slot_and_its_token)
 	arena_init(&arena, 1 << 20);
 	cr_assert_eq(inventory_answer_unpack(answer.raw.data, answer.raw.len, &arena, &inventory), STATUS_OK);
 	cr_assert_eq(inventory.slots.count, 1);
-	cr_assert_eq(inventory_slot_unpack(inventory.slots.items[0].data, inventory.slots.items[0].len, &arena, &slot), STATUS_OK);
+	cr_assert_eq(inventory_slot_unpack(inventory.slots.items[0].data, inventory.slots.items[0].len, &arena, &slot),
+		STATUS_OK);
 	cr_assert_str_eq(slot.name, "demo-slot");
 	json_t *calls = json_loads(slot.calls_json, 0, NULL), *shown = json_loads(slot.slot_json, 0, NULL);
 	json_t *mechanisms = json_loads(slot.mechanisms_json, 0, NULL);
 	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(calls, "token_info"), "label")), "demo");
 	cr_assert(json_array_size(json_object_get(calls, "mechanisms")) > 50);
 	cr_assert_str_eq(json_string_value(json_object_get(shown, "state")), "present");
-	cr_assert_eq(json_array_size(json_object_get(mechanisms, "mechanisms")), json_array_size(json_object_get(calls, "mechanisms")));
+	cr_assert_eq(json_array_size(json_object_get(mechanisms, "mechanisms")),
+		json_array_size(json_object_get(calls, "mechanisms")));
 	json_decref(calls);
 	json_decref(shown);
 	json_decref(mechanisms);
@@ -204,8 +212,8 @@ Test(start, X15_a_token_made_meanwhile_is_seen_after_a_re_initialisation)
 	struct answer answer = client_request(&client, ROUTE_inventory, "", "");
 	cr_assert(memmem(answer.raw.data, answer.raw.len, "\"absent\"", 8));
 	answer_free(&answer);
-	token_fixture_tool(&token, (char *[]){"softhsm2-util", "--init-token", "--free", "--label", "later", "--pin", "1234", "--so-pin",
-		"12345678", NULL});
+	token_fixture_tool(&token, (char *[]){"softhsm2-util", "--init-token", "--free", "--label", "later", "--pin",
+					   "1234", "--so-pin", "12345678", NULL});
 	answer = client_request(&client, ROUTE_inventory, "reinit=1", "");
 	cr_assert(memmem(answer.raw.data, answer.raw.len, "\"present\"", 9));
 	answer_free(&answer);
