@@ -15,16 +15,18 @@ static void must(CK_RV rv, const char *what)
 	exit(2);
 }
 
+/* clang-format off */
 CK_RV world_call(struct world *w, enum call_id id, const union wire_value *v)
 {
-	switch (id) {
 #define CALL(name, place, permission, audit, operation, step, ...) \
-	case CALL_##name: return w->f->C_##name(EACH(PASS, __VA_ARGS__)); \
-		#include "api/calls.def"
+	case CALL_##name: return w->f->C_##name(EACH(PASS, __VA_ARGS__));
+	switch (id) {
+#include "api/calls.def"
 	case CALL_COUNT: break;
 	}
 	return CKR_GENERAL_ERROR;
 }
+/* clang-format on */
 
 static CK_SLOT_ID find_slot(struct world *w, const char *label)
 {

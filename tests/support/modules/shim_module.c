@@ -6,11 +6,16 @@
  *   already      every login is CKR_USER_ALREADY_LOGGED_IN
  *   states       C_GetOperationState gives STATE_LEN bytes, and C_SetOperationState takes these only
  *   careless     keys with CKA_ALWAYS_AUTHENTICATE work without their PIN
+ *   hold         C_SignInit, done with its work, waits at the FIFO "$SOFTHSM2_CONF.hold" until a test has opened it for
+ *                reading and then for writing; not where there is no such file
  */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "api/cryptoki.h"
 
@@ -84,6 +89,21 @@ static CK_RV shim_close(CK_SESSION_HANDLE session)
 	return rv;
 }
 
+/* Each open of a FIFO waits for the other side: the first says that the call is here, the second that it may go on. */
+static void hold(void)
+{
+	char path[256];
+
+	snprintf(path, sizeof path, "%s.hold", getenv("SOFTHSM2_CONF"));
+	int here = open(path, O_WRONLY | O_CLOEXEC);
+	if (here < 0)
+		return;
+	close(here);
+	int go = open(path, O_RDONLY | O_CLOEXEC);
+	if (go >= 0)
+		close(go);
+}
+
 static CK_RV shim_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
 {
 	CK_UTF8CHAR pin[] = "1234";
@@ -92,6 +112,8 @@ static CK_RV shim_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, 
 	/* What SoftHSM says to it does not matter: for other keys there is nothing to give a PIN for. */
 	if (rv == CKR_OK && fault("careless"))
 		(void)real->C_Login(session, CKU_CONTEXT_SPECIFIC, pin, 4);
+	if (fault("hold"))
+		hold();
 	return rv;
 }
 

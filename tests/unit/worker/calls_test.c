@@ -36,9 +36,9 @@ Test(calls, a_key_pair_is_made_and_signs)
 Test(calls, every_key_use_login_and_object_change_leaves_an_event)
 {
 	json_int_t session = open_session(&client);
-	struct answer answer = client_post(
-		&client, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"Login\":{\"session\":"
-			 "1,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}]}]}");
+	struct answer answer = client_post(&client,
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"Login\":{\"session\":"
+		"1,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}]}]}");
 	json_t *event = json_array_get(answer.events, 0);
 
 	cr_assert_eq(json_array_size(answer.events), 1);
