@@ -185,6 +185,7 @@ openapi-check: $(BUILD)/openapi.json
 
 # --- lint ---
 
+LINT_FLAGS := -std=c11 -D_GNU_SOURCE -DP11GATE_VERSION=\"0\" -I. -isystem /usr/include/nss -isystem /usr/include/nspr
 C_FILES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 C_SOURCES := $(filter %.c,$(C_FILES))
 .PHONY: lint lint-selftest format
@@ -194,9 +195,9 @@ lint:
 	@clang-format --dry-run -Werror $(C_FILES)
 	@tests/lint/floors.sh
 	@cppcheck --quiet --error-exitcode=1 --inline-suppr --suppressions-list=tests/lint/cppcheck.txt -j 2 \
-		--enable=warning,portability $(CPPFLAGS) $(filter-out tests/%,$(C_SOURCES))
-	@printf '%s\n' $(filter-out tests/%,$(C_SOURCES)) | xargs -P 2 -n 6 clang-tidy --quiet --extra-arg=-std=c11 -- $(CPPFLAGS) 2>&1 \
-		| { ! grep -E '(warning|error):' ; }
+		--enable=warning,portability -D_GNU_SOURCE -DP11GATE_VERSION=\"0\" -I. $(filter-out tests/%,$(C_SOURCES))
+	@printf '%s\n' $(filter-out tests/%,$(C_SOURCES)) | xargs -P 2 -n 6 sh -c 'clang-tidy --quiet "$$@" -- $(LINT_FLAGS)' clang-tidy 2>&1 \
+		| { ! grep -E -A 4 '(warning|error):' ; }
 	@shellcheck $$(git ls-files '*.sh' .ci/run)
 	@echo "lint: nothing found"
 lint-selftest:

@@ -84,7 +84,7 @@ static CK_RV call_locate(struct client *client, struct pending *call)
 			value->number_out = &call->new_session;
 		}
 	}
-	return CKR_OK;
+	return call->slot != NULL ? CKR_OK : CKR_SLOT_ID_INVALID;
 }
 
 static CK_RV call_write(struct connection *connection, const struct pending *call)

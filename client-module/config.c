@@ -329,7 +329,7 @@ CK_RV config_load(struct client_config *ret_config)
 			continue;
 		}
 		char *text;
-		size_t len;
+		size_t len = 0;
 		int error = config_read(candidates[i], &text, &len);
 		if (error == 0) {
 			CK_RV rv = config_parse(ret_config, candidates[i], text, len);

@@ -192,8 +192,8 @@ static bool read_slots(struct json_reader *in, struct slots *slots, struct slots
 	}
 	while (json_next_element(in)) {
 		struct slot_view *view = arena_alloc(&snapshot->arena, sizeof(*view));
-		struct json_text name;
-		uint64_t id;
+		struct json_text name = {0};
+		uint64_t id = 0;
 		if (view == NULL) {
 			return json_fail(in, "out of memory");
 		}

@@ -9,7 +9,7 @@ home=/var/lib/p11gate/client
 url=${P11GATE_URL:-https://gateway:8443}
 slot=${P11GATE_SLOT:-demo}
 module=/usr/lib/p11gate/p11gate-client.so
-export P11GATE_CONF=${P11GATE_CONF:-/etc/p11gate/client.conf}
+export P11GATE_CONF="${P11GATE_CONF:-/etc/p11gate/client.conf}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -4,7 +4,7 @@
 set -eu
 
 base=/var/lib/p11gate
-pki=$base/pki client=$base/client tokens=$base/tokens
+pki=$base/pki client=$base/client
 
 random_pin() { openssl rand -hex 8; }
 

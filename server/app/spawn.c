@@ -115,7 +115,7 @@ static int run(
 
 enum status spawn_worker(const char *program, char *const environment[], unsigned threads, struct spawned *ret_spawned)
 {
-	int ours[SOCKETS_MAX], theirs[SOCKETS_MAX];
+	int ours[SOCKETS_MAX] = {0}, theirs[SOCKETS_MAX];
 	unsigned count = threads + 1;
 	pid_t pid = -1;
 	if (make_pairs(count, ours, theirs) < 0)

@@ -57,7 +57,7 @@ no_vendor_module_in_the_client() {
 
 soon() { # soon COMMAND …: within ten seconds
 	local deadline=$((SECONDS + 10))
-	until "$@"; do [ $SECONDS -lt $deadline ] || return 1; done
+	until "$@"; do [ "$SECONDS" -lt "$deadline" ] || return 1; done
 }
 
 says() { # says TEXT COMMAND …

@@ -77,7 +77,7 @@ check "two client containers with one certificate do not share a login" bash -c 
 	[ "$(sees "$listing" 2>/dev/null | grep -c "Private Key Object")" -eq 0 ]'
 
 canary=$(volume_file client pin)
-no_canary() { ! { "$DOCKER" inspect $("$DOCKER" ps -aq); "$DOCKER" history --no-trunc p11gate:local; "$DOCKER" history --no-trunc p11gate-client:local; compose logs --no-color; } 2>&1 | grep -F -e "$canary"; }
+no_canary() { ! { "$DOCKER" ps -aq | xargs "$DOCKER" inspect; "$DOCKER" history --no-trunc p11gate:local; "$DOCKER" history --no-trunc p11gate-client:local; compose logs --no-color; } 2>&1 | grep -F -e "$canary"; }
 check "there is a PIN to look for" test -n "$canary"
 check "the PIN is in no inspect, history or log" no_canary
 

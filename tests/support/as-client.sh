@@ -29,7 +29,7 @@ rewrite "$home/CONF" "$home/CERT" "$home/KEY"
 rewrite "$home/CONF2" "$home/CERT2" "$home/KEY2"
 cp "$P11GATE_MODULE" "$home/p11gate-client.so"
 export P11GATE_MODULE=$home/p11gate-client.so SOFTHSM2_CONF=$home/softhsm2.conf HOME=$home
-[ "${P11GATE_AS:-alice}" = alice ] || P11GATE_CONF=$P11GATE_CONF2
+[ "${P11GATE_AS:-alice}" = alice ] || export P11GATE_CONF=$home/CONF2
 hidden=$(dirname "$P11GATE_DIRECT_MODULE")
 unset P11GATE_DIRECT_MODULE P11GATE_SO_PIN_FILE
 chown -R "$user:$user" "$home"
