@@ -328,10 +328,10 @@ CK_RV config_load(struct client_config *ret_config)
 		if (candidates[i][0] == '\0') {
 			continue;
 		}
-		char *text;
+		char *text = NULL;
 		size_t len = 0;
 		int error = config_read(candidates[i], &text, &len);
-		if (error == 0) {
+		if (error == 0 && text != NULL) {
 			CK_RV rv = config_parse(ret_config, candidates[i], text, len);
 			free(text);
 			return rv;
