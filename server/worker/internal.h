@@ -8,6 +8,10 @@
  *   session.lock      one call at a time in a session
  *   objects.refind    objects found again after a re-initialisation
  *   sessions.lock, objects.lock, pool.lock, states.lock, policy.lock    leaves: held for table look-ups, never across a module call
+ *
+ * So whoever holds the module gives it up (module_unshare) before login.lock, and looks anew at what it knew of logins and
+ * module handles once it has both. The gateway is asked for the token under login.lock and never while the module is held:
+ * the token may be with a thread that waits to have the module alone. The locks of resources/ come after module.lock.
  */
 #ifndef P11GATE_WORKER_INTERNAL_H
 #define P11GATE_WORKER_INTERNAL_H

@@ -251,20 +251,40 @@ CK_RV login_user(struct request *request, CK_USER_TYPE user, const unsigned char
 	return event_add(request, &event) ? rv : CKR_HOST_MEMORY;
 }
 
-CK_RV login_context(struct request *request, CK_SESSION_HANDLE session, const unsigned char *pin, size_t pin_len)
+/* Under login.lock, without the module held: asks for the token, then gives the PIN with the module held. */
+static CK_RV context_on(struct request *request, CK_SESSION_HANDLE session, const union wire_value *pin)
+{
+	struct worker *worker = request->worker;
+	uint64_t generation;
+	CK_RV rv = token_acquire(
+		request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, (int)worker->start.token_wait_ms, &generation);
+
+	if (rv != CKR_OK)
+		return rv;
+	module_share(request);
+	rv = login_invoke(request, session, CKU_CONTEXT_SPECIFIC, pin);
+	lock_out(request, session, rv);
+	token_release(request->channel, rv, login_state(worker));
+	return rv;
+}
+
+CK_RV login_context(
+	struct request *request, CK_SESSION_HANDLE *session, unsigned login, const unsigned char *pin, size_t pin_len)
 {
 	struct worker *worker = request->worker;
 	const union wire_value value = {.bytes = {(CK_BYTE *)(uintptr_t)pin, pin_len}};
-	uint64_t generation;
+	uint64_t epoch = atomic_load(&worker->module.epoch);
+	CK_RV rv = CKR_USER_NOT_LOGGED_IN;
 
+	module_unshare(request);
 	pthread_mutex_lock(&worker->login.lock);
-	CK_RV rv = token_acquire(
-		request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, (int)worker->start.token_wait_ms, &generation);
-	if (rv == CKR_OK) {
-		rv = login_invoke(request, session, CKU_CONTEXT_SPECIFIC, &value);
-		lock_out(request, session, rv);
-		token_release(request->channel, rv, login_state(worker));
-	}
+	/* Until the lock was free others may have logged out and in; from here on nobody does. */
+	bool lost = atomic_load(&worker->module.epoch) != epoch;
+	if (lost)
+		*session = CK_INVALID_HANDLE;
+	if (!lost && login_epoch(worker) == login)
+		rv = context_on(request, *session, &value);
+	module_share(request);
 	pthread_mutex_unlock(&worker->login.lock);
 	return rv;
 }

@@ -242,7 +242,7 @@ CK_RV module_reinitialise(struct worker *worker, bool must)
 	char detail[DETAIL_MAX];
 	CK_RV rv = CKR_OK;
 
-	/* Bounded, because calls that run now may take long and some wait for login.lock themselves. */
+	/* Bounded, because calls that run now may take long. */
 	if (!lock_alone(&worker->module, worker->start.token_wait_ms))
 		return CKR_DEVICE_ERROR;
 	if (must || (objects_session_count(worker) == 0 && !sessions_have_operation(worker))) {

@@ -114,6 +114,8 @@ void session_give_back(struct request *request, CK_SESSION_HANDLE session, bool 
 	struct pool *pool = &request->worker->pool;
 	bool kept = false;
 
+	if (session == CK_INVALID_HANDLE)
+		return;
 	pthread_mutex_lock(&pool->lock);
 	if (clean && pool->count < POOL_MAX) {
 		pool->idle[pool->count++] = session;

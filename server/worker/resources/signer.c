@@ -151,10 +151,11 @@ static CK_RV sign_bytes(
 	return CKR_DEVICE_ERROR;
 }
 
-/* Gives the PIN between init and sign (A28); the use's pin_rv keeps the outcome. */
-static CK_RV authenticate(struct use *use, bool *ret_withheld)
+/* Gives the PIN between init, begun under `login`, and sign (A28); the use's pin_rv keeps the outcome. */
+static CK_RV authenticate(struct use *use, unsigned login, bool *ret_withheld)
 {
-	use->pin_rv = login_context(use->request, use->session, (const unsigned char *)use->pin, strlen(use->pin));
+	const unsigned char *pin = (const unsigned char *)use->pin;
+	use->pin_rv = login_context(use->request, &use->session, login, pin, strlen(use->pin));
 	const struct event event = {
 		.kind = AUDIT_LOGIN, .function = "C_Login", .rv = use->pin_rv, .user = "CKU_CONTEXT_SPECIFIC"};
 	*ret_withheld = !answer_event(use->request, &event);
@@ -166,6 +167,7 @@ static CK_RV run(struct use *use, const struct key *key, CK_MECHANISM *mechanism
 	struct bytes *ret_signature, const char **ret_function, bool *ret_withheld)
 {
 	union wire_value init[] = {{.number = use->session}, {.mechanism = mechanism}, {.number = key->object}};
+	unsigned login = login_epoch(use->request->worker);
 	*ret_function = "C_SignInit";
 	CK_RV rv = invoke(use->request, CALL_SignInit, init);
 	if (rv == CKR_KEY_HANDLE_INVALID || rv == CKR_OBJECT_HANDLE_INVALID)
@@ -175,7 +177,7 @@ static CK_RV run(struct use *use, const struct key *key, CK_MECHANISM *mechanism
 	use->clean = false;
 	if (use->context) {
 		*ret_function = "C_Login";
-		rv = authenticate(use, ret_withheld);
+		rv = authenticate(use, login, ret_withheld);
 		if (rv != CKR_OK || *ret_withheld)
 			return rv;
 	}

@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +154,49 @@ Test(parallel, fresh_logins_among_many_threads_stay_in_order)
 	wander_all(&(struct worker_options){.threads = FIXTURE_PAIRS, .fresh = true});
 }
 
+#define CONTEXT_LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_CONTEXT_SPECIFIC\",\"pin\":\"MTIzNA\"}}"
+
+/* One call (printf), without waiting for its answer. */
+static void __attribute__((format(printf, 2, 3))) send_call(const struct client *client, const char *format, ...)
+{
+	char call[256], body[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(call, sizeof call, format, arguments);
+	va_end(arguments);
+	snprintf(body, sizeof body, GROUP, call);
+	client_send(client, ROUTE_calls, "", body);
+}
+
+static void expect_answer(const struct client *client, const char *rv)
+{
+	struct answer answer = client_await(client);
+	json_t *group = json_array_get(json_object_get(answer.body, "groups"), 0);
+	json_t *result = json_array_get(json_object_get(group, "results"), 0);
+
+	cr_expect_str_eq(json_string_value(json_object_get(result, "rv")), rv);
+	answer_free(&answer);
+}
+
+Test(parallel, X10_a_login_that_starts_the_module_anew_and_a_context_login_do_not_wait_for_each_other)
+{
+	struct client signer = {.worker = &worker, .pair = 0}, other = {.worker = &worker, .pair = 1};
+	struct pollfd asked = {.fd = worker.pairs[1], .events = POLLIN};
+	json_int_t session = open_logged_in(&signer), second = open_session(&other);
+	json_int_t key = make_key(&signer, session, "careful", ",{\"CKA_ALWAYS_AUTHENTICATE\":true}");
+
+	expect(&signer, "CKR_OK", SIGN_INIT, session, key);
+	expect(&other, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", second);
+	token.generation++;
+	send_call(&other, LOGIN, second);
+	/* Its question for the token: the login is under way. */
+	cr_assert_eq(poll(&asked, 1, -1), 1);
+	send_call(&signer, CONTEXT_LOGIN, session);
+	expect_answer(&other, "CKR_OK");
+	expect_answer(&signer, "CKR_OPERATION_NOT_INITIALIZED");
+}
+
 static void *sign_with_pin(void *argument)
 {
 	const json_int_t *key = argument;
@@ -160,10 +204,7 @@ static void *sign_with_pin(void *argument)
 	json_int_t session = open_session(&client);
 
 	for (int i = 0; i < ROUNDS; i++)
-		expect(&client, "CKR_OK",
-			SIGN_INIT ",{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_CONTEXT_SPECIFIC\",\"pin\":"
-				  "\"MTIzNA\"}}," SIGN,
-			session, *key, session, session);
+		expect(&client, "CKR_OK", SIGN_INIT "," CONTEXT_LOGIN "," SIGN, session, *key, session, session);
 	return NULL;
 }
 

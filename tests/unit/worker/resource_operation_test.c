@@ -1,8 +1,12 @@
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tests/unit/worker/resource_fixture.h"
 
@@ -292,11 +296,16 @@ Test(resource_operation, the_held_key_is_not_exchanged_for_another_of_its_name)
 	cr_expect_eq(calls_of(&rest, "Sign"), 0);
 }
 
-static void restart_with_shim(const char *faults)
+static void restart_with(const struct worker_options *options)
 {
 	worker_fixture_stop(&worker);
-	worker_fixture_start(&token, &(struct worker_options){.shim = faults}, &worker);
+	worker_fixture_start(&token, options, &worker);
 	REST_ONLY(&worker, 200, .route = ROUTE_login, .body = PIN_BODY);
+}
+
+static void restart_with_shim(const char *faults)
+{
+	restart_with(&(struct worker_options){.shim = faults});
 }
 
 Test(resource_operation, A25_a_locked_pin_is_423_and_ends_operation_and_login)
@@ -402,4 +411,84 @@ Test(resource_operation, of_four_that_give_the_pin_at_once_one_gets_the_signatur
 	}
 	cr_expect_eq(signatures, 1);
 	cr_expect_eq(refused, 3);
+}
+
+/* A request that a thread of its own waits for. */
+struct asking {
+	pthread_t thread;
+	struct ask ask;
+	struct rest rest;
+};
+
+static void *ask_and_wait(void *argument)
+{
+	struct asking *asking = argument;
+	asking->rest = rest_ask(&worker, asking->ask);
+	return NULL;
+}
+
+/*
+ * Holds a request with a PIN behind its C_SignInit. Then the application logs out, and is about to log in again: it asks for
+ * the token when the request goes on to its own login. Waits for both; the login must succeed.
+ */
+static void log_in_anew_amid(struct asking *asking)
+{
+	const struct client other = {.worker = &worker};
+	struct pollfd asked = {.fd = worker.pairs[other.pair], .events = POLLIN};
+	const char *path = text_of("%s/softhsm2.conf.hold", token.directory);
+	cr_assert_eq(mkfifo(path, 0600), 0);
+	asking->ask.pair = 1;
+	cr_assert_eq(pthread_create(&asking->thread, NULL, ask_and_wait, asking), 0);
+	close(open(path, O_RDONLY));
+	REST_ONLY(&worker, 204, .route = ROUTE_logout);
+	client_send(&other, ROUTE_login, "", PIN_BODY);
+	cr_assert_eq(poll(&asked, 1, -1), 1);
+	int go = open(path, O_WRONLY);
+	unlink(path);
+	close(go);
+	struct answer login = client_await(&other);
+	cr_expect_eq(login.status, 200, "the login got %u: %.*s", login.status, (int)login.raw.len, login.raw.data);
+	answer_free(&login);
+	pthread_join(asking->thread, NULL);
+}
+
+static void expect_logged_out(const struct rest *rest)
+{
+	cr_expect_eq(rest->status, 401);
+	cr_expect_str_eq(text_at(rest->json, "ckr"), "CKR_USER_NOT_LOGGED_IN");
+	cr_expect_eq(calls_of(rest, "SignInit"), 1);
+	cr_expect_eq(calls_of(rest, "Login") + calls_of(rest, "Sign"), 0);
+	REST_ONLY(&worker, 200, .route = ROUTE_key_sign, .key = "guarded", .body = SIGN_BODY_PIN("1234"));
+}
+
+Test(resource_operation, X4_a_logout_between_init_and_pin_ends_the_signature_and_the_pin_is_not_used, .timeout = 60)
+{
+	restart_with_shim("hold");
+	struct asking asking = {.ask = {.route = ROUTE_key_sign, .key = "guarded", .body = SIGN_BODY_PIN("1234")}};
+	log_in_anew_amid(&asking);
+	expect_logged_out(&asking.rest);
+	rest_free(&asking.rest);
+}
+
+Test(resource_operation, X10_a_login_that_starts_the_module_anew_and_a_pin_in_the_body_do_not_wait_for_each_other,
+	.timeout = 60)
+{
+	restart_with(&(struct worker_options){.shim = "hold", .fresh = true});
+	struct asking asking = {.ask = {.route = ROUTE_key_sign, .key = "guarded", .body = SIGN_BODY_PIN("1234")}};
+	log_in_anew_amid(&asking);
+	expect_logged_out(&asking.rest);
+	rest_free(&asking.rest);
+}
+
+Test(resource_operation, X10_a_login_that_starts_the_module_anew_and_the_pin_of_an_operation_do_not_wait_for_each_other,
+	.timeout = 60)
+{
+	restart_with(&(struct worker_options){.shim = "hold", .fresh = true});
+	const char *id = open_operation();
+	struct asking asking = {.ask = {.route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY}};
+	log_in_anew_amid(&asking);
+	expect_logged_out(&asking.rest);
+	cr_expect_str_eq(asking.rest.closed, id);
+	rest_free(&asking.rest);
+	REST_ONLY(&worker, 410, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
 }
