@@ -73,4 +73,7 @@ struct return_row {
 /* The row of a return value; for one without a row the row of CKR_GENERAL_ERROR with the number kept by the caller. Never NULL. */
 const struct return_row *return_row(CK_RV rv);
 
+/* The rows one by one, sorted by name; NULL behind the last. */
+const struct return_row *return_row_at(size_t index);
+
 #endif

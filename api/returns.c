@@ -21,3 +21,8 @@ const struct return_row *return_row(CK_RV rv)
 	}
 	return &rows[INDEX_CKR_GENERAL_ERROR];
 }
+
+const struct return_row *return_row_at(size_t index)
+{
+	return index < sizeof(rows) / sizeof(rows[0]) ? &rows[index] : NULL;
+}

@@ -4,21 +4,18 @@
 #include <string.h>
 
 #include "api/names.h"
-
-static const CK_RV returns[] = {
-#define RETURN(name, ...) name,
-#include "api/returns.def"
-};
+#include "api/problem.h"
 
 static void return_value_write(struct json_writer *w)
 {
+	size_t i = 0;
+
 	put_object(w, "ReturnValue");
 	put_text(w, "description", "A return value of the standard, or the number of another");
 	json_name(w, "anyOf");
 	json_begin_array(w);
 	write_fixed(w, "{'const':'CKR_OK'}");
-	for (size_t i = 0; i < COUNT_OF(returns); i++) {
-		const struct return_row *row = return_row(returns[i]);
+	for (const struct return_row *row = return_row_at(0); row != NULL; row = return_row_at(++i)) {
 		json_begin_object(w);
 		put_text(w, "const", row->name);
 		put_text(w, "description", row->title);
@@ -29,36 +26,36 @@ static void return_value_write(struct json_writer *w)
 	json_end_object(w);
 }
 
-static bool problem_is_first(size_t i)
+static void type_write(struct json_writer *w, const char *type)
 {
-	for (size_t j = 0; j < i; j++)
-		if (strcmp(return_row(returns[j])->problem, return_row(returns[i])->problem) == 0)
+	char path[sizeof PROBLEM_PATH + PROBLEM_TYPE_MAX];
+
+	snprintf(path, sizeof path, PROBLEM_PATH "%s", type);
+	json_write_string(w, path);
+}
+
+/* Whether no row before it has the same type. */
+static bool type_is_first(size_t index)
+{
+	for (size_t i = 0; i < index; i++)
+		if (strcmp(return_row_at(i)->problem, return_row_at(index)->problem) == 0)
 			return false;
 	return true;
 }
 
 static void problem_type_write(struct json_writer *w)
 {
-	char type[256];
-
 	put_object(w, "ProblemType");
-	put_text(w, "description",
-		"What went wrong, as the path of a page about it: those of the token, and the gateway's own");
+	put_text(w, "description", "What went wrong, as the path of a page about it");
 	put(w, "type", "'string'");
 	put(w, "format", "'uri-reference'");
-	json_name(w, "anyOf");
-	json_begin_array(w);
-	json_begin_object(w);
 	json_name(w, "enum");
 	json_begin_array(w);
-	for (size_t i = 0; i < COUNT_OF(returns); i++) {
-		snprintf(type, sizeof(type), "/docs/errors/%s", return_row(returns[i])->problem);
-		if (problem_is_first(i))
-			json_write_string(w, type);
-	}
-	json_end_array(w);
-	json_end_object(w);
-	write_fixed(w, "{'pattern':'^/docs/errors/[a-z0-9-]+$'}");
+	for (size_t i = 0; return_row_at(i) != NULL; i++)
+		if (type_is_first(i))
+			type_write(w, return_row_at(i)->problem);
+	for (enum problem i = 0; i < PROBLEM_COUNT; i++)
+		type_write(w, problem_row(i)->type);
 	json_end_array(w);
 	json_end_object(w);
 }

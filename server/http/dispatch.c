@@ -143,7 +143,7 @@ static void serve(struct request *request)
 	if (!find_route(request) || !scope_read(request) || !permitted(request))
 		return;
 	if (request->body.len > 0 && !content_type_is_json(request->head->fields[GATE_CONTENT_TYPE])) {
-		answer_problem(request, PROBLEM_CONTENT_TYPE, NULL);
+		answer_problem(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
 		return;
 	}
 	scope_lease(request);

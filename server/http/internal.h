@@ -24,6 +24,7 @@
 #include "api/arena.h"
 #include "api/buffer.h"
 #include "api/cryptoki.h"
+#include "api/problem.h"
 #include "api/route.h"
 #include "server/http/gate.h"
 #include "server/http/listener.h"
@@ -243,13 +244,6 @@ void connection_handshake_done(struct connection *connection, int result);
 
 /* --- dispatch.c, respond.c: one request --- */
 
-enum problem {
-#define PROBLEM(constant, ...) PROBLEM_##constant,
-#include "server/http/problems.def"
-#undef PROBLEM
-	PROBLEM_COUNT
-};
-
 struct answer {
 	unsigned status; /* 0: none yet */
 	const char *content_type; /* NULL: no body */
@@ -338,7 +332,7 @@ void forward_worker(struct request *request);
 /* Writes the audit record of a refusal. The answer is already made; it becomes audit-unavailable if that fails. */
 void record_refusal(struct request *request, const char *reason);
 
-/* Writes the worker's events; false: the answer has been replaced by audit-unavailable. */
+/* Writes the worker's events; false: the answer has been replaced by result-withheld. */
 bool record_events(struct request *request, const struct bytes_list *events) MUST_USE;
 
 /* Whether the audit log can be written; tries it if it failed last time. */

@@ -8,10 +8,10 @@
 
 enum { EVENT_MAX = 2048 };
 
-static void audit_lost(struct request *request)
+static void audit_lost(struct request *request, enum problem problem)
 {
 	log_event(LOG_LEVEL_ERROR, "audit log cannot be written", "trace", request->trace, NULL);
-	answer_problem(request, PROBLEM_AUDIT_UNAVAILABLE, NULL);
+	answer_problem(request, problem, NULL);
 }
 
 static enum status write_events(struct request *request, const struct bytes_list *events)
@@ -71,14 +71,14 @@ void record_refusal(struct request *request, const char *reason)
 	}
 	json_end_object(&w);
 	if (write_one(request, &event) != STATUS_OK)
-		audit_lost(request);
+		audit_lost(request, PROBLEM_AUDIT_UNAVAILABLE);
 }
 
 bool record_events(struct request *request, const struct bytes_list *events)
 {
 	if (events->count == 0 || write_events(request, events) == STATUS_OK)
 		return true;
-	audit_lost(request);
+	audit_lost(request, PROBLEM_RESULT_WITHHELD);
 	return false;
 }
 

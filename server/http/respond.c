@@ -5,27 +5,9 @@
 
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "api/json.h"
-#include "api/names.h"
-
-struct problem_row {
-	const char *type, *title;
-	CK_RV rv;
-	unsigned status;
-	bool retryable;
-};
-
-enum { RETRY = true, FINAL = false };
-
-static const struct problem_row problem_rows[PROBLEM_COUNT] = {
-#define PROBLEM(constant, status, type, retryable, ckr, title) {type, title, ckr, status, retryable},
-#include "server/http/problems.def"
-#undef PROBLEM
-};
 
 void answer_header(struct request *request, const char *name, const char *value)
 {
@@ -36,35 +18,6 @@ void answer_header(struct request *request, const char *name, const char *value)
 	answer->headers[answer->headers_count++].value = value;
 }
 
-static void problem_write(
-	struct request *request, struct json_writer *w, const struct problem_row *row, const char *detail)
-{
-	char type[128], scratch[24];
-	snprintf(type, sizeof type, "/docs/errors/%s", row->type);
-	json_begin_object(w);
-	json_name(w, "type");
-	json_write_string(w, type);
-	json_name(w, "title");
-	json_write_string(w, row->title);
-	json_name(w, "status");
-	json_write_uint(w, row->status);
-	if (detail != NULL) {
-		json_name(w, "detail");
-		json_write_string(w, detail);
-	}
-	if (row->rv != CKR_OK) {
-		json_name(w, "ckr");
-		json_write_string(w, name_text(NAMES_RETURN, row->rv, scratch));
-		json_name(w, "ckr_code");
-		json_write_uint(w, row->rv);
-	}
-	json_name(w, "retryable");
-	json_write_bool(w, row->retryable);
-	json_name(w, "trace_id");
-	json_write_string(w, request->trace);
-	json_end_object(w);
-}
-
 static void answer_row(struct request *request, const struct problem_row *row, const char *detail)
 {
 	struct answer *answer = &request->answer;
@@ -72,7 +25,7 @@ static void answer_row(struct request *request, const struct problem_row *row, c
 	struct json_writer w;
 	buffer_init(&text, PROBLEM_MAX);
 	json_writer_init(&w, &text);
-	problem_write(request, &w, row, detail);
+	problem_write(&w, row, detail, NULL, request->trace);
 	void *body = text.failed ? NULL : arena_copy(request->arena, text.data, text.len);
 	*answer = (struct answer){.status = row->status, .close = answer->close};
 	if (body != NULL) {
@@ -85,21 +38,20 @@ static void answer_row(struct request *request, const struct problem_row *row, c
 
 void answer_problem(struct request *request, enum problem problem, const char *detail)
 {
-	answer_row(request, &problem_rows[problem], detail);
+	answer_row(request, problem_row(problem), detail);
 }
 
 void answer_return(struct request *request, CK_RV rv)
 {
-	const struct return_row *of = return_row(rv);
-	const struct problem_row row = {of->problem, of->title, rv, (unsigned)of->status, of->retryable};
+	const struct problem_row row = problem_of_return(rv);
 	answer_row(request, &row, NULL);
 }
 
 enum problem problem_of_status(unsigned status)
 {
-	for (int i = 0; i < PROBLEM_COUNT; i++)
-		if (problem_rows[i].status == status)
-			return (enum problem)i;
+	for (enum problem i = 0; i < PROBLEM_COUNT; i++)
+		if (problem_row(i)->status == status)
+			return i;
 	return PROBLEM_MALFORMED_REQUEST;
 }
 

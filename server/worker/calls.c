@@ -186,8 +186,7 @@ static void reply_malformed(struct request *request, const struct json_reader *i
 	char detail[256];
 
 	snprintf(detail, sizeof detail, "%s at byte %zu of the body", in->error, json_offset(in));
-	reply_problem(request, 400, "malformed-request",
-		"The body is not what this route takes; correct it and send it again.", detail, CKR_OK, NULL);
+	reply_problem(request, PROBLEM_INVALID_BODY, detail, NULL);
 }
 
 void resource_calls(struct request *request)
@@ -207,7 +206,7 @@ void resource_calls(struct request *request)
 		return;
 	}
 	if (!events_fit(groups, count)) {
-		reply_problem(request, 413, "too-many-calls", "Send fewer calls in one request.", NULL, CKR_OK, NULL);
+		reply_problem(request, PROBLEM_TOO_MANY_CALLS, NULL, NULL);
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {

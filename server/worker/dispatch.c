@@ -15,7 +15,7 @@ static const handler handlers[ROUTE_COUNT] = {
 
 static void reply_unknown(struct request *request)
 {
-	reply_problem(request, 404, "route-unknown", "There is nothing at this path.", NULL, CKR_OK, NULL);
+	reply_problem(request, PROBLEM_NOT_FOUND, NULL, NULL);
 }
 
 /* A resource route: module handles are good while it runs, and the application counts as used. */

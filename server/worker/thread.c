@@ -70,8 +70,7 @@ static void response_fill(struct worker *worker, const struct reply *reply, stru
 static void reply_check(struct request *request)
 {
 	if (request->reply.body.failed)
-		reply_problem(
-			request, 500, "answer-too-large", "The answer does not fit; ask for less.", NULL, CKR_OK, NULL);
+		reply_problem(request, PROBLEM_ANSWER_TOO_LARGE, NULL, NULL);
 }
 
 static enum status respond(struct worker *worker, int channel, const struct reply *reply, struct buffer *payload)

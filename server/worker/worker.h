@@ -19,6 +19,7 @@
 
 #include "api/call.h"
 #include "api/json.h"
+#include "api/problem.h"
 #include "server/common/message.h"
 
 struct worker; /* the process; one instance, defined in internal.h */
@@ -85,15 +86,11 @@ CK_SLOT_ID module_slot(const struct worker *worker);
 /*
  * Lends a module session that nobody else uses until session_give_back: read-write if the token allows it. It belongs to the
  * application (same login state) and has no operation active. It must be given back before the request ends, and before
- * login_user is called, which may re-initialise the module; login_context says itself what becomes of it. Object handles are
- * good for the same time. Any CKR of C_OpenSession.
+ * login_user is called, which may re-initialise the module. Object handles are good for the same time. Any CKR of C_OpenSession.
  */
 CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session) __attribute__((warn_unused_result));
 
-/*
- * `clean` false: an operation may be active, so the session is closed instead of kept for the next borrower. Nothing is done
- * for CK_INVALID_HANDLE.
- */
+/* `clean` false: an operation may be active, so the session is closed instead of kept for the next borrower. */
 void session_give_back(struct request *request, CK_SESSION_HANDLE session, bool clean);
 
 /* --- login.h: the application's one login state --- */
@@ -120,14 +117,9 @@ CK_RV login_out(struct request *request) __attribute__((warn_unused_result));
  */
 void login_keep(struct worker *worker, uint64_t idle_ms, uint64_t max_ms);
 
-/*
- * Context-specific login on a lent session whose operation awaits it; `login` is login_epoch from before the operation began.
- * The event of the key use tells of it (`reauthenticated`). The module may be re-initialised meanwhile: object handles are
- * good only after CKR_OK, and *session becomes CK_INVALID_HANDLE if it was lost with the old module. CKR_USER_NOT_LOGGED_IN,
- * and the PIN is not used, if the operation has ended with its login (X4); the token's and the gateway's errors.
- */
-CK_RV login_context(struct request *request, CK_SESSION_HANDLE *session, unsigned login, const unsigned char *pin,
-	size_t pin_len) __attribute__((warn_unused_result));
+/* Context-specific login on a lent session whose operation awaits it. The event of the key use tells of it (`reauthenticated`). */
+CK_RV login_context(struct request *request, CK_SESSION_HANDLE session, const unsigned char *pin, size_t pin_len)
+	__attribute__((warn_unused_result));
 
 /* --- event.h: audit events; a NULL or empty field is left out --- */
 
@@ -157,13 +149,12 @@ bool event_add(struct request *request, const struct event *event) __attribute__
 void reply_header(struct request *request, const char *name, const char *value);
 
 /*
- * An RFC 9457 problem (application/problem+json) as the whole answer: `type` is the last segment ("key-not-found"). `rv` adds ckr
- * and ckr_code unless it is CKR_OK. `pointer` names the member of the body at fault ("/items/3/data") or is NULL.
+ * A problem of problems.def as the whole answer (application/problem+json); 401 gets WWW-Authenticate. `detail` is about this
+ * occurrence, `pointer` names the member of the body at fault ("/items/3/data"); each may be NULL.
  */
-void reply_problem(struct request *request, unsigned status, const char *type, const char *title, const char *detail,
-	CK_RV rv, const char *pointer);
+void reply_problem(struct request *request, enum problem problem, const char *detail, const char *pointer);
 
-/* The problem of a return value, by its row in returns.def; 401 gets WWW-Authenticate. */
+/* The same with the problem of a return value, by its row in returns.def. */
 void reply_return(struct request *request, CK_RV rv, const char *detail);
 
 /* --- route handlers: resource_NAME for every route of routes.def that the worker serves; resource_calls is in calls.c --- */
@@ -174,4 +165,5 @@ void reply_return(struct request *request, CK_RV rv, const char *detail);
 #define ROUTE(name, method, path, permission, server, ...) ROUTE_HANDLER_##server(name)
 #include "api/routes.def"
 
+void reply_return_at(struct request *request, CK_RV rv, const char *detail, const char *pointer);
 #endif

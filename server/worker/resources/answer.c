@@ -1,7 +1,6 @@
 #include "server/worker/resources/answer.h"
 
 #include "api/limits.h"
-#include "api/names.h"
 
 void answer_begin(struct request *request, unsigned status, const char *content_type, struct json_writer *ret_writer)
 {
@@ -72,15 +71,13 @@ void answer_problem_value(struct request *request, struct json_writer *writer, C
 
 bool answer_refuse(struct request *request, CK_RV rv, const char *pointer, const char *detail)
 {
-	const struct return_row *row = return_row(rv);
-	reply_problem(request, (unsigned)row->status, row->problem, row->title, detail, rv, pointer);
+	reply_return_at(request, rv, detail, pointer);
 	return false;
 }
 
 void answer_withhold(struct request *request)
 {
-	reply_problem(request, 503, "audit-unavailable", "What was done cannot be recorded, so its result is withheld.",
-		"The audit record needs more memory than there is; try again later.", CKR_OK, NULL);
+	reply_problem(request, PROBLEM_RESULT_WITHHELD, "The audit record needs more memory than there is.", NULL);
 }
 
 bool answer_event(struct request *request, const struct event *event)

@@ -160,8 +160,7 @@ static bool check_object(struct check *check, const json_t *object, const struct
 
 static void refuse(struct request *request, const char *pointer, const char *detail)
 {
-	reply_problem(request, 400, "invalid-body", "The request body is not what this route takes.", detail, CKR_OK,
-		pointer);
+	reply_problem(request, PROBLEM_INVALID_BODY, detail, pointer);
 }
 
 void body_refuse(struct request *request, const char *pointer, const char *detail)
@@ -180,8 +179,8 @@ bool body_read(struct request *request, enum schema_id schema, json_t **ret_body
 {
 	const struct bytes *text = &request->message->body;
 	if (!is_json(request->message->content_type)) {
-		reply_problem(request, 415, "unsupported-media-type", "The body must be application/json.",
-			"Send the header Content-Type: application/json.", CKR_OK, NULL);
+		reply_problem(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+			"Send the header Content-Type: application/json.", NULL);
 		return false;
 	}
 	const char *error;

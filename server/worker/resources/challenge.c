@@ -166,10 +166,8 @@ static void check(struct use *use, const struct challenge_choice *choice)
 	if (!challenge_select(use->request, use->session, choice, &key, &method))
 		return;
 	if (key.always_authenticate) {
-		reply_problem(use->request, 422, "one-item-per-pin",
-			"This key asks for its PIN at every use, so it cannot be used twice here.",
-			"Its method decides: hmac-sha256, rsa-pkcs1 and eddsa always give the same response.", CKR_OK,
-			"/key");
+		reply_problem(use->request, PROBLEM_ONE_ITEM_PER_PIN,
+			"Its method decides: hmac-sha256, rsa-pkcs1 and eddsa always give the same response.", "/key");
 		return;
 	}
 	if (use_authorise(use, &key, no_data) && challenge_is_stable(use, &key, method))

@@ -53,11 +53,10 @@ bool challenge_is_stable(struct use *use, const struct key *key, const struct me
 	bool stable = secret_equal(responses[0], responses[1], RESPONSE_LEN);
 	secret_wipe(responses, sizeof responses);
 	if (!stable)
-		reply_problem(use->request, 422, "non-deterministic-response",
-			"The same challenge got two different responses.",
+		reply_problem(use->request, PROBLEM_NON_DETERMINISTIC_RESPONSE,
 			"This key cannot be used for challenge-response; what was bound to a response could not be "
 			"opened again.",
-			CKR_MECHANISM_INVALID, NULL);
+			NULL);
 	return stable;
 }
 

@@ -13,10 +13,8 @@ static unsigned wanted_mask(const struct challenge_choice *choice)
 
 static bool refuse_nondeterministic(struct request *request)
 {
-	reply_problem(request, 422, "non-deterministic-response",
-		"The same challenge would get another response each time.",
-		"Use a key for hmac-sha256, rsa-pkcs1 or eddsa, or send allow_nondeterministic:true.",
-		CKR_MECHANISM_INVALID, "/method");
+	reply_problem(request, PROBLEM_NON_DETERMINISTIC_RESPONSE,
+		"Use a key for hmac-sha256, rsa-pkcs1 or eddsa, or send allow_nondeterministic:true.", "/method");
 	return false;
 }
 

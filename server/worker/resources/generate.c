@@ -153,10 +153,10 @@ static bool check_free(struct request *request, CK_SESSION_HANDLE session, const
 	}
 	if (labels.count == 0 && ids.count == 0)
 		return true;
-	reply_problem(request, 409, "key-exists", "A key of that name exists already.",
+	reply_problem(request, PROBLEM_KEY_EXISTS,
 		labels.count > 0 ? "Choose another label, or delete the key that has this one."
 				 : "Choose another id, or leave it out.",
-		CKR_OK, labels.count > 0 ? "/label" : "/id");
+		labels.count > 0 ? "/label" : "/id");
 	return false;
 }
 

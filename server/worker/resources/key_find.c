@@ -246,7 +246,7 @@ void key_refuse_missing(struct request *request, const char *detail)
 		reply_return(request, CKR_USER_NOT_LOGGED_IN,
 			"No such key is visible without a login; private keys show after it.");
 	else
-		reply_problem(request, 404, "key-not-found", "There is no such key.", detail, CKR_OK, NULL);
+		reply_problem(request, PROBLEM_KEY_NOT_FOUND, detail, NULL);
 }
 
 void key_refuse_ambiguous(struct request *request, const struct key_list *list)
@@ -254,7 +254,7 @@ void key_refuse_ambiguous(struct request *request, const struct key_list *list)
 	struct json_writer w;
 	char detail[160];
 	snprintf(detail, sizeof detail, "%zu keys match; name one by id:HEX or by a PKCS#11 URI with id.", list->count);
-	reply_problem(request, 409, "key-ambiguous", "Several keys match.", detail, CKR_OK, NULL);
+	reply_problem(request, PROBLEM_KEY_AMBIGUOUS, detail, NULL);
 	answer_problem_open(request, &w);
 	json_name(&w, "candidates");
 	json_begin_array(&w);

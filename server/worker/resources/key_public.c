@@ -66,8 +66,7 @@ static CK_RV serve(struct request *request, CK_SESSION_HANDLE session, const str
 	if (!key_find(request, session, query, &key))
 		return CKR_OK;
 	if (key.class == CKO_SECRET_KEY) {
-		reply_problem(request, 404, "key-not-found", "This key has no public half.", "It is a secret key.",
-			CKR_OK, NULL);
+		reply_problem(request, PROBLEM_KEY_NOT_FOUND, "It is a secret key, which has no public half.", NULL);
 		return CKR_OK;
 	}
 	CK_RV rv = key_find_public(request, session, &key);
@@ -84,8 +83,8 @@ void resource_key_public(struct request *request)
 	CK_SESSION_HANDLE session;
 	int choice = accept_choose(request->message->accept, media_types, sizeof media_types / sizeof media_types[0]);
 	if (choice < 0) {
-		reply_problem(request, 406, "not-acceptable", "The public key cannot be given in that form.",
-			"Ask for application/jwk+json, application/x-pem-file or application/pkix-spki.", CKR_OK, NULL);
+		reply_problem(request, PROBLEM_NOT_ACCEPTABLE,
+			"Ask for application/jwk+json, application/x-pem-file or application/pkix-spki.", NULL);
 		return;
 	}
 	if (!key_query_of_path(request, &query))

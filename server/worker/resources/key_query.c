@@ -58,7 +58,7 @@ bool key_query_of_path(struct request *request, struct key_query *ret_query)
 			error = "the label is empty";
 	}
 	if (error != NULL) {
-		reply_problem(request, 400, "invalid-path", "The path names no key.", error, CKR_OK, NULL);
+		reply_problem(request, PROBLEM_INVALID_PATH, error, NULL);
 		return false;
 	}
 	*ret_query = query;

@@ -86,9 +86,7 @@ static bool page_read(struct request *request, struct page *ret_page)
 		unsigned long limit = strtoul(parameters[0].value, &end, 10);
 		bool digits = parameters[0].value[0] >= '0' && parameters[0].value[0] <= '9' && *end == '\0';
 		if (!digits || limit == 0 || limit > PAGE_MAX) {
-			reply_problem(request, 400, "invalid-query",
-				"The query of the address is not what this route takes.",
-				"limit is a number from 1 to 1000.", CKR_OK, NULL);
+			reply_problem(request, PROBLEM_INVALID_QUERY, "limit is a number from 1 to 1000.", NULL);
 			return false;
 		}
 		ret_page->limit = limit;
@@ -96,9 +94,8 @@ static bool page_read(struct request *request, struct page *ret_page)
 	if (parameters[1].value != NULL) {
 		ret_page->after = true;
 		if (!cursor_read(request, parameters[1].value, &ret_page->cursor)) {
-			reply_problem(request, 400, "invalid-query",
-				"The query of the address is not what this route takes.",
-				"cursor is not one that this gateway has given; begin again without it.", CKR_OK, NULL);
+			reply_problem(request, PROBLEM_INVALID_QUERY,
+				"cursor is not one that this gateway has given; begin again without it.", NULL);
 			return false;
 		}
 	}
@@ -163,8 +160,7 @@ void resource_keys(struct request *request)
 		rv = write_page(request, session, &list, &page);
 	session_give_back(request, session, rv == CKR_OK);
 	if (rv == CKR_DATA_LEN_RANGE)
-		reply_problem(request, 422, "too-many-objects", "The token holds more objects than a list may have.",
-			"Ask for a key by its label or id instead.", CKR_OK, NULL);
+		reply_problem(request, PROBLEM_TOO_MANY_OBJECTS, "Ask for a key by its label or id instead.", NULL);
 	else if (rv != CKR_OK)
 		reply_return(request, rv, "The keys could not be listed.");
 }

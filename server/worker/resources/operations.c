@@ -13,20 +13,14 @@ static bool is_taken(struct request *request, enum operation_state state)
 	switch (state) {
 	case OPERATION_TAKEN: return true;
 	case OPERATION_UNKNOWN:
-		reply_problem(request, 404, "operation-not-found", "There is no such operation.",
-			"Send the request itself again.", CKR_OK, NULL);
+		reply_problem(request, PROBLEM_OPERATION_NOT_FOUND, "Send the request itself again.", NULL);
 		break;
-	case OPERATION_BUSY:
-		reply_problem(request, 409, "operation-busy", "Another request is completing this operation.",
-			"Wait for its answer.", CKR_OPERATION_ACTIVE, NULL);
-		break;
+	case OPERATION_BUSY: reply_problem(request, PROBLEM_OPERATION_BUSY, NULL, NULL); break;
 	case OPERATION_EXPIRED:
-		reply_problem(request, 410, "operation-expired", "The PIN came too late.",
-			"Send the request itself again.", CKR_OK, NULL);
+		reply_problem(request, PROBLEM_OPERATION_EXPIRED, "Send the request itself again.", NULL);
 		break;
 	case OPERATION_FINISHED:
-		reply_problem(request, 410, "operation-finished", "The operation is over.",
-			"Send the request itself again.", CKR_OK, NULL);
+		reply_problem(request, PROBLEM_OPERATION_FINISHED, "Send the request itself again.", NULL);
 		break;
 	}
 	return false;

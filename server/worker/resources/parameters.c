@@ -7,8 +7,7 @@
 
 static bool refuse(struct request *request, const char *detail)
 {
-	reply_problem(request, 400, "invalid-query", "The query of the address is not what this route takes.", detail,
-		CKR_OK, NULL);
+	reply_problem(request, PROBLEM_INVALID_QUERY, detail, NULL);
 	return false;
 }
 

@@ -203,9 +203,7 @@ static bool check_key(struct request *request, const struct key *key, const stru
 			sign->signer.by_mechanism ? "/mechanism" : "/algorithm",
 			"The key is of another type or curve; GET the key to see which.");
 	if (key->always_authenticate && sign->batch) {
-		reply_problem(request, 422, "one-item-per-pin",
-			"This key asks for its PIN at every use, so it signs one item per request.",
-			"Send each item as a request of its own.", CKR_OK, "/items");
+		reply_problem(request, PROBLEM_ONE_ITEM_PER_PIN, "Send each item as a request of its own.", "/items");
 		return false;
 	}
 	return true;

@@ -111,9 +111,8 @@ static bool ask(struct use *use, const struct key *key, const unsigned char sha2
 	time_t expires;
 	switch (operation_open(request, key->object, id, &expires)) {
 	case OPERATION_TOO_MANY:
-		reply_problem(request, 429, "too-many-operations",
-			"Too many operations of this application wait for their PIN.",
-			"Give their PINs, cancel them, or wait until they expire.", CKR_OK, NULL);
+		reply_problem(request, PROBLEM_TOO_MANY_OPERATIONS,
+			"Give their PINs, cancel them, or wait until they expire.", NULL);
 		reply_header(request, "Retry-After", "5");
 		return false;
 	case OPERATION_NO_MEMORY:
@@ -123,9 +122,8 @@ static bool ask(struct use *use, const struct key *key, const unsigned char sha2
 	}
 	append_quoted(realm, sizeof realm, worker_token_label(request->worker));
 	snprintf(challenge, sizeof challenge, "PKCS11-PIN realm=\"%s\", operation=\"%s\"", realm, id);
-	reply_problem(request, 401, "reauthentication-required", "This key asks for its PIN at every use.",
-		"Send the PIN to the address in reauthenticate; it authorises exactly the data of this request.",
-		CKR_USER_NOT_LOGGED_IN, NULL);
+	reply_problem(request, PROBLEM_REAUTHENTICATION_REQUIRED,
+		"Send the PIN to the address in reauthenticate; it authorises exactly the data of this request.", NULL);
 	reply_header(request, "WWW-Authenticate", challenge);
 	write_operation(use, id, expires, sha256);
 	return false;
@@ -137,10 +135,10 @@ bool use_authorise(struct use *use, const struct key *key, const unsigned char s
 	if (!use->answers_challenge && policy_challenge_only(request->worker, (const char *)key->label.data))
 		return refuse_by_policy(use, key);
 	if (use->held != CK_INVALID_HANDLE && use->held != key->object) {
-		reply_problem(request, 410, "operation-finished", "The operation is over.",
+		reply_problem(request, PROBLEM_OPERATION_FINISHED,
 			"The application logged out or its key was replaced since it was asked for; send the request "
 			"again.",
-			CKR_OK, NULL);
+			NULL);
 		return false;
 	}
 	use->context = key->always_authenticate;
@@ -162,7 +160,8 @@ CK_RV use_renew(struct use *use)
 void use_end(struct use *use)
 {
 	struct request *request = use->request;
-	session_give_back(request, use->session, use->clean);
+	if (use->session != CK_INVALID_HANDLE)
+		session_give_back(request, use->session, use->clean);
 	use->session = CK_INVALID_HANDLE;
 	if (!use->logged_in)
 		return;
