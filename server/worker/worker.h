@@ -86,11 +86,15 @@ CK_SLOT_ID module_slot(const struct worker *worker);
 /*
  * Lends a module session that nobody else uses until session_give_back: read-write if the token allows it. It belongs to the
  * application (same login state) and has no operation active. It must be given back before the request ends, and before
- * login_user is called, which may re-initialise the module. Object handles are good for the same time. Any CKR of C_OpenSession.
+ * login_user is called, which may re-initialise the module; login_context says itself what becomes of it. Object handles are
+ * good for the same time. Any CKR of C_OpenSession.
  */
 CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session) __attribute__((warn_unused_result));
 
-/* `clean` false: an operation may be active, so the session is closed instead of kept for the next borrower. */
+/*
+ * `clean` false: an operation may be active, so the session is closed instead of kept for the next borrower. Nothing is done
+ * for CK_INVALID_HANDLE.
+ */
 void session_give_back(struct request *request, CK_SESSION_HANDLE session, bool clean);
 
 /* --- login.h: the application's one login state --- */
@@ -117,9 +121,14 @@ CK_RV login_out(struct request *request) __attribute__((warn_unused_result));
  */
 void login_keep(struct worker *worker, uint64_t idle_ms, uint64_t max_ms);
 
-/* Context-specific login on a lent session whose operation awaits it. The event of the key use tells of it (`reauthenticated`). */
-CK_RV login_context(struct request *request, CK_SESSION_HANDLE session, const unsigned char *pin, size_t pin_len)
-	__attribute__((warn_unused_result));
+/*
+ * Context-specific login on a lent session whose operation awaits it; `login` is login_epoch from before the operation began.
+ * The event of the key use tells of it (`reauthenticated`). The module may be re-initialised meanwhile: object handles are
+ * good only after CKR_OK, and *session becomes CK_INVALID_HANDLE if it was lost with the old module. CKR_USER_NOT_LOGGED_IN,
+ * and the PIN is not used, if the operation has ended with its login (X4); the token's and the gateway's errors.
+ */
+CK_RV login_context(struct request *request, CK_SESSION_HANDLE *session, unsigned login, const unsigned char *pin,
+	size_t pin_len) __attribute__((warn_unused_result));
 
 /* --- event.h: audit events; a NULL or empty field is left out --- */
 
@@ -156,6 +165,7 @@ void reply_problem(struct request *request, enum problem problem, const char *de
 
 /* The same with the problem of a return value, by its row in returns.def. */
 void reply_return(struct request *request, CK_RV rv, const char *detail);
+void reply_return_at(struct request *request, CK_RV rv, const char *detail, const char *pointer);
 
 /* --- route handlers: resource_NAME for every route of routes.def that the worker serves; resource_calls is in calls.c --- */
 
@@ -165,5 +175,4 @@ void reply_return(struct request *request, CK_RV rv, const char *detail);
 #define ROUTE(name, method, path, permission, server, ...) ROUTE_HANDLER_##server(name)
 #include "api/routes.def"
 
-void reply_return_at(struct request *request, CK_RV rv, const char *detail, const char *pointer);
 #endif

@@ -160,8 +160,7 @@ CK_RV use_renew(struct use *use)
 void use_end(struct use *use)
 {
 	struct request *request = use->request;
-	if (use->session != CK_INVALID_HANDLE)
-		session_give_back(request, use->session, use->clean);
+	session_give_back(request, use->session, use->clean);
 	use->session = CK_INVALID_HANDLE;
 	if (!use->logged_in)
 		return;
