@@ -22,7 +22,10 @@ base64url() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
 
 login() {
 	printf '{"pin":"%s"}' "$(cat "$home/pin")" > "$work/login"
-	request POST "/v1/slots/$slot/applications/current/login" "$work/login" > /dev/null
+	# 409: another program with this certificate, and no application ID of its own, has logged in already.
+	if ! request POST "/v1/slots/$slot/applications/current/login" "$work/login" > "$work/answer" 2>&1; then
+		grep -q CKR_USER_ALREADY_LOGGED_IN "$work/answer" || { cat "$work/answer" >&2; exit 1; }
+	fi
 }
 
 public_key() {
