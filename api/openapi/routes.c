@@ -50,7 +50,7 @@ static const struct problem_answer {
 		"{'schema':{'type':'string'}}"
 		"}"},
 	{403, is_any, "Not allowed to this identity, or by the attributes of the key", NULL},
-	{404, has_parameter, "No such slot, key or operation", NULL},
+	{404, has_parameter, "No such slot, key, operation or problem type", NULL},
 	{409, is_worker, "The state of the token, the login or an operation is in the way, or a name is ambiguous",
 		NULL},
 	{410, is_operation, "The operation has ended", NULL},

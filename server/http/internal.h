@@ -9,6 +9,7 @@
  *   scope      application, instance, trace of a request       own       the routes the gateway answers itself
  *   forward    inventory and worker routes                     record    audit records of refusals
  *   respond    answers and problems                            counters  numbers for /metrics
+ *   problem_page  the pages about problem types
  */
 #ifndef P11GATE_HTTP_INTERNAL_H
 #define P11GATE_HTTP_INTERNAL_H
@@ -321,9 +322,17 @@ void scope_lease_end(struct connection *connection);
 /* Time for the worker to answer, in milliseconds. */
 uint64_t scope_deadline_ms(const struct request *request);
 
-/* --- own.c, forward.c --- */
+/* --- own.c --- */
 
 void own_answer(struct request *request);
+
+/* --- problem_page.c --- */
+
+/* Appends the page (HTML) about a problem type of problems.def or returns.def; false, and nothing is written: there is none. */
+bool problem_page_write(struct buffer *page, const char *type) MUST_USE;
+
+/* --- forward.c --- */
+
 void forward_inventory(struct request *request);
 void forward_worker(struct request *request);
 

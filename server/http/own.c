@@ -56,6 +56,17 @@ static void answer_metrics(struct request *request)
 	answer_payload(request, 200, "text/plain; version=0.0.4; charset=utf-8");
 }
 
+static void answer_problem_page(struct request *request)
+{
+	if (!problem_page_write(&request->connection->payload, request->match.parameters[PARAMETER_TYPE])) {
+		answer_problem(request, PROBLEM_NOT_FOUND, "there is no such problem type");
+		return;
+	}
+	answer_payload(request, 200, "text/html; charset=utf-8");
+	answer_header(request, "Content-Security-Policy",
+		"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+}
+
 void own_answer(struct request *request)
 {
 	switch (request->match.row->id) {
@@ -67,6 +78,7 @@ void own_answer(struct request *request)
 		request->answer.content_type = "application/json";
 		request->answer.body = (struct bytes){openapi_json, openapi_json_len};
 		return;
+	case ROUTE_problem_page: answer_problem_page(request); return;
 	default: answer_problem(request, PROBLEM_NOT_FOUND, NULL);
 	}
 }
