@@ -126,6 +126,7 @@ enum io connection_open(struct connection *connection, struct tls *tls, const st
 		return IO_FAILED;
 	}
 	int error = 0;
+	connection->deadline = connection_clock() + config->connect_timeout_s * 1000;
 	enum io io = connect_any(connection, addresses, &error);
 	freeaddrinfo(addresses);
 	if (io != IO_OK) {
@@ -133,6 +134,8 @@ enum io connection_open(struct connection *connection, struct tls *tls, const st
 			io == IO_STOPPED ? "C_Finalize" : strerrordesc_np(error));
 		return io;
 	}
+	/* A gateway that is there and busy, with hundreds of programs starting at once, gets the time of a call. */
+	connection->deadline = connection_clock() + config->timeout_s * 1000;
 	ERR_set_mark();
 	io = connect_handshake(connection, tls, config);
 	ERR_pop_to_mark();

@@ -40,7 +40,7 @@ struct connection *connection_new(struct sockets *sockets) __attribute__((warn_u
 void connection_free(struct connection *connection);
 
 /*
- * Connects and shakes hands by `deadline`. On failure the connection is closed and the reason went to debug_line.
+ * Connects within ConnectTimeout and shakes hands within Timeout. On failure the connection is closed and the reason went to debug_line.
  */
 enum io connection_open(struct connection *connection, struct tls *tls, const struct client_config *config)
 	__attribute__((warn_unused_result));

@@ -74,7 +74,6 @@ enum io pool_connect(struct pool *pool, struct connection *connection)
 		debug_line("%s: could not be reached a moment ago; not tried again yet", pool->config->authority);
 		return IO_FAILED;
 	}
-	connection->deadline = connection_clock() + pool->config->connect_timeout_s * 1000;
 	enum io io = connection_open(connection, pool->tls, pool->config);
 	lock_take(&pool->lock);
 	pool->unreachable_until = io == IO_OK || io == IO_STOPPED ? 0 : connection_clock() + UNREACHABLE_MS;

@@ -203,6 +203,15 @@ Test(isolation, a_killed_worker_costs_its_own_application_the_session_and_others
 	gateway_stop(&g);
 }
 
+static bool slot_answers(const struct gateway *g, void *argument)
+{
+	CK_FUNCTION_LIST *f = argument;
+	CK_ULONG count = 0;
+
+	(void)g;
+	return f->C_GetSlotList(CK_TRUE, NULL, &count) == CKR_OK && count == 1;
+}
+
 Test(isolation, a_process_goes_on_after_the_gateway_was_killed_and_restarted)
 {
 	struct gateway g;
@@ -215,6 +224,8 @@ Test(isolation, a_process_goes_on_after_the_gateway_was_killed_and_restarted)
 	cr_expect_neq(digest_something(f, session), CKR_OK);
 	gateway_restart(&g);
 	cr_expect_neq(digest_something(f, session), CKR_OK);
+	/* That the gateway was away is remembered for five seconds (F1). */
+	cr_assert(await_condition(slot_answers, &g, f, 10));
 	session = module_session(f, &g, true);
 	cr_expect_eq(digest_something(f, session), CKR_OK);
 	gateway_stop(&g);
