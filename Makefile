@@ -33,7 +33,6 @@ COMMON  := $(call objects,server/common)
 CONFIG  := $(call objects,server/config)
 WORKER  := $(call objects,server/worker server/worker/resources)
 APP     := $(call objects,server/app)
-STORE   := $(call objects,server/store)
 AUDIT   := $(call objects,server/audit)
 HTTP    := $(call objects,server/http)
 TOOL    := $(call objects,server/tool)
@@ -72,7 +71,7 @@ LIBS_WORKER  := -ljansson -lcrypto -lseccomp -ldl -lpthread
 LIBS_TOOL    := -lyaml -lgnutls -lcrypto
 LIBS_MODULE  := -lssl -lcrypto -lhttp_parser -linih -lpthread
 
-$(BUILD)/p11gated: $(BUILD)/obj/server/gateway_main.o $(BUILD)/obj/openapi_json.o $(HTTP) $(AUDIT) $(STORE) $(APP) $(CONFIG) $(COMMON) $(API)
+$(BUILD)/p11gated: $(BUILD)/obj/server/gateway_main.o $(BUILD)/obj/openapi_json.o $(HTTP) $(AUDIT) $(APP) $(CONFIG) $(COMMON) $(API)
 	$(call say,LD,$@)
 	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS_GATEWAY)
 $(BUILD)/p11gate-worker: $(BUILD)/obj/server/worker/worker_main.o $(WORKER) $(COMMON) $(API)
@@ -106,7 +105,7 @@ ROOM_worker        = $(WORKER) $(COMMON) $(API)
 ROOM_app           = $(APP) $(CONFIG) $(COMMON) $(API)
 ROOM_audit         = $(AUDIT) $(COMMON) $(API)
 ROOM_tool          = $(TOOL) $(CONFIG) $(COMMON) $(API)
-ROOM_http          = $(BUILD)/obj/openapi_json.o $(HTTP) $(AUDIT) $(STORE) $(APP) $(CONFIG) $(COMMON) $(API)
+ROOM_http          = $(BUILD)/obj/openapi_json.o $(HTTP) $(AUDIT) $(APP) $(CONFIG) $(COMMON) $(API)
 ROOM_client-module = $(MODULE)
 LIBS_UNIT := -lcriterion $(LIBS_GATEWAY) $(LIBS_WORKER) $(LIBS_MODULE)
 

@@ -1,11 +1,12 @@
 /*
  * A module with one slot whose C_SeedRandom tries what an intruder would: the seed names it. CKR_OK if it worked,
- * CKR_ACTION_PROHIBITED if the kernel said EPERM, else CKR_GENERAL_ERROR.
+ * CKR_ACTION_PROHIBITED if the kernel said EPERM (or the process is not dumpable), else CKR_GENERAL_ERROR.
  */
 #include <errno.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -72,7 +73,9 @@ static long attempt(const char *what, size_t len)
 		return unshare(CLONE_NEWUSER);
 	if (len == 8 && memcmp(what, "io_uring", 8) == 0)
 		return syscall(SYS_io_uring_setup, 1, NULL);
-	errno = EINVAL;
+	if (len == 4 && memcmp(what, "dump", 4) == 0 && prctl(PR_GET_DUMPABLE) != 0)
+		return 0;
+	errno = len == 4 && memcmp(what, "dump", 4) == 0 ? EPERM : EINVAL;
 	return -1;
 }
 

@@ -178,6 +178,11 @@ Test(start, a_module_cannot_set_up_io_uring)
 	tries("aW9fdXJpbmc", "CKR_ACTION_PROHIBITED");
 }
 
+Test(start, a_worker_is_not_dumpable)
+{
+	tries("ZHVtcA", "CKR_ACTION_PROHIBITED");
+}
+
 Test(start, the_inventory_tells_of_the_slot_and_its_token)
 {
 	worker_fixture_start(&token, &(struct worker_options){.inventory = true}, &worker);

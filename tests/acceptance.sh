@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# The long tests, in parts of at most an hour. A part that passed on this very commit is not run again, so an interrupted run goes on
+# where it stopped: tests/acceptance.sh [PART …]; without arguments all. The last line is "N passed, N failed".
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+BUILD=$(realpath -m "${BUILD:-build}")
+export BUILD
+done=$BUILD/acceptance/$(git rev-parse HEAD 2> /dev/null || echo no-commit)
+mkdir -p "$done"
+passed=0 failed=0
+
+part_check() { make check; }
+part_repeat() { # what races would show: the suites that race most, twenty times
+	make tests || return 1
+	for _ in $(seq 20); do tests/run.sh integration || return 1; done
+}
+part_asan() { make asan; }
+part_fuzz() { make fuzz SECONDS=420; }
+part_bench() { make bench; }
+part_docker() { make docker-test && tests/docker/fresh.sh; }
+parts=(check repeat asan fuzz bench docker)
+
+for part in "${@:-${parts[@]}}"; do
+	start=$SECONDS
+	if [ -e "$done/$part" ]; then
+		echo "$part: passed before on this commit"
+		passed=$((passed + 1))
+	elif "part_$part" > "$done/$part.log" 2>&1; then
+		mv "$done/$part.log" "$done/$part"
+		passed=$((passed + 1))
+		tail -n 12 "$done/$part" | sed 's/^/    /'
+		echo "$part: passed in $((SECONDS - start)) s"
+	else
+		failed=$((failed + 1))
+		tail -n 60 "$done/$part.log"
+		echo "$part: FAILED after $((SECONDS - start)) s, all of it in $done/$part.log"
+	fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
