@@ -12,7 +12,7 @@
  */
 size_t utf8_len(const unsigned char *at, const unsigned char *end);
 
-/* True if the 8 bytes at `at` can stand in a JSON string as they are: ASCII, no control character, quote or backslash. */
+/* True if the 8 bytes at `at` are written in a JSON string as they are: ASCII, no control character, DEL, quote or backslash. */
 bool json_plain_8(const unsigned char *at);
 
 /* Moves the cursor over white space (RFC 8259, section 2). */

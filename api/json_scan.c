@@ -21,7 +21,7 @@ bool json_plain_8(const unsigned char *at)
 
 	memcpy(&word, at, sizeof(word));
 	return ((word & each_byte(0x80)) | bytes_below(word, 0x20) | bytes_below(word ^ each_byte('"'), 1) |
-		       bytes_below(word ^ each_byte('\\'), 1)) == 0;
+		       bytes_below(word ^ each_byte('\\'), 1) | bytes_below(word ^ each_byte(0x7f), 1)) == 0;
 }
 
 void json_scan_space(struct json_reader *in)

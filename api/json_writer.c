@@ -52,6 +52,12 @@ static void control_write(struct buffer *out, unsigned char byte)
 		buffer_append(out, (const char[]){'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}, 6);
 }
 
+/* DEL may stand in a JSON string (RFC 8259, section 7), but terminals and other readers of lines take it for a command. */
+static bool is_control(unsigned char byte)
+{
+	return byte < 0x20 || byte == 0x7f;
+}
+
 /* Writes the character at `at`, which is not plain, and returns its length. */
 static size_t special_write(struct buffer *out, const unsigned char *at, const unsigned char *end)
 {
@@ -61,7 +67,7 @@ static size_t special_write(struct buffer *out, const unsigned char *at, const u
 		buffer_text(out, "\xEF\xBF\xBD");
 	else if (*at == '"' || *at == '\\')
 		buffer_append(out, (const char[]){'\\', (char)*at}, 2);
-	else if (*at < 0x20)
+	else if (is_control(*at))
 		control_write(out, *at);
 	else
 		buffer_append(out, at, len);
@@ -70,7 +76,7 @@ static size_t special_write(struct buffer *out, const unsigned char *at, const u
 
 static bool is_plain(unsigned char byte)
 {
-	return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+	return byte < 0x80 && !is_control(byte) && byte != '"' && byte != '\\';
 }
 
 static void string_write(struct buffer *out, const char *text, size_t len)

@@ -225,11 +225,6 @@ enum status audit_write(struct audit *audit, const struct audit_subject *subject
 
 	if (events->count > AUDIT_EVENTS_MAX)
 		return STATUS_TOO_LARGE;
-	for (size_t i = 0; i < events->count; i++) {
-		status = record_check(&events->items[i]);
-		if (status != STATUS_OK)
-			return status;
-	}
 	pthread_mutex_lock(&audit->lock);
 	uint64_t seq = audit->last_seq;
 	if (events->count > 0) {

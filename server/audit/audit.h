@@ -37,8 +37,10 @@ void audit_close(struct audit *audit);
 /*
  * Writes one line per event, all or none, and gives the sequence number of the last; `subject` is NULL when the gateway
  * itself did it. Blocks until the kernel has the lines. No event: the number of the last record written so far. STATUS_IO
- * when they could not be written, STATUS_MALFORMED or STATUS_TOO_LARGE for an event that is not one JSON object on one
- * line of at most AUDIT_EVENT_MAX bytes: then nothing was written and the caller withholds the answer (fail closed).
+ * when they could not be written, STATUS_TOO_LARGE for more than AUDIT_EVENTS_MAX events: then nothing was written and the
+ * caller withholds the answer (fail closed). What an event tells has happened already, so one that is not one JSON object on
+ * one line of at most AUDIT_EVENT_MAX bytes does not take the others with it: in its place there is
+ * {"kind":"unrecordable","reason":"…"}.
  */
 enum status audit_write(struct audit *audit, const struct audit_subject *subject, const struct bytes_list *events,
 	uint64_t *ret_last_seq) MUST_USE;

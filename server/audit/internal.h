@@ -32,10 +32,10 @@ enum status tail_read(int fd, struct audit_tail *ret_tail) MUST_USE;
 /* Moves what follows the last complete line to `torn_file` (appended, mode 0600). STATUS_IO with errno. */
 enum status tail_cut(int fd, const struct audit_tail *tail, const char *torn_file) MUST_USE;
 
-/* STATUS_OK if the event may become part of a record. */
-enum status record_check(const struct bytes *event) MUST_USE;
+/* NULL if the event may become part of a record, else why not: static memory. */
+const char *record_problem(const struct bytes *event) MUST_USE;
 
-/* Appends one record and its line break. `subject` may be NULL for the log's own records; `time` and `boot` as in the record. */
+/* Appends one record and its line break; an event that may not become part of it is replaced by one that says so. `subject` may be NULL for the log's own records; `time` and `boot` as in the record. */
 void record_write(struct buffer *out, uint64_t seq, const char *time, const char *boot,
 	const struct audit_subject *subject, const struct bytes *event);
 

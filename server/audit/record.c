@@ -8,28 +8,42 @@
 
 #include "api/json.h"
 
-enum status record_check(const struct bytes *event)
+const char *record_problem(const struct bytes *event)
 {
 	const char *text = (const char *)event->data;
 	const char *error;
 	size_t offset;
 
 	if (event->len > AUDIT_EVENT_MAX)
-		return STATUS_TOO_LARGE;
+		return "too long";
 	if (event->len == 0 || text[0] != '{')
-		return STATUS_MALFORMED;
+		return "not an object";
 	/* Line breaks are white space to JSON, but here they end the record: another one could be forged behind them. */
 	for (size_t i = 0; i < event->len; i++) {
-		if (event->data[i] < ' ' || event->data[i] == 0x7f)
-			return STATUS_MALFORMED;
+		if (event->data[i] < ' ')
+			return "control character";
 	}
-	return json_validate(text, event->len, &error, &offset) ? STATUS_OK : STATUS_MALFORMED;
+	return json_validate(text, event->len, &error, &offset) ? NULL : "not JSON";
 }
 
 static void write_member(struct json_writer *w, const char *name, const char *text)
 {
 	json_name(w, name);
 	json_write_string(w, text);
+}
+
+static void write_event(struct json_writer *w, const struct bytes *event)
+{
+	const char *problem = record_problem(event);
+
+	if (problem == NULL) {
+		json_write_raw(w, (const char *)event->data, event->len);
+		return;
+	}
+	json_begin_object(w);
+	write_member(w, "kind", "unrecordable");
+	write_member(w, "reason", problem);
+	json_end_object(w);
 }
 
 void record_write(struct buffer *out, uint64_t seq, const char *time, const char *boot,
@@ -52,7 +66,7 @@ void record_write(struct buffer *out, uint64_t seq, const char *time, const char
 		write_member(&w, "application", subject->application);
 	}
 	json_name(&w, "event");
-	json_write_raw(&w, (const char *)event->data, event->len);
+	write_event(&w, event);
 	json_end_object(&w);
 	buffer_byte(out, '\n');
 }

@@ -1,6 +1,7 @@
 #include "api/json.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 struct fixture {
@@ -56,7 +57,20 @@ Test(json_writer, escapes_what_cannot_stand_in_a_string)
 	const char text[] = "\"\\/\b\f\n\r\t\v\x01\x1f\x7f";
 
 	json_write_text(&f.w, text, sizeof(text) - 1);
-	expect_written(&f, "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u000b\\u0001\\u001f\x7f\"");
+	expect_written(&f, "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u000b\\u0001\\u001f\\u007f\"");
+}
+
+Test(json_writer, escapes_DEL_wherever_it_stands)
+{
+	for (size_t at = 0; at < 16; at++) {
+		WRITER(f);
+		char text[] = "0123456789abcdef", expected[32];
+
+		text[at] = 0x7f;
+		json_write_text(&f.w, text, 16);
+		(void)snprintf(expected, sizeof(expected), "\"%.*s\\u007f%s\"", (int)at, text, text + at + 1);
+		expect_written(&f, expected);
+	}
 }
 
 Test(json_writer, what_is_not_utf8_becomes_the_replacement_character)
