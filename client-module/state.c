@@ -17,7 +17,7 @@ struct gate {
 };
 
 static _Atomic uint64_t state_gate;
-static struct client *state_client;
+static struct client *_Atomic state_client;
 static _Thread_local bool state_in_transition;
 
 static struct gate gate_unpack(uint64_t word)
@@ -58,9 +58,11 @@ CK_RV state_enter(struct client **ret_client)
 		if (gate.users == (1u << USERS_BITS) - 1) {
 			return CKR_HOST_MEMORY;
 		}
+		/* Read first: once inside, a C_Finalize that waits no longer may already have taken it away. */
+		struct client *client = atomic_load(&state_client);
 		gate.users++;
 		if (atomic_compare_exchange_weak(&state_gate, &word, gate_pack(gate))) {
-			*ret_client = state_client;
+			*ret_client = client;
 			return CKR_OK;
 		}
 	}
@@ -114,8 +116,9 @@ CK_RV state_start(void)
 		}
 	}
 	state_in_transition = true;
-	if (state_client != NULL) {
-		pool_abandon(&state_client->pool);
+	struct client *inherited = atomic_load(&state_client);
+	if (inherited != NULL) {
+		pool_abandon(&inherited->pool);
 	}
 	return CKR_OK;
 }
@@ -125,8 +128,8 @@ void state_started(struct client *client)
 	struct gate gate = gate_unpack(atomic_load(&state_gate));
 	if (client != NULL) {
 		client->generation = gate.generation;
-		client->inherited = state_client;
-		state_client = client;
+		client->inherited = atomic_load(&state_client);
+		atomic_store(&state_client, client);
 	}
 	gate.phase = client != NULL ? PHASE_READY : PHASE_NONE;
 	atomic_store(&state_gate, gate_pack(gate));
@@ -147,7 +150,7 @@ CK_RV state_stop(struct client **ret_client)
 		}
 	}
 	state_in_transition = true;
-	*ret_client = state_client;
+	*ret_client = atomic_load(&state_client);
 	return CKR_OK;
 }
 
@@ -164,7 +167,7 @@ bool state_drain(uint64_t deadline)
 
 void state_stopped(struct client *client)
 {
-	state_client = client->inherited;
+	atomic_store(&state_client, client->inherited);
 	uint64_t word = atomic_load(&state_gate);
 	struct gate gate, next;
 	do {
