@@ -10,6 +10,10 @@ export BUILD
 passed=0 failed=0
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
+# Where tests make their directories; a short path, since sockets live there.
+export TMPDIR=$logs/t
+mkdir -m 711 "$TMPDIR"
+chmod 711 "$logs"
 export ASAN_OPTIONS="handle_segv=0:handle_abort=0:detect_leaks=1:log_path=$logs/sanitizer"
 export UBSAN_OPTIONS="print_stacktrace=1:log_path=$logs/sanitizer"
 

@@ -2,8 +2,8 @@
 # `make demo`: the two command lines it prints are parsed, run on a random file, and verified with the public key read from the
 # token directly; the same lines fail after `make demo-stop`, without the certificate, and with an unknown identity's.
 set -uo pipefail
-# shellcheck source=tests/clients/lib.sh
-. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/support/clients.sh
+. "$(dirname "$0")/../support/clients.sh"
 export BUILD=$work/build
 mkdir "$BUILD"
 # The demo builds into BUILD; what is built already need not be built twice.

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The client module as a guest: what it exports and needs, and host programs that end in awkward ways.
 set -uo pipefail
-# shellcheck source=tests/clients/lib.sh
-. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/support/clients.sh
+. "$(dirname "$0")/../support/clients.sh"
 sandbox_start TOKEN=host PIN=1234
 
 host() { as_client timeout 60 "$BUILD/tests/client_host" "$P11GATE_MODULE" "$@"; }

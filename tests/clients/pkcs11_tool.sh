@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # OpenSC's pkcs11-tool over the client module: its own tests print what they print on the vendor module, and its verbs work.
 set -uo pipefail
-# shellcheck source=tests/clients/lib.sh
-. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/support/clients.sh
+. "$(dirname "$0")/../support/clients.sh"
 # pkcs11-tool --change-pin ends without C_Finalize: until its lease ends the user is logged in, and the security officer refused.
 sandbox_start TOKEN=tool PIN=1234 SO_PIN=12345678 LIMITS='lease_ttl_s: 5'
 

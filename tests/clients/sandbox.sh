@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # `config/sandbox.sh`: what it promises to every other test.
 set -uo pipefail
-# shellcheck source=tests/clients/lib.sh
-. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/support/clients.sh
+. "$(dirname "$0")/../support/clients.sh"
 first=$work/first second="$work/second's place"
 trap 'config/sandbox.sh stop "$first"; config/sandbox.sh stop "$second"; rm -rf "$work"' EXIT
 

@@ -1,4 +1,5 @@
 #include "tests/integration/fixture.h"
+#include "tests/support/lib/scratch.h"
 
 #include <criterion/criterion.h>
 #include <curl/curl.h>
@@ -103,8 +104,7 @@ static void sandbox(const struct gateway *g, const char *verb)
 void gateway_start(struct gateway *g)
 {
 	memset(g, 0, sizeof(*g));
-	(void)snprintf(g->directory, sizeof(g->directory), "/tmp/p11gate-test-XXXXXX");
-	cr_assert_not_null(mkdtemp(g->directory));
+	scratch_directory(g->directory, sizeof(g->directory));
 	g->own = true;
 	sandbox(g, "start");
 	gateway_read(g);

@@ -3,11 +3,15 @@
  * CKR_ACTION_PROHIBITED if the kernel said EPERM (or the process is not dumpable), else CKR_GENERAL_ERROR.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -57,25 +61,197 @@ static CK_RV close_session(CK_SESSION_HANDLE session)
 	return CKR_OK;
 }
 
-static long attempt(const char *what, size_t len)
+static long try_execve(void)
 {
 	char *const none[] = {NULL};
 
-	if (len == 6 && memcmp(what, "execve", 6) == 0)
-		return execve("/bin/true", none, none);
-	if (len == 6 && memcmp(what, "ptrace", 6) == 0)
-		return ptrace(PTRACE_ATTACH, getppid(), 0, 0);
-	if (len == 4 && memcmp(what, "inet", 4) == 0)
-		return socket(AF_INET, SOCK_STREAM, 0);
-	if (len == 4 && memcmp(what, "unix", 4) == 0)
-		return socket(AF_UNIX, SOCK_STREAM, 0);
-	if (len == 6 && memcmp(what, "userns", 6) == 0)
-		return unshare(CLONE_NEWUSER);
-	if (len == 8 && memcmp(what, "io_uring", 8) == 0)
-		return syscall(SYS_io_uring_setup, 1, NULL);
-	if (len == 4 && memcmp(what, "dump", 4) == 0 && prctl(PR_GET_DUMPABLE) != 0)
-		return 0;
-	errno = len == 4 && memcmp(what, "dump", 4) == 0 ? EPERM : EINVAL;
+	return execve("/bin/true", none, none);
+}
+
+static long try_ptrace(void)
+{
+	return ptrace(PTRACE_ATTACH, getppid(), 0, 0);
+}
+
+static long try_inet(void)
+{
+	return socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static long try_unix(void)
+{
+	return socket(AF_UNIX, SOCK_STREAM, 0);
+}
+
+static long try_userns(void)
+{
+	return unshare(CLONE_NEWUSER);
+}
+
+static long try_io_uring(void)
+{
+	return syscall(SYS_io_uring_setup, 1, NULL);
+}
+
+/* What is not dumpable lets nobody look in. */
+static long try_dump(void)
+{
+	errno = EPERM;
+	return prctl(PR_GET_DUMPABLE) != 0 ? 0 : -1;
+}
+
+static long try_dumpable(void)
+{
+	return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+/* The kernel ignores the upper half of the option. */
+static long try_dumpable_wide(void)
+{
+	return syscall(SYS_prctl, (1ull << 32) | PR_SET_DUMPABLE, 1ul, 0ul, 0ul, 0ul);
+}
+
+static long try_ptracer(void)
+{
+	return prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
+}
+
+static long try_fork(void)
+{
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(0);
+	return child;
+}
+
+/* Signals that do nothing if they arrive: the parent is the test. */
+static long try_kill(void)
+{
+	return kill(getppid(), SIGCONT);
+}
+
+static long try_kill_zero(void)
+{
+	return kill(getppid(), 0);
+}
+
+static long try_kill_all(void)
+{
+	return kill(-1, 0);
+}
+
+static long try_tkill(void)
+{
+	return syscall(SYS_tkill, getppid(), SIGCONT);
+}
+
+static long try_tgkill(void)
+{
+	return syscall(SYS_tgkill, getppid(), getppid(), SIGCONT);
+}
+
+static long try_sigqueue(void)
+{
+	return sigqueue(getppid(), SIGCONT, (union sigval){0});
+}
+
+static long try_tgsigqueue(void)
+{
+	siginfo_t info = {.si_signo = SIGCONT, .si_code = SI_QUEUE};
+
+	return syscall(SYS_rt_tgsigqueueinfo, getppid(), getppid(), SIGCONT, &info);
+}
+
+static long try_kill_self(void)
+{
+	return kill(getpid(), SIGCONT) == 0 ? pthread_kill(pthread_self(), SIGCONT) : -1;
+}
+
+static long try_pidfd_open(void)
+{
+	return syscall(SYS_pidfd_open, getppid(), 0);
+}
+
+static long try_pidfd_getfd(void)
+{
+	return syscall(SYS_pidfd_getfd, 0, 0, 0);
+}
+
+static long try_pidfd_signal(void)
+{
+	return syscall(SYS_pidfd_send_signal, 0, SIGCONT, NULL, 0);
+}
+
+static long try_madvise(void)
+{
+	return syscall(SYS_process_madvise, 0, NULL, 0, 0, 0);
+}
+
+static long try_setown(void)
+{
+	return fcntl(STDIN_FILENO, F_SETOWN, getppid());
+}
+
+static long try_prlimit(void)
+{
+	struct rlimit limit;
+
+	return prlimit(getppid(), RLIMIT_CPU, NULL, &limit);
+}
+
+static int early_errno; /* what the loader's call of the constructor met */
+
+__attribute__((constructor)) static void load(void)
+{
+	early_errno = try_inet() < 0 ? errno : 0;
+}
+
+static long try_early(void)
+{
+	errno = early_errno;
+	return early_errno == 0 ? 0 : -1;
+}
+
+static const struct {
+	const char *name;
+	long (*run)(void);
+} attempts[] = {
+	{"execve", try_execve},
+	{"ptrace", try_ptrace},
+	{"inet", try_inet},
+	{"unix", try_unix},
+	{"userns", try_userns},
+	{"io_uring", try_io_uring},
+	{"dump", try_dump},
+	{"dumpable", try_dumpable},
+	{"dumpable_wide", try_dumpable_wide},
+	{"ptracer", try_ptracer},
+	{"fork", try_fork},
+	{"kill", try_kill},
+	{"kill_zero", try_kill_zero},
+	{"kill_all", try_kill_all},
+	{"tkill", try_tkill},
+	{"tgkill", try_tgkill},
+	{"sigqueue", try_sigqueue},
+	{"tgsigqueue", try_tgsigqueue},
+	{"kill_self", try_kill_self},
+	{"pidfd_open", try_pidfd_open},
+	{"pidfd_getfd", try_pidfd_getfd},
+	{"pidfd_signal", try_pidfd_signal},
+	{"madvise", try_madvise},
+	{"setown", try_setown},
+	{"prlimit", try_prlimit},
+	{"early", try_early},
+};
+
+static long attempt(const char *what, size_t len)
+{
+	for (size_t i = 0; i < sizeof attempts / sizeof attempts[0]; i++) {
+		if (strlen(attempts[i].name) == len && memcmp(attempts[i].name, what, len) == 0)
+			return attempts[i].run();
+	}
+	errno = EINVAL;
 	return -1;
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/codec_internal.h"
+#include "tests/support/lib/scratch.h"
 #include "tests/unit/api/codec_case.h"
 
 static const struct {
@@ -566,15 +567,14 @@ static CK_FUNCTION_LIST *softhsm(const char *folder)
 
 Test(mechanism, every_mechanism_of_softhsm_has_a_row_with_its_parameter)
 {
-	char folder[] = "/tmp/p11gate-mechanism-XXXXXX", configuration[128];
+	char folder[SCRATCH_PATH_LEN], configuration[128];
 	CK_FUNCTION_LIST *functions;
 	CK_MECHANISM_TYPE types[256];
 	CK_SLOT_ID slots[8];
 	CK_ULONG slot_count = 8, count = 256;
 
-	if (access(SOFTHSM, R_OK) != 0)
-		cr_skip_test("SoftHSM is not installed");
-	cr_assert_not_null(mkdtemp(folder));
+	cr_assert_eq(access(SOFTHSM, R_OK), 0, "SoftHSM is not installed; make deps installs it");
+	scratch_directory(folder, sizeof(folder));
 	functions = softhsm(folder);
 	cr_assert_eq(functions->C_GetSlotList(CK_TRUE, slots, &slot_count), CKR_OK);
 	cr_assert_gt(slot_count, 0);

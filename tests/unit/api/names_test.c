@@ -163,8 +163,7 @@ Test(names, every_attribute_mechanism_and_return_value_of_the_header_has_a_row)
 	char line[512], name[64];
 	size_t seen = 0;
 
-	if (header == NULL)
-		cr_skip_test("the header is not where Debian has it");
+	cr_assert_not_null(header, "the header is not where Debian has it");
 	while (fgets(line, sizeof(line), header) != NULL) {
 		if (sscanf(line, "#define %63[A-Z0-9_a-z]", name) != 1 || strstr(name, "_VENDOR_DEFINED") != NULL)
 			continue;

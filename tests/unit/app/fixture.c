@@ -13,6 +13,7 @@
 
 #include "api/route.h"
 #include "server/common/log.h"
+#include "tests/support/lib/scratch.h"
 
 static void find_worker_program(char *out, size_t size)
 {
@@ -39,8 +40,7 @@ void fixture_init(struct fixture *fixture)
 {
 	memset(fixture, 0, sizeof *fixture);
 	log_setup(LOG_LEVEL_ERROR, 0);
-	snprintf(fixture->directory, sizeof fixture->directory, "/tmp/p11gate-app-XXXXXX");
-	cr_assert_not_null(mkdtemp(fixture->directory));
+	scratch_directory(fixture->directory, sizeof(fixture->directory));
 	snprintf(fixture->module_path, sizeof fixture->module_path, "%s/module", fixture->directory);
 	set_label(fixture, "first token");
 	find_worker_program(fixture->worker_program, sizeof fixture->worker_program);

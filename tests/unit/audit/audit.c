@@ -17,6 +17,7 @@
 
 #include "api/json.h"
 #include "server/audit/audit.h"
+#include "tests/support/lib/scratch.h"
 
 enum { TEXT_MAX = 4 << 20 };
 
@@ -36,8 +37,7 @@ static char error[512];
 
 static void make_folder(void)
 {
-	snprintf(folder, sizeof folder, "/tmp/p11gate-audit-XXXXXX");
-	cr_assert_not_null(mkdtemp(folder));
+	scratch_directory(folder, sizeof(folder));
 	snprintf(file, sizeof file, "%s/audit.log", folder);
 	snprintf(torn, sizeof torn, "%s/audit.log.torn", folder);
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "client-module/config.h"
+#include "tests/support/lib/scratch.h"
 
 #define FILES "CA=ca\nCertificate=c\nKey=k\n"
 #define GATEWAY "[Gateway]\nURL=https://h\n" FILES
@@ -196,8 +197,7 @@ static void write_file(const char *path, const char *text)
 static void make_home(void)
 {
 	char path[128];
-	strcpy(home, "/tmp/p11gate-home-XXXXXX");
-	cr_assert_not_null(mkdtemp(home));
+	scratch_directory(home, sizeof(home));
 	snprintf(path, sizeof(path), "%s/.config", home);
 	cr_assert_eq(mkdir(path, 0700), 0);
 	snprintf(path, sizeof(path), "%s/.config/p11gate", home);

@@ -13,6 +13,7 @@
 
 #include "api/codec.h"
 #include "tests/unit/client-module/certificates.h"
+#include "tests/support/lib/scratch.h"
 
 enum { REQUEST_MAX = 2 << 20, CONFIG_MAX = 2048, LISTEN_BACKLOG = 64, SETTLE_MS = 2000, PATH_LEN = 128 };
 
@@ -274,8 +275,7 @@ struct gateway *gateway_start(struct gateway_options options)
 	gateway->options = options;
 	atomic_store(&gateway->generation, 1);
 	strcpy(gateway->token_label, "demo");
-	strcpy(gateway->directory, "/tmp/p11gate-client-XXXXXX");
-	cr_assert_not_null(mkdtemp(gateway->directory));
+	scratch_directory(gateway->directory, sizeof(gateway->directory));
 	char d[sizeof(gateway->directory)];
 	strcpy(d, gateway->directory);
 	certificate_authority(d, "ca");

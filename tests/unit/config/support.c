@@ -1,4 +1,5 @@
 #include "tests/unit/config/support.h"
+#include "tests/support/lib/scratch.h"
 
 #include <criterion/criterion.h>
 
@@ -160,8 +161,7 @@ static void make_module(void)
 
 void folder_make(void)
 {
-	snprintf(folder, sizeof folder, "/tmp/p11gate-config-XXXXXX");
-	cr_assert_not_null(mkdtemp(folder));
+	scratch_directory(folder, sizeof(folder));
 	snprintf(config_file, sizeof config_file, "%s/p11gated.yaml", folder);
 	make_certificates();
 	make_module();

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "server/common/log.h"
+#include "tests/support/lib/scratch.h"
 
 enum { PATH_LEN_MAX = 256, WAIT_MS = 5000, HEAD_WAIT_MS = 300 };
 
@@ -78,8 +79,7 @@ struct fixture *fixture_new(const char *limits, const char *tls)
 {
 	char error[1024] = "", path[PATH_LEN_MAX];
 	struct fixture *fixture = calloc(1, sizeof *fixture);
-	snprintf(fixture->directory, sizeof fixture->directory, "/tmp/p11gate-http-XXXXXX");
-	cr_assert_not_null(mkdtemp(fixture->directory));
+	scratch_directory(fixture->directory, sizeof(fixture->directory));
 	signal(SIGPIPE, SIG_IGN);
 	log_setup(LOG_LEVEL_ERROR, 0);
 	certificates(fixture);

@@ -9,8 +9,9 @@
 #include "server/common/log.h"
 #include "server/http/internal.h"
 #include "tests/support/lib/pki.h"
+#include "tests/support/lib/scratch.h"
 
-static char directory[] = "/tmp/p11gate-peer-XXXXXX";
+static char directory[SCRATCH_PATH_LEN];
 static struct pki *pki;
 static gnutls_datum_t certificate;
 static char sha256[SHA256_HEX_LEN + 1];
@@ -29,7 +30,7 @@ static void make(const char *common_name, const char *san)
 
 static void open_pki(void)
 {
-	cr_assert_not_null(mkdtemp(directory));
+	scratch_directory(directory, sizeof(directory));
 	log_setup(LOG_LEVEL_ERROR, 0);
 	pki = pki_new(directory, "ca");
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "server/tool/internal.h"
+#include "tests/support/lib/scratch.h"
 
 static char folder[64];
 static char file[96];
@@ -21,8 +22,7 @@ static char path[96];
 
 static void make_folder(void)
 {
-	snprintf(folder, sizeof folder, "/tmp/p11gate-tool-XXXXXX");
-	cr_assert_not_null(mkdtemp(folder));
+	scratch_directory(folder, sizeof(folder));
 	snprintf(file, sizeof file, "%s/p11gated.yaml", folder);
 	snprintf(path, sizeof path, "%s/admin.sock", folder);
 	cr_redirect_stdout();

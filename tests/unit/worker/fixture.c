@@ -14,6 +14,7 @@
 
 #include "api/route.h"
 #include "server/common/frame.h"
+#include "tests/support/lib/scratch.h"
 
 extern char **environ;
 
@@ -60,8 +61,7 @@ void token_fixture_new(struct token_fixture *token)
 
 	memset(token, 0, sizeof *token);
 	token->generation = 1;
-	snprintf(token->directory, sizeof token->directory, "/tmp/p11gate-worker-XXXXXX");
-	cr_assert(mkdtemp(token->directory));
+	scratch_directory(token->directory, sizeof(token->directory));
 	if (removed_count == 0)
 		atexit(remove_directories);
 	if (removed_count < sizeof removed_at_exit / sizeof removed_at_exit[0])
