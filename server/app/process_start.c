@@ -39,12 +39,17 @@ static void process_discard(struct worker_process *process)
 	free(process);
 }
 
-/* Into the registry's list and the keeper's care: from here on every end of the process is seen. */
-static enum status process_enlist(struct worker_process *process)
+/*
+ * Into the registry's list: from here on a reload reaches the process, and the keeper reaps it. `ret_outdated`: a reload
+ * has replaced the settings that it was made for before it could be reached.
+ */
+static enum status process_enlist(struct worker_process *process, bool *ret_outdated)
 {
 	struct registry *registry = process->registry;
 	pthread_mutex_lock(&registry->mutex);
 	bool stopping = registry->stopping;
+	/* The inventory follows a reload by itself. */
+	*ret_outdated = process->slot != NULL && process->settings != registry->settings;
 	if (!stopping) {
 		process->serial = ++registry->process_serial;
 		process->next = registry->processes;
@@ -122,16 +127,21 @@ static enum status spawn(struct registry *registry, const struct process_kind *k
 		process_discard(process);
 		return status;
 	}
-	status = process_enlist(process);
-	if (status == STATUS_OK) {
-		*ret_process = process_ref(process);
-		status = keeper_watch(registry, process);
-		if (status != STATUS_OK)
-			snprintf(reason, REASON_LEN, "the worker could not be watched: %s", strerror(errno));
+	bool outdated = false;
+	status = process_enlist(process, &outdated);
+	if (status != STATUS_OK) {
+		/* Nobody reaps it in a registry that is being freed: its sockets close and it exits. */
+		process_unref(process);
 		return status;
 	}
-	/* Nobody reaps it in a registry that is being freed: its sockets close and it exits. */
-	process_unref(process);
+	*ret_process = process_ref(process);
+	status = keeper_watch(registry, process);
+	if (status != STATUS_OK)
+		snprintf(reason, REASON_LEN, "the worker could not be watched: %s", strerror(errno));
+	if (status == STATUS_OK && outdated) {
+		process_end(process, END_RELOAD);
+		status = STATUS_CLOSED;
+	}
 	return status;
 }
 

@@ -18,7 +18,7 @@ static bool is_zero(const unsigned char *bytes, size_t len)
 /* What one request needs in all its attempts. */
 struct attempt {
 	struct registry *registry;
-	struct settings *settings;
+	struct settings *settings; /* a reference */
 	const struct slot_settings *slot;
 	const struct application_key *key;
 	struct arena *arena;
@@ -26,6 +26,15 @@ struct attempt {
 	struct worker_response *response;
 	uint64_t *rv;
 };
+
+/* Takes the settings that are in force now. STATUS_NOT_FOUND: they have no such slot. */
+static enum status refresh(struct attempt *attempt)
+{
+	settings_unref(attempt->settings);
+	attempt->settings = registry_settings(attempt->registry);
+	attempt->slot = settings_slot(attempt->settings, attempt->key->slot);
+	return attempt->slot == NULL ? STATUS_NOT_FOUND : STATUS_OK;
+}
 
 static int64_t start_deadline(const struct attempt *attempt)
 {
@@ -45,12 +54,15 @@ static enum status note_operation(const struct attempt *attempt, const struct wo
 }
 
 static enum status run_shared(
-	const struct attempt *attempt, struct application *application, const struct worker_request *request)
+	struct attempt *attempt, struct application *application, const struct worker_request *request)
 {
 	enum status status = STATUS_CLOSED;
 	bool sent = false;
 	for (unsigned i = 0; i < REQUEST_TRIES && status == STATUS_CLOSED && !sent; i++) {
 		struct worker_process *process = NULL;
+		status = i == 0 ? STATUS_OK : refresh(attempt);
+		if (status != STATUS_OK)
+			return status;
 		status = application_process(attempt->registry, application, attempt->settings, attempt->slot,
 			start_deadline(attempt), &process, attempt->rv);
 		if (status == STATUS_CLOSED)
@@ -65,21 +77,34 @@ static enum status run_shared(
 	return status;
 }
 
+static enum status start_anonymous(
+	struct attempt *attempt, const struct application_key *key, struct worker_process **ret_process)
+{
+	enum status status = STATUS_CLOSED;
+	char hash[33], reason[REASON_LEN];
+	registry_application_hash(attempt->registry, key, hash);
+	for (unsigned i = 0; i < REQUEST_TRIES && status == STATUS_CLOSED; i++) {
+		status = i == 0 ? STATUS_OK : refresh(attempt);
+		if (status != STATUS_OK)
+			return status;
+		struct process_kind kind = {attempt->settings, attempt->slot, attempt->slot->module, NULL, hash};
+		status = process_start(
+			attempt->registry, &kind, start_deadline(attempt), ret_process, attempt->rv, reason);
+	}
+	return status;
+}
+
 /* Requirement A28: a worker of its own, of an application that nobody else can name. */
-static enum status run_anonymous(const struct attempt *attempt, const struct worker_request *request)
+static enum status run_anonymous(struct attempt *attempt, const struct worker_request *request)
 {
 	struct application_key key = {.domain = attempt->key->domain, .slot = attempt->key->slot};
 	struct worker_request alone = *request;
 	struct worker_process *process = NULL;
-	char hash[33], reason[REASON_LEN];
 	bool sent;
 
 	if (RAND_bytes(key.id, sizeof key.id) != 1)
 		return STATUS_NO_MEMORY;
-	registry_application_hash(attempt->registry, &key, hash);
-	struct process_kind kind = {attempt->settings, attempt->slot, attempt->slot->module, NULL, hash};
-	enum status status = process_start(
-		attempt->registry, &kind, start_deadline(attempt), &process, attempt->rv, reason);
+	enum status status = start_anonymous(attempt, &key, &process);
 	if (status != STATUS_OK)
 		return status;
 	alone.anonymous = 1;
@@ -92,7 +117,7 @@ static enum status run_anonymous(const struct attempt *attempt, const struct wor
 	return status;
 }
 
-static enum status run(const struct attempt *attempt, const struct worker_request *request)
+static enum status run(struct attempt *attempt, const struct worker_request *request)
 {
 	struct registry *registry = attempt->registry;
 	struct application *application = application_ref(registry, attempt->key);
@@ -113,18 +138,16 @@ enum status registry_request(struct registry *registry, const struct application
 	const struct worker_request *request, struct arena *arena, struct buffer *ret_payload,
 	struct worker_response *ret_response, uint64_t *ret_rv)
 {
-	struct settings *settings = registry_settings(registry);
-	const struct slot_settings *slot = settings_slot(settings, key->slot);
 	struct worker_request whole = *request;
 	uint64_t rv = CKR_OK;
-	enum status status = STATUS_NOT_FOUND;
-	if (slot != NULL) {
+	struct attempt attempt = {registry, NULL, NULL, key, arena, ret_payload, ret_response, &rv};
+	enum status status = refresh(&attempt);
+	if (status == STATUS_OK) {
 		if (whole.deadline_ms == 0)
-			whole.deadline_ms = (uint64_t)settings->limits.sign_s * 1000;
-		struct attempt attempt = {registry, settings, slot, key, arena, ret_payload, ret_response, &rv};
+			whole.deadline_ms = (uint64_t)attempt.settings->limits.sign_s * 1000;
 		status = run(&attempt, &whole);
 	}
-	settings_unref(settings);
+	settings_unref(attempt.settings);
 	*ret_rv = rv;
 	atomic_fetch_add(&registry->metrics.requests[status], 1);
 	return status;

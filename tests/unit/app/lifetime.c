@@ -212,6 +212,55 @@ Test(lifetime, a_reload_ends_the_workers_of_changed_and_vanished_slots_and_gives
 	cr_expect_eq(other.status, STATUS_NOT_FOUND);
 }
 
+static bool a_start_waits(void *context)
+{
+	struct registry *registry = context;
+	return fifo_waiting(&registry->starts) == 1;
+}
+
+static bool inventory_is_ready(void *context)
+{
+	char detail[256];
+	return registry_ready(context, detail, sizeof detail);
+}
+
+/* A request that has taken its settings and waits to start its worker while the configuration changes. */
+static void ask_across_reload(struct asked *asked)
+{
+	struct fifo *starts = &fixture.registry->starts;
+	unsigned places = 0;
+	/* The workers of the inventory start in the same queue. */
+	cr_assert(becomes(inventory_is_ready, fixture.registry));
+	while (fifo_enter(starts, clock_ms()) == STATUS_OK)
+		places++;
+	ask_begin(asked);
+	cr_assert(becomes(a_start_waits, fixture.registry));
+	reload(&fixture);
+	while (places-- > 0)
+		fifo_leave(starts);
+	ask_join(asked);
+}
+
+Test(lifetime, a_worker_whose_start_a_reload_overtakes_has_the_new_policy)
+{
+	const char *labels[] = {"unlock"};
+	struct asked asked = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = ""};
+	fixture.config.challenge_only_labels = labels;
+	fixture.config.challenge_only_labels_count = 1;
+	ask_across_reload(&asked);
+	cr_expect_eq(number_of(&asked, "policy"), 2);
+	cr_expect(metrics_show(&fixture, "p11gate_workers_ended_total{cause=\"reload\"} 1\n"));
+}
+
+Test(lifetime, no_worker_serves_a_slot_that_a_reload_took_away_while_it_started)
+{
+	struct asked asked = {.fixture = &fixture, .domain = "alice", .slot = "other", .id = 1, .query = "login=1"};
+	fixture.config.slots_count = 2;
+	ask_across_reload(&asked);
+	cr_expect_eq(asked.status, STATUS_NOT_FOUND);
+	cr_expect(metrics_show(&fixture, "p11gate_workers_ended_total{cause=\"reload\"} 1\n"));
+}
+
 Test(lifetime, a_reload_lets_running_requests_finish)
 {
 	struct asked asked = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = "sleep=400"};
