@@ -1,4 +1,5 @@
 /* The gateway as a program: options, start, reload, stop, and what it leaves in memory. */
+#include "server/common/wipe_free.h"
 #include "tests/integration/fixture.h"
 
 #include <criterion/criterion.h>
@@ -253,6 +254,8 @@ Test(program, a_stop_lets_the_request_in_flight_finish)
 	gateway_stop(&g);
 }
 
+/* A sanitizer keeps freed memory as it is, so there the search would find what the product wipes. */
+#if WIPE_FREE_ACTIVE
 /* How often `text` is in the memory of a process. */
 static unsigned memory_hits(pid_t pid, const char *text)
 {
@@ -302,3 +305,4 @@ Test(program, X6_a_pin_that_was_sent_is_not_in_the_memory_of_the_gateway_nor_in_
 	cr_expect_gt(memory_hits(g.pid, "p11gate"), 0);
 	gateway_stop(&g);
 }
+#endif

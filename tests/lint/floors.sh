@@ -33,15 +33,18 @@ arrows() {
 }
 
 places() {
-	grep -v '^# ' "$here/only.txt" | awk -F'|' 'NF >= 3' | while IFS= read -r row; do
-		reason=${row##*|}; rest=${row%|*}; where=${rest##*|}; pattern=${rest%|*}
-		sources | while read -r file; do
-			for place in $where; do
-				case $file in "$place"|"$place"/*) continue 2;; esac
-			done
-			grep -nE "$pattern" "$file" /dev/null | grep -vE '^[^:]+:[0-9]+:\s*(/?\*|//)' | sed "s|^\([^:]*:[0-9]*\):.*|\1: $reason|" || true
-		done
-	done
+	local row reason rest where pattern
+	while IFS= read -r row; do
+		reason=${row##*|} rest=${row%|*} where=${rest##*|} pattern=${rest%|*}
+		sources | xargs grep -nE "$pattern" /dev/null | grep -vE '^[^:]+:[0-9]+:\s*(/?\*|//)' |
+			awk -F: -v where="$where" -v reason="$reason" '
+				BEGIN { places = split(where, place, " ") }
+				{
+					for (i = 1; i <= places; i++)
+						if ($1 == place[i] || index($1, place[i] "/") == 1) next
+					print $1 ":" $2 ": " reason
+				}' || true
+	done < <(grep -v '^# ' "$here/only.txt" | awk -F'|' 'NF >= 3')
 }
 
 found=$(arrows; places)

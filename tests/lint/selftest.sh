@@ -8,15 +8,17 @@ trap 'rm -rf "$copy"' EXIT
 passed=0 failed=0
 
 plant() { # plant NAME FILE LINE: the floors check must name FILE
-	rm -rf "${copy:?}"/*
-	cp -r "$root"/api "$root"/server "$root"/client-module "$copy"/
 	printf '\n%s\n' "$3" >> "$copy/$2"
-	if "$here/floors.sh" "$copy" | grep -q "^$2:"; then
+	local found
+	found=$("$here/floors.sh" "$copy" || true)
+	if grep -q "^$2:" <<< "$found"; then
 		passed=$((passed + 1))
 	else
 		failed=$((failed + 1)); echo "not found: $1 ($2: $3)"
 	fi
+	cp "$root/$2" "$copy/$2"
 }
+cp -r "$root"/api "$root"/server "$root"/client-module "$copy"/
 
 # An arrow against each floor.
 while IFS=: read -r folder allowed; do
