@@ -102,6 +102,7 @@ struct session_operation {
 	bool private; /* it needs the login: its key is a private object, or could not be read */
 	bool awaiting; /* an always-authenticate key: its PIN has not been given */
 	bool reauthenticated;
+	bool recorded; /* that its key was used, by the record of an earlier part */
 	unsigned logouts; /* logins.logouts when it began: it died with the login it began under (X4) */
 	bool has_mechanism;
 	CK_MECHANISM_TYPE mechanism;
@@ -343,6 +344,8 @@ CK_RV logout_native(struct worker *worker, struct request *request, CK_SESSION_H
 /* After the call. `key` is what is known of an Init's key, or NULL; `logouts` the count of completed logouts before the call. */
 void track_after(struct session *session, const struct call *call, CK_RV rv, struct object_info *key, unsigned logouts);
 void track_clear(struct session *session);
+/* The operation whose key and mechanism the record of a call of that row names; NULL without a session or an operation. */
+struct session_operation *track_operation(struct session *session, const struct call_row *row);
 /* True if an operation with an always-authenticate key has not got its PIN yet. */
 bool track_awaits(const struct session *session);
 void track_reauthenticated(struct session *session);

@@ -113,11 +113,20 @@ static void begin(
 	}
 }
 
+/* A restored operation may be another than the one that was recorded. */
+static void forget_records(struct session *session)
+{
+	for (int i = 0; i < OPERATION_COUNT; i++)
+		session->operations[i].recorded = false;
+}
+
 void track_after(struct session *session, const struct call *call, CK_RV rv, struct object_info *key, unsigned logouts)
 {
 	const struct call_row *row = call->row;
 	struct session_operation *operation = &session->operations[row->operation];
 
+	if (row->id == CALL_SetOperationState && rv == CKR_OK)
+		forget_records(session);
 	if (row->operation == OPERATION_NONE || call_asks_length(call, rv))
 		return;
 	if (row->step == STEP_INIT && rv == CKR_OK)
@@ -129,7 +138,16 @@ void track_after(struct session *session, const struct call *call, CK_RV rv, str
 	if ((ends && rv == CKR_OK) || rv == CKR_OPERATION_NOT_INITIALIZED) {
 		operation->begun = false;
 		operation->awaiting = false;
+		operation->recorded = false;
 	}
+}
+
+struct session_operation *track_operation(struct session *session, const struct call_row *row)
+{
+	/* It continues two operations; what comes out of it was made with the key of the other. */
+	enum operation operation = row->id == CALL_SignEncryptUpdate ? OPERATION_ENCRYPT : row->operation;
+
+	return session && operation != OPERATION_NONE ? &session->operations[operation] : NULL;
 }
 
 bool track_input_sha256(struct session *session, const struct call *call, unsigned char ret_hash[32])

@@ -1,4 +1,6 @@
 #include <criterion/criterion.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/worker/fixture.h"
@@ -87,6 +89,94 @@ Test(calls, the_input_of_all_parts_is_what_the_event_of_a_multipart_use_hashes)
 		"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	answer_free(&answer);
 	free(body);
+}
+
+#define DECRYPT_INIT \
+	"{\"DecryptInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_ECB\"},\"key\":%lld}}"
+#define DECRYPT_UPDATE "{\"DecryptUpdate\":{\"session\":%lld,\"encrypted\":\"AAECAwQFBgcICQoLDA0ODw\",\"part\":64}}"
+
+static json_int_t make_aes_key(json_int_t session, const char *label)
+{
+	return number(&client, "key",
+		"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_GEN\"},\"attributes\":["
+		"{\"CKA_VALUE_LEN\":32},{\"CKA_ENCRYPT\":true},{\"CKA_DECRYPT\":true},{\"CKA_WRAP\":true},"
+		"{\"CKA_UNWRAP\":true},{\"CKA_DERIVE\":true},{\"CKA_EXTRACTABLE\":true},{\"CKA_LABEL\":\"%s\"}]}}",
+		session, label);
+}
+
+/* One group of calls; the caller frees the answer. */
+static struct answer post_calls(const struct client *who, const char *format, ...)
+{
+	char calls[4096], body[4200];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(calls, sizeof calls, format, arguments);
+	va_end(arguments);
+	snprintf(body, sizeof body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[%s]}]}", calls);
+	return client_post(who, body);
+}
+
+static const char *event_text(const struct answer *answer, size_t index, const char *member)
+{
+	const char *text = json_string_value(json_object_get(json_array_get(answer->events, index), member));
+
+	return text ? text : "";
+}
+
+static const char *event_label(const struct answer *answer, size_t index, const char *object)
+{
+	json_t *names = json_object_get(json_array_get(answer->events, index), object);
+	const char *text = json_string_value(json_object_get(names, "label"));
+
+	return text ? text : "";
+}
+
+Test(calls, the_first_part_that_a_key_decrypts_is_on_record_even_if_the_operation_is_never_finished)
+{
+	json_int_t session = open_logged_in(&client), key = make_aes_key(session, "stream");
+	struct answer answer = post_calls(&client,
+		DECRYPT_INIT "," DECRYPT_UPDATE "," DECRYPT_UPDATE ",{\"CloseSession\":{\"session\":%lld}}", session, key,
+		session, session, session);
+
+	cr_assert_geq(json_array_size(answer.events), 1);
+	cr_expect_str_eq(event_text(&answer, 0, "kind"), "key-use");
+	cr_expect_str_eq(event_text(&answer, 0, "function"), "C_DecryptUpdate");
+	cr_expect_str_eq(event_text(&answer, 0, "mechanism"), "CKM_AES_ECB");
+	cr_expect_str_eq(event_label(&answer, 0, "key"), "stream");
+	cr_expect_str_neq(event_text(&answer, 1, "function"), "C_DecryptUpdate");
+	answer_free(&answer);
+}
+
+Test(calls, an_operation_in_parts_leaves_one_record_at_its_first_part_and_one_with_the_hash_at_its_end)
+{
+	json_int_t session = open_logged_in(&client), key = make_aes_key(session, "stream");
+
+	for (int i = 0; i < 2; i++) {
+		struct answer answer = post_calls(&client,
+			DECRYPT_INIT "," DECRYPT_UPDATE "," DECRYPT_UPDATE ",{\"DecryptFinal\":{\"session\":%lld,\"part\":64}}",
+			session, key, session, session, session);
+		cr_expect_eq(json_array_size(answer.events), 2);
+		cr_expect_str_eq(event_text(&answer, 0, "function"), "C_DecryptUpdate");
+		cr_expect_str_eq(event_text(&answer, 0, "input_sha256"), "");
+		cr_expect_str_eq(event_text(&answer, 1, "function"), "C_DecryptFinal");
+		cr_expect_eq(strlen(event_text(&answer, 1, "input_sha256")), 64);
+		answer_free(&answer);
+	}
+}
+
+Test(calls, a_question_for_the_length_of_a_part_is_no_use_and_does_not_stand_for_one)
+{
+	json_int_t session = open_logged_in(&client), key = make_aes_key(session, "stream");
+	struct answer answer = post_calls(&client,
+		DECRYPT_INIT ",{\"DecryptUpdate\":{\"session\":%lld,\"encrypted\":\"AAECAwQFBgcICQoLDA0ODw\",\"part\":null}}",
+		session, key, session);
+
+	cr_expect_eq(json_array_size(answer.events), 0);
+	answer_free(&answer);
+	answer = post_calls(&client, DECRYPT_UPDATE, session);
+	cr_expect_eq(json_array_size(answer.events), 1);
+	answer_free(&answer);
 }
 
 Test(calls, a_length_query_keeps_the_operation_and_leaves_no_event)
