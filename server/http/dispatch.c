@@ -88,15 +88,21 @@ static bool read_body(struct request *request, size_t max)
 	return false;
 }
 
-/* The slot of an operation is that of the application which began it. */
+/*
+ * The slot of an operation is that of the application which began it. Another identity's operation does not exist: the same
+ * branch, answer and record as for an id that never was.
+ */
 static bool find_operation(struct request *request, const char **ret_slot)
 {
 	struct application_key key;
 	enum status status = registry_operation(request->connection->listener->registry,
 		request->match.parameters[PARAMETER_OPERATION], request->peer->identity, request->arena, &key);
+	if (status == STATUS_NO_MEMORY) {
+		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
+		return false;
+	}
 	if (status != STATUS_OK) {
-		answer_problem(request,
-			status == STATUS_NO_MEMORY ? PROBLEM_OUT_OF_MEMORY : PROBLEM_OPERATION_NOT_FOUND, NULL);
+		refuse(request, PROBLEM_OPERATION_NOT_FOUND, "no such operation for this identity");
 		return false;
 	}
 	request->application = key;

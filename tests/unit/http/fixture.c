@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <ftw.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@ static const char configuration[] =
 	"tls:\n  certificate: server.pem\n  key: server.key\n  client_ca: ca.pem\n%s"
 	"state_directory: .\n"
 	"runtime_directory: .\n"
-	"worker_program: /bin/false\n"
+	"worker_program: %s\n"
 	"audit: {file: audit.log}\n"
 	"log: {level: error, format: text}\n"
 	"limits:\n  inventory_s: 3600\n%s"
@@ -49,7 +50,7 @@ static struct config *configure(struct fixture *fixture, const char *limits, con
 	path_of(fixture, "gateway", ".yaml", path);
 	FILE *file = fopen(path, "we");
 	cr_assert_not_null(file);
-	fprintf(file, configuration, tls, limits);
+	fprintf(file, configuration, tls, fixture->worker_program, limits);
 	fclose(file);
 	cr_assert_eq(config_load(path, &config, error, sizeof error), STATUS_OK, "%s", error);
 	return config;
@@ -75,10 +76,11 @@ static void certificates(struct fixture *fixture)
 	pki_crl(fixture->pki, "crl.pem");
 }
 
-struct fixture *fixture_new(const char *limits, const char *tls)
+static struct fixture *fixture_of(const char *worker_program, const char *limits, const char *tls)
 {
 	char error[1024] = "", path[PATH_LEN_MAX];
 	struct fixture *fixture = calloc(1, sizeof *fixture);
+	snprintf(fixture->worker_program, sizeof fixture->worker_program, "%s", worker_program);
 	scratch_directory(fixture->directory, sizeof(fixture->directory));
 	signal(SIGPIPE, SIG_IGN);
 	log_setup(LOG_LEVEL_ERROR, 0);
@@ -91,6 +93,22 @@ struct fixture *fixture_new(const char *limits, const char *tls)
 		STATUS_OK, "%s", error);
 	fixture->port = listener_port(fixture->listener);
 	return fixture;
+}
+
+struct fixture *fixture_new(const char *limits, const char *tls)
+{
+	return fixture_of("/bin/false", limits, tls);
+}
+
+struct fixture *fixture_with_workers(const char *limits)
+{
+	char folder[PATH_LEN_MAX / 2], program[PATH_LEN_MAX];
+	ssize_t len = readlink("/proc/self/exe", folder, sizeof folder - 1);
+	cr_assert_gt(len, 0);
+	folder[len] = '\0';
+	snprintf(program, sizeof program, "%s/test_worker", dirname(folder));
+	cr_assert_eq(access(program, X_OK), 0, "%s is missing: make tests", program);
+	return fixture_of(program, limits, "");
 }
 
 static int remove_one(const char *path, const struct stat *info, int type, struct FTW *place)

@@ -1,7 +1,8 @@
 /*
  * A listener in the test's own process, with a registry, an audit log and certificates of its own in a new directory.
  *
- * The slots' module does not exist, so no worker ever starts: what is tested here is answered before one is needed.
+ * The slots' module does not exist, so no worker ever starts, except with fixture_with_workers: what is tested here is
+ * answered before one is needed.
  */
 #ifndef P11GATE_TESTS_HTTP_FIXTURE_H
 #define P11GATE_TESTS_HTTP_FIXTURE_H
@@ -12,7 +13,7 @@
 #include "tests/support/lib/tls_client.h"
 
 struct fixture {
-	char directory[64];
+	char directory[64], worker_program[256];
 	struct pki *pki, *foreign;
 	struct audit *audit;
 	struct registry *registry;
@@ -26,6 +27,9 @@ struct fixture {
  * for those sections, indented by two blanks, or "".
  */
 struct fixture *fixture_new(const char *limits, const char *tls);
+
+/* The same with workers that do what a request's query tells them (tests/support/test_worker_main.c). */
+struct fixture *fixture_with_workers(const char *limits);
 void fixture_free(struct fixture *fixture);
 
 /* Writes the configuration anew with other lines and reloads it. */

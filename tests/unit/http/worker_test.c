@@ -1,0 +1,56 @@
+/* Requests over TLS that workers answer, or do not. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/http/fixture.h"
+
+static struct fixture *fixture;
+
+static void open_fixture(void)
+{
+	fixture = fixture_with_workers("  sign_s: 1\n  keygen_s: 2\n  token_wait_s: 1\n");
+}
+
+static void close_fixture(void)
+{
+	fixture_free(fixture);
+}
+
+TestSuite(worker, .init = open_fixture, .fini = close_fixture, .timeout = 60);
+
+/* POST as `name` with a connection of its own. The answer has no Date field, which may differ by a second. */
+static const char *post(const char *name, const char *path, const char *fields)
+{
+	static char answer[TLS_CLIENT_ANSWER_MAX];
+	char request[1024];
+	struct tls_client *client = fixture_connect(fixture, name);
+	snprintf(request, sizeof request,
+		"POST %s HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\nContent-Length: 2\r\n%s\r\n{}",
+		path, fields);
+	const char *got = fixture_ask(client, request), *date = got == NULL ? NULL : strstr(got, "Date: ");
+	cr_assert_not_null(date, "%s", got);
+	snprintf(answer, sizeof answer, "%.*s%s", (int)(date - got), got, strstr(date, "\r\n") + 2);
+	fixture_disconnect(client);
+	return answer;
+}
+
+Test(worker, X9_another_identitys_operation_and_none_look_the_same_and_are_recorded)
+{
+	static const char trace[] = "traceparent: 00-0123456789abcdef0123456789abcdef-0123456789abcdef-01\r\n";
+	static const char foreign[] = "/v1/operations/0123456789abcdef0123456789abcdef/reauthenticate";
+	static const char unknown[] = "/v1/operations/0123456789abcdef0123456789abcdee/reauthenticate";
+	cr_assert_eq(
+		answer_status(post("alice", "/v1/slots/demo/keys/a/sign?open=0123456789abcdef0123456789abcdef", trace)),
+		200);
+	char *one = strdup(post("bob", foreign, trace)), *two = strdup(post("bob", unknown, trace));
+	cr_expect_eq(answer_status(one), 404, "%s", one);
+	cr_expect_str_eq(one, two);
+	cr_expect_eq(answer_status(post("alice", foreign, trace)), 200, "the operation is there for its owner");
+	free(one);
+	free(two);
+	cr_expect_eq(
+		audit_lines(fixture, "\"kind\":\"refusal\",\"reason\":\"no such operation for this identity\""), 2);
+	cr_expect_eq(audit_lines(fixture, "\"path\":\"/v1/operations/"), 2);
+}
