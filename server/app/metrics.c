@@ -78,7 +78,8 @@ static void write_live(struct registry *registry, struct buffer *out, struct tok
 	sample(out, "p11gate_workers_live", labels, count);
 }
 
-void registry_metrics(struct registry *registry, struct buffer *out)
+void registry_metrics(
+	struct registry *registry, bool (*visible)(void *context, const char *slot), void *context, struct buffer *out)
 {
 	struct metrics *metrics = &registry->metrics;
 	/* Tokens are only ever added, at the front: what is behind this pointer stays as it is. */
@@ -88,10 +89,12 @@ void registry_metrics(struct registry *registry, struct buffer *out)
 
 	head(out, "p11gate_calls_total", "counter", "Cryptoki functions that modules executed");
 	for (struct token *token = tokens; token != NULL; token = token->next)
-		write_calls(out, token);
+		if (visible(context, token->name))
+			write_calls(out, token);
 	head(out, "p11gate_workers_live", "gauge", "Applications that have a worker");
 	for (struct token *token = tokens; token != NULL; token = token->next)
-		write_live(registry, out, token);
+		if (visible(context, token->name))
+			write_live(registry, out, token);
 	family(out, "p11gate_requests_total", "Requests for workers, by outcome", "outcome", outcome_labels,
 		metrics->requests, OUTCOME_COUNT);
 	family(out, "p11gate_workers_ended_total", "Workers that ended, by cause", "cause", cause_labels,

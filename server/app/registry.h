@@ -63,8 +63,12 @@ void registry_instance_closed(struct registry *registry, const char *domain, con
 /* Keyed hash of an application ID for logs and listings (C16): 32 hex digits and a NUL. The key is made at start. */
 void registry_application_hash(struct registry *registry, const struct application_key *key, char ret_hash[33]);
 
-/* Counters in Prometheus' text format: p11gate_calls_total{slot,function}, p11gate_workers_live{slot}, p11gate_workers_started_total … */
-void registry_metrics(struct registry *registry, struct buffer *out);
+/*
+ * Counters in Prometheus' text format: p11gate_calls_total{slot,function}, p11gate_workers_live{slot},
+ * p11gate_workers_started_total … Of those with a slot, the samples of the slots that `visible` allows.
+ */
+void registry_metrics(
+	struct registry *registry, bool (*visible)(void *context, const char *slot), void *context, struct buffer *out);
 
 /* Whether every module of the configuration is loaded; a sentence about the first that is not. */
 bool registry_ready(struct registry *registry, char *ret_detail, size_t detail_size);

@@ -24,7 +24,7 @@ static bool query_number(struct gate_text query, const char *name, uint64_t *ret
 	return true;
 }
 
-static bool slot_visible(void *context, const char *slot)
+bool request_slot_visible(void *context, const char *slot)
 {
 	const struct request *request = context;
 	return config_permissions(request->generation->config, request->peer->identity, slot) != 0;
@@ -64,7 +64,8 @@ void forward_inventory(struct request *request)
 	}
 	struct buffer *payload = &request->connection->payload;
 	enum status status = registry_inventory(request->connection->listener->registry, form, request->slot,
-		slot_visible, request, after, (wait_s < WAIT_MAX_S ? (unsigned)wait_s : WAIT_MAX_S) * 1000, payload);
+		request_slot_visible, request, after, (wait_s < WAIT_MAX_S ? (unsigned)wait_s : WAIT_MAX_S) * 1000,
+		payload);
 	if (status == STATUS_OK && payload->failed)
 		status = STATUS_NO_MEMORY;
 	if (status != STATUS_OK) {

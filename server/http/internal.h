@@ -298,6 +298,9 @@ void answer_return(struct request *request, CK_RV rv);
 /* NUL-terminated copy in the arena, "" if absent; NULL without memory. */
 const char *request_text(struct request *request, struct gate_text text);
 
+/* Whether the identity may do anything on the slot; `context` is the request. */
+bool request_slot_visible(void *context, const char *slot);
+
 /* --- scope.c --- */
 
 /* 32 hex digits, or "major-minor" in decimal (C1, C15). */

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "api/call.h"
 #include "api/json.h"
 #include "server/http/openapi.h"
 
@@ -22,6 +23,7 @@ static void answer_payload(struct request *request, unsigned status, const char 
 	request->answer.body = (struct bytes){payload->data, payload->len};
 }
 
+/* `detail` may be NULL. */
 static void answer_health(struct request *request, bool ok, const char *detail)
 {
 	struct json_writer w;
@@ -29,7 +31,7 @@ static void answer_health(struct request *request, bool ok, const char *detail)
 	json_begin_object(&w);
 	json_name(&w, "status");
 	json_write_string(&w, ok ? "ok" : "unavailable");
-	if (!ok) {
+	if (detail != NULL) {
 		json_name(&w, "detail");
 		json_write_string(&w, detail);
 	}
@@ -39,20 +41,33 @@ static void answer_health(struct request *request, bool ok, const char *detail)
 	answer_payload(request, ok ? 200 : 503, "application/json");
 }
 
+/* Names of modules and what they lack are for those who look after one of the slots. */
+static bool administers(const struct request *request)
+{
+	const struct config *config = request->generation->config;
+	for (unsigned i = 0; i < config->slots_count; i++)
+		if ((config_permissions(config, request->peer->identity, config->slots[i].name) &
+			    1u << PERMISSION_ADMIN) != 0)
+			return true;
+	return false;
+}
+
 static void answer_ready(struct request *request)
 {
 	struct listener *listener = request->connection->listener;
 	char detail[DETAIL_MAX] = "";
 	bool modules = registry_ready(listener->registry, detail, sizeof detail);
 	bool audit = audit_healthy(listener->audit);
-	answer_health(request, modules && audit, modules ? "the audit log cannot be written" : detail);
+	bool ready = modules && audit;
+	const char *missing = modules ? "the audit log cannot be written" : detail;
+	answer_health(request, ready, !ready && administers(request) ? missing : NULL);
 }
 
 static void answer_metrics(struct request *request)
 {
 	struct listener *listener = request->connection->listener;
 	counters_write(listener, &request->connection->payload);
-	registry_metrics(listener->registry, &request->connection->payload);
+	registry_metrics(listener->registry, request_slot_visible, request, &request->connection->payload);
 	answer_payload(request, 200, "text/plain; version=0.0.4; charset=utf-8");
 }
 
@@ -70,7 +85,7 @@ static void answer_problem_page(struct request *request)
 void own_answer(struct request *request)
 {
 	switch (request->match.row->id) {
-	case ROUTE_health: answer_health(request, true, ""); return;
+	case ROUTE_health: answer_health(request, true, NULL); return;
 	case ROUTE_ready: answer_ready(request); return;
 	case ROUTE_metrics: answer_metrics(request); return;
 	case ROUTE_openapi:

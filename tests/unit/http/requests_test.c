@@ -96,12 +96,15 @@ Test(requests, health_is_told_and_not_cached)
 	cr_expect(answer_has(answer, "Content-Type: application/json\r\n"));
 }
 
-Test(requests, readiness_names_the_module_that_is_missing)
+Test(requests, readiness_names_the_module_that_is_missing_to_those_who_administer_a_slot)
 {
-	const char *answer = fixture_get(fixture, "reader", "/readyz");
+	const char *answer = fixture_get(fixture, "alice", "/readyz");
 	cr_expect_eq(answer_status(answer), 503);
 	cr_expect(answer_has(answer, "\"status\":\"unavailable\""));
 	cr_expect(answer_has(answer, "none"), "%s", answer);
+	answer = fixture_get(fixture, "reader", "/readyz");
+	cr_expect_eq(answer_status(answer), 503);
+	cr_expect(answer_has(answer, "\r\n\r\n{\"status\":\"unavailable\"}"), "%s", answer);
 }
 
 Test(requests, metrics_and_the_api_document_are_served)

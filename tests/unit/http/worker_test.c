@@ -54,3 +54,20 @@ Test(worker, X9_another_identitys_operation_and_none_look_the_same_and_are_recor
 		audit_lines(fixture, "\"kind\":\"refusal\",\"reason\":\"no such operation for this identity\""), 2);
 	cr_expect_eq(audit_lines(fixture, "\"path\":\"/v1/operations/"), 2);
 }
+
+Test(worker, numbers_of_a_slot_are_for_those_who_may_use_it)
+{
+	cr_assert_eq(answer_status(post("alice", "/v1/slots/demo/keys/a/sign?calls=Sign", "")), 200);
+	static const char calls[] = "p11gate_calls_total{slot=\"demo\"",
+			  live[] = "p11gate_workers_live{slot=\"demo\"} 1\n";
+	static const char *const who[] = {"alice", "reader"};
+	for (size_t i = 0; i < sizeof who / sizeof *who; i++) {
+		const char *answer = fixture_get(fixture, who[i], "/metrics");
+		cr_expect(answer_has(answer, calls) && answer_has(answer, live), "%s: %s", who[i], answer);
+	}
+	const char *answer = fixture_get(fixture, "bob", "/metrics");
+	cr_expect_eq(answer_status(answer), 200);
+	cr_expect_not(answer_has(answer, "demo"), "%s", answer);
+	cr_expect(answer_has(answer, "p11gate_workers_started_total "), "%s", answer);
+	cr_expect(answer_has(answer, "# TYPE p11gate_calls_total counter\n"), "%s", answer);
+}
