@@ -63,6 +63,14 @@ struct application *application_ref(struct registry *registry, const struct appl
 	return application;
 }
 
+struct application *application_share(struct registry *registry, struct application *application)
+{
+	pthread_mutex_lock(&registry->mutex);
+	application->refs++;
+	pthread_mutex_unlock(&registry->mutex);
+	return application;
+}
+
 static struct application_key key_of(const struct application *application)
 {
 	struct application_key key = {.domain = application->domain, .slot = application->slot};

@@ -248,6 +248,8 @@ struct process_kind {
 enum status process_start(struct registry *registry, const struct process_kind *kind, int64_t deadline_ms,
 	struct worker_process **ret_process, uint64_t *ret_rv, char ret_reason[REASON_LEN]) MUST_USE;
 struct worker_process *process_ref(struct worker_process *process);
+/* Frees what nobody refers to any more; for process_unref, and for one whose process could not be made. */
+void process_free(struct worker_process *process);
 void process_unref(struct worker_process *process);
 bool process_is_live(struct worker_process *process);
 
@@ -306,6 +308,8 @@ struct application {
 
 /* The application of that name, made if there is none. NULL: no memory. */
 struct application *application_ref(struct registry *registry, const struct application_key *key);
+/* One more reference to an application of which the caller has one. */
+struct application *application_share(struct registry *registry, struct application *application);
 void application_unref(struct registry *registry, struct application *application);
 /* Its live worker, started if needed; one start serves all that ask meanwhile. Errors as process_start. */
 enum status application_process(struct registry *registry, struct application *application, struct settings *settings,

@@ -135,10 +135,7 @@ static enum status remember(struct lease *lease, struct registry *registry, stru
 	if (grown == NULL)
 		return STATUS_NO_MEMORY;
 	lease->applications = grown;
-	pthread_mutex_lock(&registry->mutex);
-	application->refs++;
-	pthread_mutex_unlock(&registry->mutex);
-	lease->applications[lease->applications_count++] = application;
+	lease->applications[lease->applications_count++] = application_share(registry, application);
 	return STATUS_OK;
 }
 

@@ -27,15 +27,23 @@ struct worker_process *process_ref(struct worker_process *process)
 	return process;
 }
 
+void process_free(struct worker_process *process)
+{
+	/* Not before: whoever ends a process makes its application forget it, also after it was reaped. */
+	if (process->application != NULL)
+		application_unref(process->registry, process->application);
+	fifo_done(&process->pool);
+	pthread_mutex_destroy(&process->mutex);
+	settings_unref(process->settings);
+	free(process);
+}
+
 void process_unref(struct worker_process *process)
 {
 	if (process == NULL || atomic_fetch_sub(&process->refs, 1) > 1)
 		return;
 	spawned_close(&process->os, process->threads);
-	fifo_done(&process->pool);
-	pthread_mutex_destroy(&process->mutex);
-	settings_unref(process->settings);
-	free(process);
+	process_free(process);
 }
 
 bool process_is_live(struct worker_process *process)
@@ -238,10 +246,8 @@ void process_reaped(struct worker_process *process)
 	log_event(cause_is_news[cause] ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "worker ended", "module",
 		process->module->name, "slot", process->slot == NULL ? "" : process->slot->name, "pid", pid, "cause",
 		cause_labels[cause], NULL);
-	if (process->application != NULL) {
+	if (process->application != NULL)
 		application_forget(process->application, process);
-		application_unref(registry, process->application);
-	}
 	unlist(process);
 	process_unref(process);
 }

@@ -18,7 +18,7 @@ static struct worker_process *process_alloc(struct registry *registry, const str
 	process->settings = settings_ref(kind->settings);
 	process->slot = kind->slot;
 	process->module = kind->module;
-	process->application = kind->application;
+	process->application = kind->application == NULL ? NULL : application_share(registry, kind->application);
 	process->threads = kind->slot == NULL ? 1 : kind->settings->limits.worker_threads;
 	process->holder = -1;
 	process->state = PROCESS_STARTING;
@@ -29,14 +29,6 @@ static struct worker_process *process_alloc(struct registry *registry, const str
 		process->free_pairs[i] = (unsigned char)(process->threads - 1 - i);
 	process->free_count = process->threads;
 	return process;
-}
-
-static void process_discard(struct worker_process *process)
-{
-	fifo_done(&process->pool);
-	pthread_mutex_destroy(&process->mutex);
-	settings_unref(process->settings);
-	free(process);
 }
 
 /*
@@ -55,8 +47,6 @@ static enum status process_enlist(struct worker_process *process, bool *ret_outd
 		process->next = registry->processes;
 		registry->processes = process;
 		registry->processes_count++;
-		if (process->application != NULL)
-			process->application->refs++;
 	}
 	pthread_mutex_unlock(&registry->mutex);
 	if (stopping)
@@ -124,7 +114,7 @@ static enum status spawn(struct registry *registry, const struct process_kind *k
 	if (status != STATUS_OK) {
 		snprintf(reason, REASON_LEN, "the worker program %s could not be started: %s",
 			kind->settings->worker_program, status == STATUS_IO ? strerror(errno) : "out of memory");
-		process_discard(process);
+		process_free(process);
 		return status;
 	}
 	bool outdated = false;

@@ -240,3 +240,55 @@ Test(failures, a_worker_that_hangs_in_a_call_that_may_write_is_not_killed_with_t
 {
 	the_writing_one_is_spared("hang", 1u << PERMISSION_WRITE);
 }
+
+Test(failures, a_worker_that_cannot_be_watched_is_ended_and_reaped_and_the_next_one_starts)
+{
+	struct asked before = ask(&fixture, 1, "");
+	/* While another file is in its place, nothing can be added to the keeper's epoll. */
+	int epoll = fixture.registry->epoll, saved = dup(epoll);
+	cr_assert_eq(before.status, STATUS_OK);
+	cr_assert_eq(dup2(fixture.registry->wake, epoll), epoll);
+	struct asked refused = ask(&fixture, 2, "");
+	cr_assert_eq(dup2(saved, epoll), epoll);
+	close(saved);
+	cr_expect_eq(refused.status, STATUS_UNAVAILABLE);
+	cr_expect(metrics_show(&fixture, "p11gate_workers_ended_total{cause=\"start\"} 1\n"));
+	cr_expect(metrics_show(&fixture, "p11gate_workers_live{slot=\"demo\"} 1\n"));
+	cr_expect_eq(ask(&fixture, 2, "").status, STATUS_OK);
+}
+
+static bool nobody_is_listed(void *context)
+{
+	struct registry *registry = context;
+	char name[] = "demo";
+	struct token *token;
+	cr_assert_eq(registry_token(registry, name, &token), STATUS_OK);
+	pthread_mutex_lock(&token->mutex);
+	bool empty = token->processes == NULL;
+	pthread_mutex_unlock(&token->mutex);
+	return empty;
+}
+
+static bool is_of_demo(const struct worker_process *process, const void *context)
+{
+	(void)context;
+	return process->slot != NULL && strcmp(process->slot->name, "demo") == 0;
+}
+
+Test(failures, an_application_outlives_its_reaped_worker_as_long_as_somebody_refers_to_the_worker)
+{
+	struct application_key key = {.domain = "alice", .slot = "demo"};
+	size_t count = 0;
+	memset(key.id, 1, sizeof key.id);
+	cr_expect_eq(ask(&fixture, 1, "").status, STATUS_OK);
+	struct worker_process **processes = registry_processes(fixture.registry, is_of_demo, NULL, &count);
+	cr_assert_eq(count, 1);
+	kill(processes[0]->os.pid, SIGKILL);
+	cr_expect(metrics_show(&fixture, "p11gate_workers_ended_total{cause=\"died\"} 1\n"));
+	cr_expect(becomes(nobody_is_listed, fixture.registry));
+	struct application *application = application_ref(fixture.registry, &key);
+	cr_expect_eq(application, processes[0]->application);
+	cr_expect_eq(application->refs, 2);
+	application_unref(fixture.registry, application);
+	processes_unref(processes, count);
+}
