@@ -67,7 +67,8 @@ static CK_RV conflict_with(struct worker_process *other, const struct token_acqu
 	CK_RV rv = CKR_OK;
 	pthread_mutex_lock(&other->mutex);
 	bool lives = other->state == PROCESS_LIVE || other->state == PROCESS_STARTING;
-	if (lives && question->purpose == TOKEN_FOR_INIT_TOKEN && other->sessions > 0)
+	/* A login over REST has no session of a client, but one of the token all the same. */
+	if (lives && question->purpose == TOKEN_FOR_INIT_TOKEN && (other->sessions > 0 || other->login != LOGIN_NONE))
 		rv = CKR_SESSION_EXISTS;
 	if (lives && question->purpose == TOKEN_FOR_LOGIN &&
 		((question->user_type == CKU_USER && other->login == LOGIN_SO) ||

@@ -29,7 +29,7 @@ enum token_purpose {
 	TOKEN_FOR_LOGIN,
 	TOKEN_FOR_LOGOUT,
 	TOKEN_FOR_PIN_CHANGE, /* C_SetPIN, C_InitPIN: raises the generation on CKR_OK */
-	TOKEN_FOR_INIT_TOKEN, /* C_InitToken: refused while any application has a session */
+	TOKEN_FOR_INIT_TOKEN, /* C_InitToken: refused while another application has a session or is logged in */
 	TOKEN_FOR_OBJECTS, /* creating, changing, destroying token objects where the module needs it serialised */
 };
 

@@ -90,9 +90,17 @@ Test(token, X2_initialising_is_refused_while_another_application_has_a_session)
 	cr_expect_eq(rv_of(2, INITIALISE_TOKEN), CKR_OK);
 }
 
+Test(token, X2_initialising_is_refused_while_another_application_is_logged_in_without_a_session)
+{
+	cr_expect_eq(rv_of(1, LOGIN_AS_USER), CKR_OK);
+	cr_expect_eq(rv_of(2, INITIALISE_TOKEN), CKR_SESSION_EXISTS);
+	cr_expect_eq(rv_of(1, LOGOUT), CKR_OK);
+	cr_expect_eq(rv_of(2, INITIALISE_TOKEN), CKR_OK);
+}
+
 Test(token, X10_initialising_ends_all_workers_of_the_token_and_raises_its_generation)
 {
-	struct asked held = ask(&fixture, 1, "login=1"), own = ask(&fixture, 2, INITIALISE_TOKEN);
+	struct asked held = ask(&fixture, 1, ""), own = ask(&fixture, 2, INITIALISE_TOKEN);
 	struct asked spare = {.fixture = &fixture, .domain = "alice", .slot = "spare", .id = 1, .query = ""};
 	ask_it(&spare);
 	cr_expect_eq(number_of(&own, "rv"), CKR_OK);
