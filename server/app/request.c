@@ -50,7 +50,8 @@ static enum status note_operation(const struct attempt *attempt, const struct wo
 	int64_t forget_at = clock_ms() + 2 * (int64_t)attempt->settings->limits.operation_ttl_s * 1000;
 	enum status status = operation_opened(
 		attempt->registry->operations, opened, attempt->key, process->serial, forget_at);
-	return status == STATUS_OK || status == STATUS_NO_MEMORY ? status : STATUS_CLOSED;
+	/* The worker has answered: nobody may take this for a request that was never carried out. */
+	return status == STATUS_OK ? STATUS_OK : STATUS_CLOSED;
 }
 
 static enum status run_shared(

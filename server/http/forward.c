@@ -158,6 +158,28 @@ static bool audit_allows(struct request *request)
 	return row->permissions == read || row->id == ROUTE_logout;
 }
 
+static uint64_t now_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/*
+ * A worker's events come with its response. When there is none, the record says that nobody knows what was done, unless the
+ * route can only read. False: it could not be written, and the answer is made.
+ */
+static bool record_unanswered(struct request *request, enum status status, uint64_t latency_us)
+{
+	const struct route_row *row = request->match.row;
+	if (status != STATUS_TIMEOUT && status != STATUS_CLOSED)
+		return true;
+	if (row->id != ROUTE_calls && row->permissions == 1u << PERMISSION_READ)
+		return true;
+	const char *reason = status == STATUS_TIMEOUT ? "deadline" : "worker ended";
+	return record_outcome_unknown(request, reason, latency_us);
+}
+
 void forward_worker(struct request *request)
 {
 	struct worker_request message;
@@ -171,10 +193,12 @@ void forward_worker(struct request *request)
 		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
 		return;
 	}
+	uint64_t begun_us = now_us();
 	enum status status = registry_request(request->connection->listener->registry, &request->application, &message,
 		request->arena, &request->connection->payload, &response, &rv);
 	if (status != STATUS_OK) {
-		worker_problem(request, status, rv);
+		if (record_unanswered(request, status, now_us() - begun_us))
+			worker_problem(request, status, rv);
 		return;
 	}
 	/* The record is written before the answer exists: an answer without a record cannot leave. */

@@ -351,3 +351,9 @@ bool record_events(struct request *request, const struct bytes_list *events) MUS
 bool record_possible(struct request *request) MUST_USE;
 
 #endif
+/*
+ * Writes that the worker took a request and never answered: whether a key was used is unknown. `reason` is static. False:
+ * the answer has been replaced by result-withheld.
+ */
+bool record_outcome_unknown(struct request *request, const char *reason, uint64_t latency_us) MUST_USE;
+

@@ -46,6 +46,18 @@ static void text_member(struct json_writer *w, const char *name, const char *tex
 	json_write_text(w, text, len);
 }
 
+/* What was asked for, in full where it is short: a path has no secrets (X6). */
+static void request_members(struct json_writer *w, const struct request *request)
+{
+	const struct gate_head *head = request->head;
+	if (request->match.row != NULL) {
+		json_name(w, "route");
+		json_write_string(w, request->match.row->name);
+	}
+	text_member(w, "method", head->method.data, head->method.len);
+	text_member(w, "path", head->path.data, head->path.len < EVENT_MAX / 4 ? head->path.len : EVENT_MAX / 4);
+}
+
 void record_refusal(struct request *request, const char *reason)
 {
 	struct buffer event BUFFER_AUTO;
@@ -57,14 +69,7 @@ void record_refusal(struct request *request, const char *reason)
 	json_write_string(&w, "refusal");
 	json_name(&w, "reason");
 	json_write_string(&w, reason);
-	if (request->match.row != NULL) {
-		json_name(&w, "route");
-		json_write_string(&w, request->match.row->name);
-	}
-	/* What was asked for, in full where it is short: a path has no secrets (X6). */
-	const struct gate_head *head = request->head;
-	text_member(&w, "method", head->method.data, head->method.len);
-	text_member(&w, "path", head->path.data, head->path.len < EVENT_MAX / 4 ? head->path.len : EVENT_MAX / 4);
+	request_members(&w, request);
 	if (request->peer->subject[0] != '\0') {
 		json_name(&w, "subject");
 		json_write_string(&w, request->peer->subject);
@@ -72,6 +77,27 @@ void record_refusal(struct request *request, const char *reason)
 	json_end_object(&w);
 	if (write_one(request, &event) != STATUS_OK)
 		audit_lost(request, PROBLEM_AUDIT_UNAVAILABLE);
+}
+
+bool record_outcome_unknown(struct request *request, const char *reason, uint64_t latency_us)
+{
+	struct buffer event BUFFER_AUTO;
+	buffer_init(&event, EVENT_MAX);
+	struct json_writer w;
+	json_writer_init(&w, &event);
+	json_begin_object(&w);
+	json_name(&w, "kind");
+	json_write_string(&w, "outcome-unknown");
+	json_name(&w, "reason");
+	json_write_string(&w, reason);
+	json_name(&w, "latency_us");
+	json_write_uint(&w, latency_us);
+	request_members(&w, request);
+	json_end_object(&w);
+	if (write_one(request, &event) == STATUS_OK)
+		return true;
+	audit_lost(request, PROBLEM_RESULT_WITHHELD);
+	return false;
 }
 
 bool record_events(struct request *request, const struct bytes_list *events)

@@ -1,8 +1,10 @@
 /* Requests over TLS that workers answer, or do not. */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "tests/unit/http/fixture.h"
 
@@ -70,4 +72,56 @@ Test(worker, numbers_of_a_slot_are_for_those_who_may_use_it)
 	cr_expect_not(answer_has(answer, "demo"), "%s", answer);
 	cr_expect(answer_has(answer, "p11gate_workers_started_total "), "%s", answer);
 	cr_expect(answer_has(answer, "# TYPE p11gate_calls_total counter\n"), "%s", answer);
+}
+
+Test(worker, a_request_whose_worker_dies_is_recorded_as_of_unknown_outcome)
+{
+	const char *answer = post("alice", "/v1/slots/demo/keys/a/sign?die", "");
+	cr_expect_eq(answer_status(answer), 503);
+	cr_expect(answer_has(answer, "/docs/errors/worker-ended"), "%s", answer);
+	cr_expect_eq(audit_lines(fixture, "\"identity\":\"alice\""), 1);
+	cr_expect_eq(audit_lines(fixture, "\"slot\":\"demo\",\"application\":\""), 1);
+	cr_expect_eq(
+		audit_lines(fixture, "\"kind\":\"outcome-unknown\",\"reason\":\"worker ended\",\"latency_us\":"), 1);
+	cr_expect_eq(audit_lines(fixture,
+			     "\"route\":\"key_sign\",\"method\":\"POST\",\"path\":\"/v1/slots/demo/keys/a/sign\""),
+		1);
+	cr_expect_eq(answer_status(post("alice", "/v1/slots/demo/calls?die", "")), 503);
+	cr_expect_eq(answer_status(post("alice", "/v1/slots/demo/applications/current/login?die", "")), 503);
+	cr_expect_eq(answer_status(post("alice", "/v1/slots/demo/keys?die", "")), 503);
+	cr_expect_eq(audit_lines(fixture, "\"kind\":\"outcome-unknown\""), 4);
+}
+
+Test(worker, a_request_that_misses_its_deadline_is_recorded_as_of_unknown_outcome)
+{
+	const char *answer = post("alice", "/v1/slots/demo/keys/a/sign?hang", "X-Deadline-Ms: 1\r\n");
+	cr_expect_eq(answer_status(answer), 504);
+	cr_expect(answer_has(answer, "/docs/errors/outcome-unknown"), "%s", answer);
+	cr_expect_eq(audit_lines(fixture, "\"kind\":\"outcome-unknown\",\"reason\":\"deadline\",\"latency_us\":"), 1);
+}
+
+Test(worker, a_lost_request_that_could_only_read_leaves_no_record)
+{
+	const char *answer = fixture_get(fixture, "reader", "/v1/slots/demo/keys?die");
+	cr_expect(answer_has(answer, "/docs/errors/worker-ended"), "%s", answer);
+	cr_expect_eq(audit_lines(fixture, "\"event\""), 0);
+}
+
+/* No file of this process can grow any more. */
+static void fill_disk(void)
+{
+	struct rlimit limit;
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = 0;
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+Test(worker, an_unknown_outcome_that_cannot_be_recorded_is_not_to_be_repeated)
+{
+	fill_disk();
+	const char *answer = post("alice", "/v1/slots/demo/keys/a/sign?die", "");
+	cr_expect_eq(answer_status(answer), 503);
+	cr_expect(answer_has(answer, "/docs/errors/result-withheld"), "%s", answer);
+	cr_expect_not(answer_has(answer, "Retry-After: "), "%s", answer);
 }
