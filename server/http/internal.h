@@ -322,7 +322,11 @@ bool scope_read(struct request *request) MUST_USE;
 void scope_lease(struct request *request);
 void scope_lease_end(struct connection *connection);
 
-/* Time for the worker to answer, in milliseconds. */
+/*
+ * Time for the worker to answer, in milliseconds; then it is ended, and with it whatever else its application does. So a
+ * client can ask for more time than limits.sign_s, up to what its route may take, but not for less. A batch of signatures
+ * gets a second more for each KiB of its body, up to limits.keygen_s. Called when the body has been read.
+ */
 uint64_t scope_deadline_ms(const struct request *request);
 
 /* --- own.c --- */
@@ -347,13 +351,13 @@ void record_refusal(struct request *request, const char *reason);
 /* Writes the worker's events; false: the answer has been replaced by result-withheld. */
 bool record_events(struct request *request, const struct bytes_list *events) MUST_USE;
 
-/* Whether the audit log can be written; tries it if it failed last time. */
-bool record_possible(struct request *request) MUST_USE;
-
-#endif
 /*
  * Writes that the worker took a request and never answered: whether a key was used is unknown. `reason` is static. False:
  * the answer has been replaced by result-withheld.
  */
 bool record_outcome_unknown(struct request *request, const char *reason, uint64_t latency_us) MUST_USE;
 
+/* Whether the audit log can be written; tries it if it failed last time. */
+bool record_possible(struct request *request) MUST_USE;
+
+#endif

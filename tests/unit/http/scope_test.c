@@ -66,3 +66,36 @@ Test(scope, a_trace_that_is_none_is_replaced)
 		cr_expect_str_neq(first, trace(bad[i]));
 	}
 }
+
+static uint64_t deadline(enum route_id route, size_t body_len, uint64_t asked_ms)
+{
+	static struct config config = {.limits = {.sign_s = 10, .keygen_s = 120, .token_wait_s = 5}};
+	static struct generation generation = {.config = &config};
+	struct request request = {.generation = &generation,
+		.match = {.row = route_row(route)},
+		.deadline_ms = asked_ms,
+		.body = {NULL, body_len}};
+	return scope_deadline_ms(&request);
+}
+
+Test(scope, a_client_can_ask_for_less_time_but_not_for_less_than_a_signature_may_take)
+{
+	cr_expect_eq(deadline(ROUTE_key_generate, 0, 0), 125000);
+	cr_expect_eq(deadline(ROUTE_key_generate, 0, 60000), 60000);
+	cr_expect_eq(deadline(ROUTE_key_generate, 0, 1), 10000);
+	cr_expect_eq(deadline(ROUTE_calls, 0, 9999), 10000);
+	cr_expect_eq(deadline(ROUTE_calls, 0, UINT32_MAX), 125000);
+	cr_expect_eq(deadline(ROUTE_login, 0, 1), 10000);
+	cr_expect_eq(deadline(ROUTE_key, 0, 1), 10000);
+	cr_expect_eq(deadline(ROUTE_key, 0, 20000), 10000);
+}
+
+Test(scope, a_batch_of_signatures_has_time_by_the_size_of_its_body)
+{
+	cr_expect_eq(deadline(ROUTE_key_sign, 0, 0), 10000);
+	cr_expect_eq(deadline(ROUTE_key_sign, 1023, 0), 10000);
+	cr_expect_eq(deadline(ROUTE_key_sign, 20 << 10, 0), 30000);
+	cr_expect_eq(deadline(ROUTE_key_sign, 20 << 10, 15000), 15000);
+	cr_expect_eq(deadline(ROUTE_key_sign, 1 << 20, 0), 120000, "at most what a key generation may take");
+	cr_expect_eq(deadline(ROUTE_key, 1 << 20, 0), 10000, "other routes have no batches");
+}

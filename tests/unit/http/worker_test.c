@@ -107,6 +107,14 @@ Test(worker, a_lost_request_that_could_only_read_leaves_no_record)
 	cr_expect_eq(audit_lines(fixture, "\"event\""), 0);
 }
 
+Test(worker, a_client_in_a_hurry_does_not_end_the_worker)
+{
+	const char *answer = post("alice", "/v1/slots/demo/keys/a/sign?sleep=300", "X-Deadline-Ms: 1\r\n");
+	cr_expect_eq(answer_status(answer), 200, "%s", answer);
+	cr_expect(answer_has(
+		fixture_get(fixture, "alice", "/metrics"), "p11gate_workers_ended_total{cause=\"deadline\"} 0\n"));
+}
+
 /* No file of this process can grow any more. */
 static void fill_disk(void)
 {
