@@ -73,7 +73,9 @@ suite_integration() {
 		count integration 0 1
 		return
 	fi
-	P11GATE_SANDBOX=$sandbox criterion "$BUILD/tests/integration"
+	# Two hundred programs at once want the machine for themselves.
+	P11GATE_SANDBOX=$sandbox criterion "$BUILD/tests/integration" --filter 'crowd/*'
+	P11GATE_SANDBOX=$sandbox criterion "$BUILD/tests/integration" --filter '!(crowd)/*'
 	config/sandbox.sh stop "$sandbox" > /dev/null
 }
 suite_parity() { script tests/conformance/run.sh; }
