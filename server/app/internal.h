@@ -45,6 +45,7 @@ enum {
 	INVENTORY_RETRY_MS = 1000, /* after the first failure; doubles */
 	INVENTORY_RETRY_MAX_MS = 30000,
 	LEASES_PER_DOMAIN = 1024,
+	APPLICATIONS_PER_LEASE = 256, /* with a live worker */
 	OPERATIONS_REMEMBERED = 65536, /* of all applications */
 	REASON_LEN = 256,
 };
@@ -53,6 +54,8 @@ enum {
 
 struct module_settings {
 	const char *name, *path, *init_args, *sandbox;
+	const char *user; /* of its workers; "": the gateway's own */
+	uint32_t user_id, group_id;
 	unsigned char sha256[32];
 	size_t sha256_len; /* 32 or 0 */
 	bool rescan_reinit, verify_login_fresh;
@@ -363,10 +366,16 @@ struct leases;
 
 struct leases *leases_new(void);
 void leases_free(struct leases *leases, struct registry *registry);
-void lease_opened(struct leases *leases, const char *domain, const unsigned char *instance);
+/* STATUS_BUSY: the domain has too many instances; then nothing was opened, and nothing is to be closed. */
+enum status lease_opened(struct leases *leases, const char *domain, const unsigned char *instance) MUST_USE;
 void lease_closed(struct leases *leases, const char *domain, const unsigned char *instance);
-/* The instance sends a request to the application. STATUS_BUSY: the domain has too many instances; STATUS_NO_MEMORY. */
-enum status lease_use(struct leases *leases, struct registry *registry, const char *domain,
+/* The instance sends a request. STATUS_BUSY: the domain has too many instances. */
+enum status lease_use(struct leases *leases, const char *domain, const unsigned char *instance) MUST_USE;
+/*
+ * Its request goes to the worker of this application, where it may open sessions. STATUS_BUSY: the instance is in too many
+ * applications; STATUS_NO_MEMORY.
+ */
+enum status lease_remember(struct leases *leases, struct registry *registry, const char *domain,
 	const unsigned char *instance, struct application *application) MUST_USE;
 /* Ends the leases without connections for `ttl_ms`; gives the time at which the next one may be due. */
 int64_t leases_expire(struct leases *leases, struct registry *registry, int64_t ttl_ms);

@@ -72,16 +72,20 @@ static bool copy_environment(
 	return true;
 }
 
-static enum status copy_module(
-	struct settings *settings, const struct config_module *from, struct module_settings *module)
+static enum status copy_module(struct settings *settings, const struct config *config, const struct config_module *from,
+	struct module_settings *module)
 {
 	module->name = copy_text(settings, from->name);
 	module->path = copy_text(settings, from->path);
 	module->init_args = copy_text(settings, from->init_args);
 	module->sandbox = copy_text(settings, from->sandbox);
+	module->user = copy_text(settings, config->worker_user);
+	module->user_id = config->worker_user_id;
+	module->group_id = config->worker_group_id;
 	module->rescan_reinit = from->rescan_reinit;
 	module->verify_login_fresh = from->verify_login_fresh;
-	if (module->name == NULL || module->path == NULL || module->init_args == NULL || module->sandbox == NULL)
+	if (module->name == NULL || module->path == NULL || module->init_args == NULL || module->sandbox == NULL ||
+		module->user == NULL)
 		return STATUS_NO_MEMORY;
 	if (from->sha256 != NULL && from->sha256[0] != '\0') {
 		if (!read_sha256(from->sha256, module->sha256))
@@ -142,7 +146,7 @@ static enum status fill(struct settings *settings, const struct config *config, 
 	if (settings->limits.worker_threads > WORKER_THREADS_MAX)
 		settings->limits.worker_threads = WORKER_THREADS_MAX;
 	for (unsigned i = 0; i < config->modules_count; i++) {
-		enum status status = copy_module(settings, &config->modules[i], &settings->modules[i]);
+		enum status status = copy_module(settings, config, &config->modules[i], &settings->modules[i]);
 		if (status != STATUS_OK)
 			return status;
 		settings->modules_count++;
@@ -204,10 +208,10 @@ const struct module_settings *settings_module(const struct settings *settings, c
 
 bool module_settings_equal(const struct module_settings *a, const struct module_settings *b)
 {
-	return strcmp(a->name, b->name) == 0 && strcmp(a->sandbox, b->sandbox) == 0 &&
-	       strcmp(a->lock_key, b->lock_key) == 0 && a->sha256_len == b->sha256_len &&
-	       memcmp(a->sha256, b->sha256, sizeof a->sha256) == 0 && a->rescan_reinit == b->rescan_reinit &&
-	       a->verify_login_fresh == b->verify_login_fresh;
+	return strcmp(a->name, b->name) == 0 && strcmp(a->sandbox, b->sandbox) == 0 && strcmp(a->user, b->user) == 0 &&
+	       a->user_id == b->user_id && a->group_id == b->group_id && strcmp(a->lock_key, b->lock_key) == 0 &&
+	       a->sha256_len == b->sha256_len && memcmp(a->sha256, b->sha256, sizeof a->sha256) == 0 &&
+	       a->rescan_reinit == b->rescan_reinit && a->verify_login_fresh == b->verify_login_fresh;
 }
 
 bool slot_settings_equal(const struct slot_settings *a, const struct slot_settings *b)

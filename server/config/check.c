@@ -4,6 +4,7 @@
 #include "server/config/internal.h"
 
 #include <arpa/inet.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,41 @@ static enum status derive(struct loader *loader)
 	return config->audit_file && config->worker_program ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
+enum { USER_ROW_MAX = 16384 }; /* bytes of a row of the user database */
+
+/* A user by its name, or by its number where no user has that name. False: there is none, or the database cannot be read. */
+static bool user_find(const char *user, uint32_t *ret_user, uint32_t *ret_group)
+{
+	char text[USER_ROW_MAX];
+	struct passwd row, *found = NULL;
+	char *end;
+	unsigned long number;
+
+	if (getpwnam_r(user, &row, text, sizeof text, &found) != 0 || !found) {
+		number = strtoul(user, &end, 10);
+		if (*user < '0' || *user > '9' || *end != '\0' || number >= UINT32_MAX ||
+			getpwuid_r((uid_t)number, &row, text, sizeof text, &found) != 0 || !found)
+			return false;
+	}
+	*ret_user = row.pw_uid;
+	*ret_group = row.pw_gid;
+	return true;
+}
+
+static enum status check_worker_user(struct loader *loader)
+{
+	struct config *config = loader->config;
+
+	if (!config->worker_user)
+		return STATUS_OK;
+	if (!user_find(config->worker_user, &config->worker_user_id, &config->worker_group_id))
+		return fault(loader, "worker_user", "there is no user %s here; create it, or name another",
+			config->worker_user);
+	if (config->worker_user_id == 0)
+		return fault(loader, "worker_user", "%s may do everything; name an ordinary user", config->worker_user);
+	return STATUS_OK;
+}
+
 /* Whoever may change the file may have any code run as the gateway: it names the modules. */
 static enum status check_owner(struct loader *loader)
 {
@@ -200,6 +236,7 @@ enum status config_check(struct loader *loader)
 		check_slots,
 		check_identities,
 		derive,
+		check_worker_user,
 	};
 	enum status status = STATUS_OK;
 

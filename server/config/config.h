@@ -63,6 +63,8 @@ struct config {
 	const char *state_directory; /* audit log and what must survive a restart */
 	const char *runtime_directory; /* admin socket, token locks */
 	const char *worker_program; /* path of p11gate-worker */
+	const char *worker_user; /* whom workers become, or NULL */
+	uint32_t worker_user_id, worker_group_id; /* its number and that of its primary group */
 	const char *audit_file;
 	struct {
 		const char *level;

@@ -219,9 +219,13 @@ void state_read(struct worker *worker, struct worker_state *ret_state);
 /* dispatch.c: runs the request's route and fills its reply. */
 void dispatch(struct request *request);
 
-/* sandbox.c: before the module is loaded; after. False: `ret_why` is a static sentence. */
-bool sandbox_begin(const char **ret_why) MUST_USE;
-bool sandbox_enter(const char *profile, const char **ret_why) MUST_USE;
+enum { SANDBOX_WHY_MAX = 256 }; /* bytes of the sentence with its NUL */
+
+/*
+ * sandbox.c: changes to the user that START names, and gives up what the profile denies, for all threads to come. Before the
+ * module is loaded. False: `ret_why` says why; the process must not go on.
+ */
+bool sandbox_enter(const struct worker_start *start, char ret_why[SANDBOX_WHY_MAX]) MUST_USE;
 
 /* policy.c */
 void policy_init(struct policy *policy);

@@ -54,24 +54,19 @@ static bool read_start(struct worker *worker)
 	       sessions_init(&worker->sessions, start->sessions_max) && objects_init(&worker->objects);
 }
 
-/* Loads under the sandbox's first half, shuts the second, and only then lets the module touch the token. */
+/* The sandbox comes first: a module runs code of its own as soon as it is loaded. */
 static CK_RV module_start(struct worker *worker, char *detail)
 {
-	const char *why = "";
+	char why[DETAIL_MAX];
 	uint64_t generation;
-	CK_RV rv;
 
-	if (!sandbox_begin(&why)) {
-		snprintf(detail, DETAIL_MAX, "the process cannot be confined: %s", why);
+	if (!sandbox_enter(&worker->start, why)) {
+		snprintf(detail, DETAIL_MAX, "the process cannot be confined: %.200s", why);
 		return CKR_GENERAL_ERROR;
 	}
-	rv = module_load(worker, detail);
+	CK_RV rv = module_load(worker, detail);
 	if (rv != CKR_OK)
 		return rv;
-	if (!sandbox_enter(worker->start.sandbox, &why)) {
-		snprintf(detail, DETAIL_MAX, "the process cannot be confined: %s", why);
-		return CKR_GENERAL_ERROR;
-	}
 	rv = token_acquire(WORKER_PAIR_FD, TOKEN_FOR_MODULE, CKU_USER, (int)worker->start.token_wait_ms, &generation);
 	if (rv != CKR_OK) {
 		snprintf(detail, DETAIL_MAX, "the token was not free in time");

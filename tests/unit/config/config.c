@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +252,29 @@ Test(config, slots_and_modules_are_found_by_name)
 	cr_expect_eq(config_module(config, "softhsm"), config->modules);
 	cr_expect_null(config_module(config, ""));
 	config_free(config);
+}
+
+Test(config, workers_stay_who_the_gateway_is_unless_a_user_is_named)
+{
+	struct config *config = load_good(NULL, "");
+
+	cr_expect_null(config->worker_user);
+	config_free(config);
+}
+
+Test(config, worker_user_is_found_by_name_and_by_number)
+{
+	const struct passwd *nobody = getpwnam("nobody");
+	char number[64];
+
+	cr_assert_not_null(nobody);
+	snprintf(number, sizeof number, "worker_user: %u\n", nobody->pw_uid);
+	for (unsigned i = 0; i < 2; i++) {
+		struct config *config = load_good(NULL, i == 0 ? "worker_user: nobody\n" : number);
+		cr_expect_eq(config->worker_user_id, nobody->pw_uid);
+		cr_expect_eq(config->worker_group_id, nobody->pw_gid);
+		config_free(config);
+	}
 }
 
 Test(config, an_empty_section_means_its_defaults)

@@ -148,6 +148,10 @@ static const struct mistake mistakes[] = {
 	{"path: module.so", "path: foreign.so", 12, 11, "modules[0].path", "another kind of processor"},
 	{"path: module.so", "path: \".\"", 12, 11, "modules[0].path", "cannot be read: Is a directory"},
 	{"limits:", "worker_program: none\nlimits:", 8, 17, "worker_program", "cannot be run"},
+	{"limits:", "worker_user: no-such-user\nlimits:", 8, 14, "worker_user", "there is no user no-such-user here"},
+	{"limits:", "worker_user: 4294967295\nlimits:", 8, 14, "worker_user", "there is no user 4294967295 here"},
+	{"limits:", "worker_user: root\nlimits:", 8, 14, "worker_user", "name an ordinary user"},
+	{"limits:", "worker_user: 0\nlimits:", 8, 14, "worker_user", "name an ordinary user"},
 	{"runtime_directory: run",
 		"runtime_directory: "
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",

@@ -128,6 +128,11 @@ static void send_start(struct worker_fixture *worker, const struct worker_option
 		.module_init_args = "",
 		.module_sha256 = {options->sha256, options->sha256 ? 32 : 0},
 		.sandbox = options->sandbox ? options->sandbox : "generic",
+		.user = options->user           ? options->user
+			: options->user_id != 0 ? "somebody"
+						: "",
+		.user_id = options->user_id,
+		.group_id = options->group_id,
 		.verify_login_fresh = options->fresh,
 		.slots = {slots, 1},
 		.threads = threads,

@@ -36,6 +36,8 @@ struct worker_options {
 	const char *serial, *reader;
 	const char *sandbox; /* "generic" */
 	const char *challenge_only; /* a label */
+	const char *user; /* "somebody" if there is a user_id */
+	unsigned user_id, group_id; /* whom it becomes; 0: it stays who it is */
 	const unsigned char *sha256;
 	bool fresh, inventory;
 	unsigned threads, sessions_max, operations_max, operation_ttl_ms;

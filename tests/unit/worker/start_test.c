@@ -2,12 +2,17 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "api/base64url.h"
 #include "api/route.h"
 #include "server/common/frame.h"
 #include "tests/unit/worker/fixture.h"
+
+/* Numbers that no user of the machine has to have. */
+enum { SOMEBODY = 54321, SOMEBODYS_GROUP = 54322 };
 
 static struct token_fixture token;
 static struct worker_fixture worker;
@@ -138,49 +143,180 @@ Test(start, a_new_policy_counts_for_the_next_call)
 }
 
 /* escape_module.c tries what its seed names. */
-static void tries(const char *what_base64, const char *rv)
+static void attempted(const char *what, const char *rv)
+{
+	char seed[64];
+
+	base64url_encode(seed, what, strlen(what));
+	expect(&client, rv,
+		"{\"OpenSession\":{\"flags\":6}},{\"SeedRandom\":{\"session\":{\"from\":0},\"seed\":\"%.*s\"}}",
+		(int)base64url_encoded_len(strlen(what)), seed);
+}
+
+static void tries(const char *what, const char *rv)
 {
 	worker_fixture_start(
 		&token, &(struct worker_options){.module = "escape_module.so", .label = "escape"}, &worker);
 	cr_assert_eq(worker.started_rv, 0, "%s", worker.started_detail);
-	expect(&client, rv,
-		"{\"OpenSession\":{\"flags\":6}},{\"SeedRandom\":{\"session\":{\"from\":0},\"seed\":\"%s\"}}",
-		what_base64);
+	attempted(what, rv);
 }
 
 Test(start, a_module_cannot_start_a_program)
 {
-	tries("ZXhlY3Zl", "CKR_ACTION_PROHIBITED");
+	tries("execve", "CKR_ACTION_PROHIBITED");
 }
 
 Test(start, a_module_cannot_trace_a_process)
 {
-	tries("cHRyYWNl", "CKR_ACTION_PROHIBITED");
+	tries("ptrace", "CKR_ACTION_PROHIBITED");
 }
 
 Test(start, a_module_cannot_open_a_network_socket)
 {
-	tries("aW5ldA", "CKR_ACTION_PROHIBITED");
+	tries("inet", "CKR_ACTION_PROHIBITED");
 }
 
 Test(start, a_module_may_open_a_unix_socket)
 {
-	tries("dW5peA", "CKR_OK");
+	tries("unix", "CKR_OK");
 }
 
 Test(start, a_module_cannot_make_a_user_namespace)
 {
-	tries("dXNlcm5z", "CKR_ACTION_PROHIBITED");
+	tries("userns", "CKR_ACTION_PROHIBITED");
 }
 
 Test(start, a_module_cannot_set_up_io_uring)
 {
-	tries("aW9fdXJpbmc", "CKR_ACTION_PROHIBITED");
+	tries("io_uring", "CKR_ACTION_PROHIBITED");
 }
 
 Test(start, a_worker_is_not_dumpable)
 {
-	tries("ZHVtcA", "CKR_ACTION_PROHIBITED");
+	tries("dump", "CKR_ACTION_PROHIBITED");
+}
+
+Test(start, a_module_cannot_make_itself_dumpable_again)
+{
+	tries("dumpable", "CKR_ACTION_PROHIBITED");
+	tries("dumpable_wide", "CKR_ACTION_PROHIBITED");
+}
+
+Test(start, a_module_cannot_invite_a_tracer)
+{
+	tries("ptracer", "CKR_ACTION_PROHIBITED");
+}
+
+Test(start, a_module_cannot_start_a_process)
+{
+	tries("fork", "CKR_ACTION_PROHIBITED");
+}
+
+Test(start, a_module_cannot_signal_its_gateway)
+{
+	tries("kill", "CKR_ACTION_PROHIBITED");
+	tries("kill_zero", "CKR_ACTION_PROHIBITED");
+	tries("kill_all", "CKR_ACTION_PROHIBITED");
+	tries("tkill", "CKR_ACTION_PROHIBITED");
+	tries("tgkill", "CKR_ACTION_PROHIBITED");
+	tries("sigqueue", "CKR_ACTION_PROHIBITED");
+	tries("tgsigqueue", "CKR_ACTION_PROHIBITED");
+	tries("setown", "CKR_ACTION_PROHIBITED");
+}
+
+Test(start, a_module_may_signal_itself)
+{
+	tries("kill_self", "CKR_OK");
+}
+
+Test(start, a_module_cannot_get_at_a_process_by_descriptor)
+{
+	tries("pidfd_open", "CKR_ACTION_PROHIBITED");
+	tries("pidfd_getfd", "CKR_ACTION_PROHIBITED");
+	tries("pidfd_signal", "CKR_ACTION_PROHIBITED");
+	tries("madvise", "CKR_ACTION_PROHIBITED");
+}
+
+Test(start, a_module_cannot_limit_its_gateway)
+{
+	tries("prlimit", "CKR_ACTION_PROHIBITED");
+}
+
+Test(start, a_module_is_confined_while_it_is_loaded)
+{
+	tries("early", "CKR_ACTION_PROHIBITED");
+}
+
+/*
+ * A worker that is another user with the module at `module`. Only root can make it one: without root the test is of the
+ * refusal, and false comes back.
+ */
+static bool as_somebody(const char *module)
+{
+	worker_fixture_start(&token,
+		&(struct worker_options){
+			.module = module, .label = "escape", .user_id = SOMEBODY, .group_id = SOMEBODYS_GROUP},
+		&worker);
+	if (geteuid() == 0)
+		return true;
+	cr_assert_eq(worker.started_rv, 5);
+	cr_assert(strstr(worker.started_detail, "worker_user"));
+	return false;
+}
+
+/* escape_module.so where any user may read it. */
+static void open_module(char path[128])
+{
+	char beside[256];
+	ssize_t len = readlink("/proc/self/exe", beside, 200);
+
+	cr_assert(len > 0);
+	beside[len] = '\0';
+	snprintf(strrchr(beside, '/') + 1, 40, "escape_module.so");
+	snprintf(path, 128, "%s/escape_module.so", token.directory);
+	token_fixture_tool(&token, (char *[]){"install", "-m", "0755", beside, path, NULL});
+	cr_assert_eq(chmod(token.directory, 0755), 0);
+}
+
+Test(start, a_worker_becomes_the_user_that_it_is_told_and_keeps_nothing_of_the_gateways)
+{
+	char path[128], line[128];
+
+	open_module(path);
+	if (!as_somebody(path))
+		return;
+	cr_assert_eq(worker.started_rv, 0, "%s", worker.started_detail);
+	status_line(worker.pid, "Uid:", line);
+	cr_expect_str_eq(line, "Uid:\t54321\t54321\t54321\t54321\n");
+	status_line(worker.pid, "Gid:", line);
+	cr_expect_str_eq(line, "Gid:\t54322\t54322\t54322\t54322\n");
+	status_line(worker.pid, "Groups:", line);
+	cr_expect_eq(strspn(line + strlen("Groups:"), " \t\n"), strlen(line + strlen("Groups:")), "%s", line);
+	status_line(worker.pid, "CapPrm:", line);
+	cr_expect_str_eq(line, "CapPrm:\t0000000000000000\n");
+	status_line(worker.pid, "CapEff:", line);
+	cr_expect_str_eq(line, "CapEff:\t0000000000000000\n");
+}
+
+Test(start, a_module_of_another_user_cannot_open_what_is_the_gateways)
+{
+	char path[128], mine[128];
+
+	open_module(path);
+	snprintf(mine, sizeof mine, "%s/softhsm2.conf", token.directory);
+	cr_assert_eq(chmod(mine, 0600), 0);
+	if (!as_somebody(path))
+		return;
+	cr_assert_eq(worker.started_rv, 0, "%s", worker.started_detail);
+	attempted("configuration", "CKR_ACTION_PROHIBITED");
+	attempted("memory", "CKR_ACTION_PROHIBITED");
+}
+
+Test(start, a_worker_does_not_become_root)
+{
+	worker_fixture_start(&token, &(struct worker_options){.group_id = SOMEBODYS_GROUP, .user = "root"}, &worker);
+	cr_assert_eq(worker.started_rv, 5);
+	cr_assert(strstr(worker.started_detail, "worker_user"));
 }
 
 Test(start, the_inventory_tells_of_the_slot_and_its_token)
