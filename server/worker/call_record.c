@@ -45,6 +45,13 @@ static void event_of_key(struct event *event, const struct object_info *key, cha
 	event->key_class = name_text(NAMES_CLASS, key->class, scratch);
 }
 
+static void event_of_other(struct event_key *ret_key, const struct object_info *info, char scratch[24])
+{
+	if (info)
+		*ret_key = (struct event_key){
+			info->label, info->id, info->id_len, name_text(NAMES_CLASS, info->class, scratch)};
+}
+
 static void event_of_mechanism(struct event *event, const struct running_call *run,
 	const struct session_operation *operation, char scratch[24])
 {
@@ -60,7 +67,7 @@ static void event_of_mechanism(struct event *event, const struct running_call *r
 
 bool call_record(const struct running_call *run, CK_RV rv)
 {
-	char function[40], class[24], mechanism[24], user[24];
+	char function[40], class[24], wrapped[24], made[24], mechanism[24], user[24];
 	struct session_operation *operation = track_operation(run->session, run->row);
 	struct event event = {
 		.kind = run->refused ? AUDIT_REFUSAL : run->row->audit,
@@ -77,6 +84,8 @@ bool call_record(const struct running_call *run, CK_RV rv)
 		return true;
 	snprintf(function, sizeof function, "C_%s", run->row->name);
 	event_of_key(&event, run->key ? run->key : operation ? operation->key : NULL, class);
+	event_of_other(&event.wrapped, run->wrapped, wrapped);
+	event_of_other(&event.made, run->made, made);
 	event_of_mechanism(&event, run, operation, mechanism);
 	if (run->row->id == CALL_Login)
 		event.user = name_text(NAMES_USER, run->call->values[1].number, user);

@@ -10,6 +10,8 @@
  * Unknown handles are passed on as CK_INVALID_HANDLE: the module then answers with its own code in its own order of checks.
  */
 
+enum { WRAPPED_KEY = 3 }; /* place among the arguments of WrapKey */
+
 /* Requirement D9: what a key that only answers challenges may still be used for. */
 static bool challenge_key_allows(enum call_id id)
 {
@@ -89,6 +91,9 @@ static bool made_translate(struct running_call *run, CK_OBJECT_HANDLE *handle)
 	if (run->row->audit == AUDIT_OBJECT) {
 		object_info_release(run->key);
 		run->key = object_info_keep(info);
+	} else {
+		object_info_release(run->made);
+		run->made = object_info_keep(info);
 	}
 	object_info_release(info);
 	return true;
@@ -122,6 +127,9 @@ static void describe(struct running_call *run)
 
 	if (at < run->row->argument_count && needs_object(run->row) && run->session)
 		run->key = object_describe(run->request->worker, run->session->module, run->call->values[at].number);
+	if (run->row->id == CALL_WrapKey && run->session)
+		run->wrapped = object_describe(
+			run->request->worker, run->session->module, run->call->values[WRAPPED_KEY].number);
 }
 
 /* The rules about the key itself. CKR_OK: none speaks against the call. */
@@ -324,6 +332,8 @@ bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 	if (run.session)
 		session_release(request->worker, run.session);
 	object_info_release(run.key);
+	object_info_release(run.wrapped);
+	object_info_release(run.made);
 	module_unshare(request);
 	wipe_pins(call);
 	if (recorded && (call->row->id == CALL_CloseSession || call->row->id == CALL_CloseAllSessions))

@@ -14,6 +14,7 @@ struct running_call {
 	CK_ULONG handle; /* the client's session, 0: none */
 	struct session *session; /* locked, or NULL */
 	struct object_info *key; /* of the call's key or object, when it is needed */
+	struct object_info *wrapped, *made; /* of WrapKey's key; of the key that a key use made */
 	CK_MECHANISM_TYPE mechanism; /* of the operation, if it has ended by now */
 	bool has_mechanism;
 	unsigned char input[32];

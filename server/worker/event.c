@@ -41,20 +41,21 @@ static void hex_member(struct json_writer *w, const char *name, const unsigned c
 	json_write_text(w, hex, 2 * len);
 }
 
-static void key_member(struct json_writer *w, const struct event *event)
+static void key_member(struct json_writer *w, const char *name, const struct event_key *key)
 {
-	if (!event->key_label && !event->key_class && event->key_id_len == 0)
+	if (!key->label && !key->class && key->id_len == 0)
 		return;
-	json_name(w, "key");
+	json_name(w, name);
 	json_begin_object(w);
-	text_member(w, "label", event->key_label);
-	hex_member(w, "id", event->key_id, event->key_id_len);
-	text_member(w, "class", event->key_class);
+	text_member(w, "label", key->label);
+	hex_member(w, "id", key->id, key->id_len);
+	text_member(w, "class", key->class);
 	json_end_object(w);
 }
 
 static void event_write(struct json_writer *w, const struct event *event)
 {
+	const struct event_key key = {event->key_label, event->key_id, event->key_id_len, event->key_class};
 	char scratch[24];
 
 	json_begin_object(w);
@@ -63,7 +64,9 @@ static void event_write(struct json_writer *w, const struct event *event)
 	text_member(w, "rv", name_text(NAMES_RETURN, event->rv, scratch));
 	text_member(w, "user", event->user);
 	text_member(w, "mechanism", event->mechanism);
-	key_member(w, event);
+	key_member(w, "key", &key);
+	key_member(w, "wrapped_key", &event->wrapped);
+	key_member(w, "made_key", &event->made);
 	hex_member(w, "input_sha256", event->input_sha256, event->input_sha256 ? 32 : 0);
 	if (event->session != 0) {
 		json_name(w, "session");

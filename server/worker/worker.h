@@ -132,6 +132,14 @@ CK_RV login_context(struct request *request, CK_SESSION_HANDLE *session, unsigne
 
 /* --- event.h: audit events; a NULL or empty field is left out --- */
 
+/* What an event says about a further key of its call; NULL and 0: not known. */
+struct event_key {
+	const char *label; /* UTF-8 */
+	const unsigned char *id;
+	size_t id_len;
+	const char *class; /* "CKO_SECRET_KEY" */
+};
+
 struct event {
 	enum audit_kind kind;
 	const char *function; /* "C_Sign" */
@@ -141,6 +149,8 @@ struct event {
 	const unsigned char *key_id;
 	size_t key_id_len;
 	const char *key_class; /* "CKO_PRIVATE_KEY" */
+	struct event_key wrapped; /* the key that left the token under the event's own key */
+	struct event_key made; /* the key that came into being by the event's own key */
 	const unsigned char *input_sha256; /* 32 bytes: SHA-256 of what was signed, decrypted … */
 	uint64_t session; /* virtual handle, 0: none */
 	const char *user; /* "CKU_USER" for a login */

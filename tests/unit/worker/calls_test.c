@@ -179,6 +179,55 @@ Test(calls, a_question_for_the_length_of_a_part_is_no_use_and_does_not_stand_for
 	answer_free(&answer);
 }
 
+#define WRAP \
+	"{\"WrapKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_WRAP\"},\"wrapping_key\":%lld,\"key\":" \
+	"%lld,\"wrapped\":256}}"
+#define UNWRAP \
+	"{\"UnwrapKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_WRAP\"},\"unwrapping_key\":%lld," \
+	"\"wrapped\":\"%s\",\"attributes\":[{\"CKA_CLASS\":\"CKO_SECRET_KEY\"},{\"CKA_KEY_TYPE\":\"CKK_AES\"}," \
+	"{\"CKA_LABEL\":\"unwrapped\"}]}}"
+#define DERIVE \
+	"{\"DeriveKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_ECB_ENCRYPT_DATA\",\"parameter\":{\"pData\":" \
+	"\"AAECAwQFBgcICQoLDA0ODw\"}},\"base_key\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_SECRET_KEY\"}," \
+	"{\"CKA_KEY_TYPE\":\"CKK_AES\"},{\"CKA_VALUE_LEN\":16},{\"CKA_LABEL\":\"derived\"}%s]}}"
+
+/* The first result's member, or "". */
+static const char *result_text(const struct answer *answer, const char *member)
+{
+	json_t *group = json_array_get(json_object_get(answer->body, "groups"), 0);
+	json_t *results = json_object_get(group, "results");
+	const char *text = json_string_value(json_object_get(json_array_get(results, 0), member));
+
+	return text ? text : "";
+}
+
+Test(calls, the_record_of_a_wrapped_key_names_both_keys_and_that_of_an_unwrapped_one_the_key_it_made)
+{
+	json_int_t session = open_logged_in(&client);
+	json_int_t over = make_aes_key(session, "over"), exported = make_aes_key(session, "exported");
+	struct answer wrap = post_calls(&client, WRAP, session, over, exported);
+
+	cr_expect_str_eq(event_label(&wrap, 0, "key"), "over");
+	cr_expect_str_eq(event_label(&wrap, 0, "wrapped_key"), "exported");
+	struct answer unwrap = post_calls(&client, UNWRAP, session, over, result_text(&wrap, "wrapped"));
+	cr_expect_str_eq(event_text(&unwrap, 0, "rv"), "CKR_OK");
+	cr_expect_str_eq(event_label(&unwrap, 0, "key"), "over");
+	cr_expect_str_eq(event_label(&unwrap, 0, "made_key"), "unwrapped");
+	answer_free(&unwrap);
+	answer_free(&wrap);
+}
+
+Test(calls, the_record_of_a_derivation_names_the_key_it_made)
+{
+	json_int_t session = open_logged_in(&client), base = make_aes_key(session, "base");
+	struct answer answer = post_calls(&client, DERIVE, session, base, "");
+
+	cr_expect_str_eq(event_text(&answer, 0, "rv"), "CKR_OK");
+	cr_expect_str_eq(event_label(&answer, 0, "key"), "base");
+	cr_expect_str_eq(event_label(&answer, 0, "made_key"), "derived");
+	answer_free(&answer);
+}
+
 Test(calls, a_length_query_keeps_the_operation_and_leaves_no_event)
 {
 	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "release", "");
