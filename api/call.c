@@ -9,7 +9,7 @@
 
 static const struct call_row rows[CALL_COUNT] = {
 #define CALL(name, place, permission, audit, operation, step, ...) \
-	{CALL_##name, #name, PLACE_##place, PERMISSION_##permission, AUDIT_##audit, OPERATION_##operation, \
+	{CALL_##name, #name, PLACE_##place, PERMISSIONS_##permission, AUDIT_##audit, OPERATION_##operation, \
 		STEP_##step, EACH_COUNT(__VA_ARGS__), {EACH(ARGUMENT, __VA_ARGS__)}},
 #include "api/calls.def"
 };

@@ -54,6 +54,18 @@ enum permission {
 	PERMISSION_COUNT
 };
 
+/* What the column `permission` of calls.def and routes.def can say; every permission of the set is needed. */
+enum permission_set {
+	PERMISSIONS_ANY = 0, /* every configured identity */
+	PERMISSIONS_READ = 1u << PERMISSION_READ,
+	PERMISSIONS_LOGIN = 1u << PERMISSION_LOGIN,
+	PERMISSIONS_USE = 1u << PERMISSION_USE,
+	PERMISSIONS_WRITE = 1u << PERMISSION_WRITE,
+	PERMISSIONS_ADMIN = 1u << PERMISSION_ADMIN,
+	PERMISSIONS_LOGIN_USE = PERMISSIONS_LOGIN | PERMISSIONS_USE,
+	PERMISSIONS_USE_WRITE = PERMISSIONS_USE | PERMISSIONS_WRITE,
+};
+
 enum audit_kind { AUDIT_NONE, AUDIT_KEY_USE, AUDIT_OBJECT, AUDIT_LOGIN, AUDIT_ADMIN, AUDIT_REFUSAL };
 
 /* The operations a session can have active; one of each at a time (PKCS#11 2.40, section 5.1.3). */
@@ -83,7 +95,7 @@ struct call_row {
 	enum call_id id;
 	const char *name; /* without C_ */
 	enum call_place place;
-	enum permission permission;
+	unsigned permissions; /* mask of 1u << enum permission; all of them are needed */
 	enum audit_kind audit;
 	enum operation operation;
 	enum operation_step step;

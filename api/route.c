@@ -6,16 +6,9 @@
 #include "api/call.h"
 #include "api/json.h"
 
-#define MASK_ANY 0
-#define MASK_READ (1u << PERMISSION_READ)
-#define MASK_LOGIN (1u << PERMISSION_LOGIN)
-#define MASK_USE (1u << PERMISSION_USE)
-#define MASK_WRITE (1u << PERMISSION_WRITE)
-#define MASK_ADMIN (1u << PERMISSION_ADMIN)
-
 static const struct route_row rows[ROUTE_COUNT] = {
 #define ROUTE(name, method, path, permission, server, request, response, success, summary) \
-	{ROUTE_##name, #name, #method, path, MASK_##permission, SERVER_##server, SCHEMA_##request, SCHEMA_##response, \
+	{ROUTE_##name, #name, #method, path, PERMISSIONS_##permission, SERVER_##server, SCHEMA_##request, SCHEMA_##response, \
 		success, summary},
 #include "routes.def"
 };

@@ -23,7 +23,7 @@ struct route_row {
 	const char *name; /* as in routes.def */
 	const char *method; /* "GET" … */
 	const char *path; /* template, e.g. "/v1/slots/{slot}/keys" */
-	/* mask of 1u << enum permission needed on the slot; 0: every configured identity */
+	/* mask of 1u << enum permission, all of them needed on the slot; 0: every configured identity */
 	unsigned permissions;
 	enum route_server server;
 	enum schema_id request; /* schema of the body */

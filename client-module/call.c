@@ -37,13 +37,13 @@ static bool call_repeatable(const struct call_row *row)
 		informs = informs || argument_is(row, i, WIRE_SESSION_INFO) || argument_is(row, i, WIRE_QUERY) ||
 			  argument_is(row, i, WIRE_ULONG_OUT);
 	}
-	return informs && row->permission == PERMISSION_READ && row->operation == OPERATION_NONE;
+	return informs && row->permissions == PERMISSIONS_READ && row->operation == OPERATION_NONE;
 }
 
 static uint64_t call_timeout_ms(const struct client *client, const struct call_row *row)
 {
 	uint64_t timeout_ms = client->config.timeout_s * 1000;
-	bool slow = row->permission == PERMISSION_WRITE || row->permission == PERMISSION_ADMIN;
+	bool slow = (row->permissions & (PERMISSIONS_WRITE | PERMISSIONS_ADMIN)) != 0;
 	return slow && timeout_ms < SLOW_CALL_MS ? SLOW_CALL_MS : timeout_ms;
 }
 

@@ -78,6 +78,7 @@ static void call_arguments(struct json_writer *w, const struct call_row *row)
 
 	snprintf(name, sizeof(name), "C_%s", row->name);
 	put_object(w, name);
+	permissions_write(w, row->permissions);
 	put(w, "type", "'object'");
 	put_object(w, "properties");
 	for (size_t i = 0; i < row->argument_count; i++)

@@ -28,6 +28,9 @@ void put(struct json_writer *w, const char *name, const char *json);
 void put_text(struct json_writer *w, const char *name, const char *value);
 void put_object(struct json_writer *w, const char *name);
 
+/* A member "description" that says which permissions on the slot a mask of 1u << enum permission asks for; none for 0. */
+void permissions_write(struct json_writer *w, unsigned permissions);
+
 /* Members of components.schemas: the bodies of schemas.def; the calls, their mechanisms and
  * structures; problem details. */
 void schemas_write(struct json_writer *w);

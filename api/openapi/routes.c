@@ -247,25 +247,6 @@ static const char *tag_of(const struct route_row *row, char tag[64])
 	return tag;
 }
 
-static void permission_write(struct json_writer *w, const struct route_row *row)
-{
-	static const char *const names[PERMISSION_COUNT] = {
-		[PERMISSION_READ] = "read",
-		[PERMISSION_LOGIN] = "login",
-		[PERMISSION_USE] = "use",
-		[PERMISSION_WRITE] = "write",
-		[PERMISSION_ADMIN] = "admin",
-	};
-	char sentence[128];
-
-	for (enum permission i = 0; i < PERMISSION_COUNT; i++) {
-		if ((row->permissions & 1u << i) == 0)
-			continue;
-		snprintf(sentence, sizeof(sentence), "Needs the permission `%s` on the slot.", names[i]);
-		put_text(w, "description", sentence);
-	}
-}
-
 static void operation_write(struct json_writer *w, const struct route_row *row)
 {
 	char method[16] = "", tag[64];
@@ -275,7 +256,7 @@ static void operation_write(struct json_writer *w, const struct route_row *row)
 	put_object(w, method);
 	put_text(w, "operationId", row->name);
 	put_text(w, "summary", row->summary);
-	permission_write(w, row);
+	permissions_write(w, row->permissions);
 	json_name(w, "tags");
 	json_begin_array(w);
 	json_write_string(w, tag_of(row, tag));

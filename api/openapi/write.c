@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/call.h"
+
 enum { FIXED_MAX = 4096 }; /* bytes */
 
 void die(const char *what, const char *where)
@@ -55,4 +57,27 @@ void write_reference(struct json_writer *w, const char *section, const char *nam
 	if (description != NULL)
 		put_text(w, "description", description);
 	json_end_object(w);
+}
+
+void permissions_write(struct json_writer *w, unsigned permissions)
+{
+	static const char *const names[PERMISSION_COUNT] = {
+		[PERMISSION_READ] = "read",
+		[PERMISSION_LOGIN] = "login",
+		[PERMISSION_USE] = "use",
+		[PERMISSION_WRITE] = "write",
+		[PERMISSION_ADMIN] = "admin",
+	};
+	char list[128] = "", sentence[256];
+	size_t len = 0, count = 0;
+
+	for (unsigned i = 0; i < PERMISSION_COUNT; i++) {
+		if ((permissions & 1u << i) != 0)
+			len += (size_t)snprintf(
+				list + len, sizeof(list) - len, "%s`%s`", count++ > 0 ? " and " : "", names[i]);
+	}
+	if (count == 0)
+		return;
+	snprintf(sentence, sizeof(sentence), "Needs the permission%s %s on the slot.", count > 1 ? "s" : "", list);
+	put_text(w, "description", sentence);
 }

@@ -309,11 +309,35 @@ static void wipe_pins(const struct call *call)
 	}
 }
 
+/* Of a template: an object of the token, or a value of CKA_TOKEN that is not plainly CK_FALSE. */
+static bool makes_token_object(const union wire_value *template)
+{
+	for (CK_ULONG i = 0; i < template->attributes.count; i++) {
+		const CK_ATTRIBUTE *attribute = &template->attributes.items[i];
+		if (attribute->type != CKA_TOKEN)
+			continue;
+		const CK_BBOOL *value = attribute->pValue;
+		if (!value || attribute->ulValueLen != sizeof *value || *value != CK_FALSE)
+			return true;
+	}
+	return false;
+}
+
+/* The row's, and what the arguments add to it. */
+static unsigned permissions_needed(const struct call *call)
+{
+	const struct call_row *row = call->row;
+
+	if (row->id == CALL_DeriveKey && makes_token_object(&call->values[call_argument(row, WIRE_TEMPLATE)]))
+		return row->permissions | PERMISSIONS_WRITE;
+	return row->permissions;
+}
+
 static CK_RV run_allowed(struct running_call *run)
 {
 	if (run->row->place != PLACE_MODULE)
 		return CKR_FUNCTION_NOT_SUPPORTED;
-	if (!(run->request->message->permissions & 1u << run->row->permission)) {
+	if ((permissions_needed(run->call) & ~run->request->message->permissions) != 0) {
 		run->refused = "the identity has no permission for this class of operation on the slot";
 		return CKR_FUNCTION_REJECTED;
 	}

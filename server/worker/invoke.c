@@ -31,10 +31,9 @@ unsigned module_changes(void)
 /* Calls that make, change or destroy objects, or change which of them are visible. */
 static bool changes_objects(enum call_id id)
 {
-	enum permission permission = call_row(id)->permission;
+	const unsigned changing = PERMISSIONS_WRITE | PERMISSIONS_ADMIN | PERMISSIONS_LOGIN;
 
-	return permission == PERMISSION_WRITE || permission == PERMISSION_ADMIN || permission == PERMISSION_LOGIN ||
-	       id == CALL_DeriveKey || id == CALL_CloseSession || id == CALL_CloseAllSessions;
+	return (call_row(id)->permissions & changing) != 0 || id == CALL_DeriveKey || id == CALL_CloseSession || id == CALL_CloseAllSessions;
 }
 
 CK_RV invoke_uncounted(const struct worker *worker, enum call_id id, const union wire_value v[])

@@ -18,9 +18,23 @@ static bool log_in(struct use *use)
 	return use->logged_in;
 }
 
+/* A PIN is a login, whichever body it comes in: whoever may only use keys must not try PINs. False: the reply is complete. */
+static bool pin_allowed(struct request *request)
+{
+	static const char reason[] = "a PIN in a request needs the permission login";
+	const struct event event = {.kind = AUDIT_REFUSAL, .rv = CKR_FUNCTION_REJECTED, .reason = reason};
+	if ((request->message->permissions & PERMISSIONS_LOGIN) != 0)
+		return true;
+	if (answer_event(request, &event))
+		reply_problem(request, PROBLEM_PERMISSION_DENIED, "A PIN in a request needs the permission login.", "/pin");
+	return false;
+}
+
 bool use_begin(struct use *use)
 {
 	struct request *request = use->request;
+	if (use->pin != NULL && !pin_allowed(request))
+		return false;
 	use->session = CK_INVALID_HANDLE;
 	use->clean = true;
 	if (use->pin != NULL && use->held == CK_INVALID_HANDLE && login_state(request->worker) != LOGIN_USER) {

@@ -35,8 +35,9 @@ struct use {
 };
 
 /*
- * Logs an anonymous worker in, if there is a PIN and nobody is logged in, and borrows a session. False: the reply is
- * complete (status 0 where the request is to run in an anonymous worker).
+ * Logs an anonymous worker in, if there is a PIN and nobody is logged in, and borrows a session. A PIN needs the
+ * permission login; without it nothing is asked of the token. False: the reply is complete (status 0 where the request
+ * is to run in an anonymous worker).
  */
 bool use_begin(struct use *use) __attribute__((warn_unused_result));
 

@@ -55,6 +55,21 @@ Test(route, the_rows_say_what_the_table_says)
 	cr_expect_eq(route_row(ROUTE_health)->permissions, 0);
 }
 
+Test(route, to_give_an_operation_its_pin_takes_the_permission_to_log_in_and_the_one_to_use_keys)
+{
+	cr_expect_eq(route_row(ROUTE_operation_reauthenticate)->permissions,
+		1u << PERMISSION_LOGIN | 1u << PERMISSION_USE);
+	cr_expect_eq(route_row(ROUTE_operation_cancel)->permissions, 1u << PERMISSION_USE);
+}
+
+Test(route, to_unwrap_a_key_takes_the_permission_to_use_keys_and_the_one_to_make_objects)
+{
+	cr_expect_eq(call_row(CALL_UnwrapKey)->permissions, 1u << PERMISSION_USE | 1u << PERMISSION_WRITE);
+	cr_expect_eq(call_row(CALL_DeriveKey)->permissions, 1u << PERMISSION_USE);
+	cr_expect_eq(call_row(CALL_CreateObject)->permissions, 1u << PERMISSION_WRITE);
+	cr_expect_eq(call_row(CALL_CopyObject)->permissions, 1u << PERMISSION_WRITE);
+}
+
 /* Writes the template with "x" for every parameter. */
 static void path_of(char path[256], const char *template)
 {

@@ -228,6 +228,53 @@ Test(calls, the_record_of_a_derivation_names_the_key_it_made)
 	answer_free(&answer);
 }
 
+/* All permissions but the one. */
+static struct client without(enum permission permission)
+{
+	struct client other = client;
+
+	other.permissions = ((1u << PERMISSION_COUNT) - 1) & ~(1u << permission);
+	return other;
+}
+
+static void expect_refused(const struct client *who, const char *call)
+{
+	struct answer answer = post_calls(who, "%s", call);
+
+	cr_expect_str_eq(result_text(&answer, "rv"), "CKR_FUNCTION_REJECTED", "%s", call);
+	cr_expect_str_eq(event_text(&answer, 0, "kind"), "refusal", "%s", call);
+	answer_free(&answer);
+}
+
+Test(calls, a_key_is_unwrapped_only_by_who_may_both_use_keys_and_make_objects)
+{
+	json_int_t session = open_logged_in(&client), over = make_aes_key(session, "over");
+	struct client user = without(PERMISSION_WRITE), writer = without(PERMISSION_USE);
+	struct answer wrap = post_calls(&client, WRAP, session, over, make_aes_key(session, "exported"));
+	char call[1024];
+
+	snprintf(call, sizeof call, UNWRAP, session, over, result_text(&wrap, "wrapped"));
+	expect_refused(&user, call);
+	expect_refused(&writer, call);
+	expect(&client, "CKR_OK", "%s", call);
+	answer_free(&wrap);
+}
+
+Test(calls, a_derivation_needs_the_permission_to_write_only_when_it_makes_an_object_of_the_token)
+{
+	json_int_t session = open_logged_in(&client), base = make_aes_key(session, "base");
+	struct client user = without(PERMISSION_WRITE);
+	char call[1024];
+
+	expect(&user, "CKR_OK", DERIVE, session, base, "");
+	expect(&user, "CKR_OK", DERIVE, session, base, ",{\"CKA_TOKEN\":false}");
+	snprintf(call, sizeof call, DERIVE, session, base, ",{\"CKA_TOKEN\":true}");
+	expect_refused(&user, call);
+	snprintf(call, sizeof call, DERIVE, session, base, ",{\"CKA_TOKEN\":false},{\"CKA_TOKEN\":true}");
+	expect_refused(&user, call);
+	expect(&client, "CKR_OK", DERIVE, session, base, ",{\"CKA_TOKEN\":true}");
+}
+
 Test(calls, a_length_query_keeps_the_operation_and_leaves_no_event)
 {
 	json_int_t session = open_logged_in(&client), key = make_key(&client, session, "release", "");

@@ -73,7 +73,7 @@ struct rest rest_ask(struct worker_fixture *worker, struct ask what)
 	const char *body = or_empty(what.body);
 	const struct worker_request request = {
 		.route = what.route,
-		.permissions = ~0u,
+		.permissions = ~what.without,
 		.identity = what.identity != NULL ? what.identity : "alice",
 		.anonymous = what.anonymous,
 		.deadline_ms = 60000,

@@ -16,6 +16,7 @@ struct ask {
 	enum route_id route;
 	const char *key, *operation, *query, *accept, *body, *identity, *content_type;
 	unsigned pair;
+	unsigned without; /* mask of 1u << enum permission that the identity lacks */
 	bool anonymous;
 };
 

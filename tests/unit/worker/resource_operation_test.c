@@ -206,6 +206,31 @@ Test(resource_operation, A28_a_pin_in_the_body_signs_in_one_step)
 	cr_expect_str_eq(rest.opened, "");
 }
 
+static void expect_pin_refused(const struct rest *rest)
+{
+	cr_expect_str_eq(text_at(rest->json, "type"), "/docs/errors/permission-denied");
+	cr_expect_eq(events_with(rest, "kind", "refusal"), 1);
+	cr_expect_eq(calls_of(rest, "Login") + calls_of(rest, "OpenSession") + calls_of(rest, "FindObjectsInit"), 0);
+}
+
+Test(resource_operation, a_pin_in_a_body_is_refused_and_recorded_without_the_permission_to_log_in)
+{
+	static const struct ask asks[] = {
+		{.route = ROUTE_key_sign, .key = "guarded", .body = SIGN_BODY_PIN("1234")},
+		{.route = ROUTE_key_sign, .key = "plain", .body = SIGN_BODY_PIN("1234"), .anonymous = true},
+		{.route = ROUTE_challenge, .body = "{\"challenge\":\"AAEC\",\"pin\":\"1234\"}"},
+		{.route = ROUTE_challenge_check, .body = PIN_BODY},
+	};
+	for (size_t i = 0; i < sizeof asks / sizeof asks[0]; i++) {
+		struct ask ask = asks[i];
+		ask.without = 1u << PERMISSION_LOGIN;
+		REST_AUTO struct rest rest = rest_expecting(&worker, 403, ask);
+		expect_pin_refused(&rest);
+	}
+	REST_ONLY(&worker, 200, .route = ROUTE_key_sign, .key = "plain", .body = SIGN_BODY,
+		.without = 1u << PERMISSION_LOGIN);
+}
+
 Test(resource_operation, A28_a_wrong_pin_in_the_body_leaves_nothing)
 {
 	REST_AUTO struct rest rest = REST(
