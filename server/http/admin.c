@@ -1,6 +1,7 @@
 #include "server/http/admin.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "server/common/log.h"
 
 enum {
 	LINE_MAX_LEN = 256, /* bytes of a command */
@@ -115,6 +118,40 @@ static void send_all(int fd, const char *text, size_t len)
 	}
 }
 
+/* The parent of a process; 0 if it cannot be told. */
+static pid_t parent_of(pid_t pid)
+{
+	char path[64], stat[512] = "";
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd >= 0 ? read(fd, stat, sizeof stat - 1) : -1;
+	if (fd >= 0)
+		close(fd);
+	/* "number (name) state parent …"; the name may hold blanks and parentheses. */
+	const char *after = len > 0 ? strrchr(stat, ')') : NULL;
+	int parent = 0;
+	return after != NULL && sscanf(after, ") %*c %d", &parent) == 1 ? (pid_t)parent : 0;
+}
+
+/*
+ * Why the process behind `fd` may not administer the gateway, or NULL. A worker may run as the gateway's own user, and its module is
+ * not trusted; it starts no processes, so that it is always a child of the gateway.
+ */
+static const char *refusal(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof peer;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+		return "error it cannot be told who asks";
+	if (peer.uid != geteuid())
+		return peer.uid == 0 ? NULL : "error only the gateway's user and root may administer it";
+	/* One from outside the gateway's process namespace has no number here; workers have. */
+	if (peer.pid == 0 || peer.pid == getpid())
+		return NULL;
+	pid_t parent = parent_of(peer.pid);
+	return parent == 0 || parent == getpid() ? "error a worker may not administer its gateway" : NULL;
+}
+
 void admin_serve(struct admin *admin, void (*command)(void *context, const char *line, char *ret_answer), void *context)
 {
 	static const struct timeval wait = {.tv_sec = WAIT_S};
@@ -124,8 +161,15 @@ void admin_serve(struct admin *admin, void (*command)(void *context, const char 
 		return;
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+	const char *refused = refusal(fd);
+	if (refused != NULL)
+		log_event(LOG_LEVEL_WARNING, "administration refused", "reason", refused + strlen("error "), NULL);
+	/* The line is read in any case: closing on unread data would take the answer away. */
 	if (read_line(fd, line)) {
-		command(context, line, answer);
+		if (refused != NULL)
+			snprintf(answer, sizeof answer, "%s", refused);
+		else
+			command(context, line, answer);
 		size_t len = strcspn(answer, "\n");
 		answer[len] = '\n';
 		send_all(fd, answer, len + 1);
