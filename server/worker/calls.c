@@ -211,8 +211,7 @@ void resource_calls(struct request *request)
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (!run_group(request, &groups[i])) {
-			reply_return(request, CKR_HOST_MEMORY,
-				"the result is withheld because its audit event could not be kept");
+			reply_withhold(request);
 			return;
 		}
 	}

@@ -30,8 +30,7 @@ static void run_resource(struct request *request, handler run)
 	module_unshare(request);
 	atomic_fetch_sub(&worker->login.resources, 1);
 	if (!login_rest(worker, request))
-		reply_return(
-			request, CKR_HOST_MEMORY, "the result is withheld because its audit event could not be kept");
+		reply_withhold(request);
 }
 
 void dispatch(struct request *request)

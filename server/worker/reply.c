@@ -63,3 +63,8 @@ void reply_return(struct request *request, CK_RV rv, const char *detail)
 {
 	reply_return_at(request, rv, detail, NULL);
 }
+
+void reply_withhold(struct request *request)
+{
+	reply_problem(request, PROBLEM_RESULT_WITHHELD, "The audit record needs more memory than there is.", NULL);
+}

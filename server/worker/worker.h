@@ -177,6 +177,9 @@ void reply_problem(struct request *request, enum problem problem, const char *de
 void reply_return(struct request *request, CK_RV rv, const char *detail);
 void reply_return_at(struct request *request, CK_RV rv, const char *detail, const char *pointer);
 
+/* The whole answer when something was done whose event could not be kept: not to be repeated unseen. */
+void reply_withhold(struct request *request);
+
 /* --- route handlers: resource_NAME for every route of routes.def that the worker serves; resource_calls is in calls.c --- */
 
 #define ROUTE_HANDLER_GATEWAY(name)

@@ -75,16 +75,11 @@ bool answer_refuse(struct request *request, CK_RV rv, const char *pointer, const
 	return false;
 }
 
-void answer_withhold(struct request *request)
-{
-	reply_problem(request, PROBLEM_RESULT_WITHHELD, "The audit record needs more memory than there is.", NULL);
-}
-
 bool answer_event(struct request *request, const struct event *event)
 {
 	if (event_add(request, event))
 		return true;
-	answer_withhold(request);
+	reply_withhold(request);
 	return false;
 }
 

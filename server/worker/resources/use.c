@@ -180,7 +180,7 @@ void use_end(struct use *use)
 		return;
 	use->logged_in = false;
 	if (login_out(request) == CKR_HOST_MEMORY)
-		answer_withhold(request);
+		reply_withhold(request);
 }
 
 enum pin_effect use_pin_effect(const struct use *use)
