@@ -3,12 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEASE_BUCKETS = 4096 };
+enum { LEASE_BUCKETS = 4096, DOMAIN_BUCKETS = 256 };
+
+/* Who has leases, and how many. */
+struct lease_domain {
+	struct lease_domain *next;
+	size_t leases;
+	char *name;
+};
 
 /* A client instance (X11): who it is, whether it is connected, and where it may have sessions. */
 struct lease {
 	struct lease *next;
-	char *domain;
+	struct lease_domain *domain;
 	unsigned char instance[INSTANCE_ID_LEN];
 	unsigned connections;
 	int64_t last_used; /* last request or last close */
@@ -19,6 +26,7 @@ struct lease {
 struct leases {
 	pthread_mutex_t mutex;
 	struct lease *buckets[LEASE_BUCKETS];
+	struct lease_domain *domains[DOMAIN_BUCKETS];
 	size_t count;
 };
 
@@ -35,8 +43,48 @@ static void lease_free(struct lease *lease, struct registry *registry)
 	for (size_t i = 0; i < lease->applications_count; i++)
 		application_unref(registry, lease->applications[i]);
 	free(lease->applications);
-	free(lease->domain);
 	free(lease);
+}
+
+static struct lease_domain **domain_at(struct leases *leases, const char *name)
+{
+	uint32_t hash = 2166136261u;
+	for (const char *at = name; *at != '\0'; at++)
+		hash = (hash ^ (unsigned char)*at) * 16777619u;
+	struct lease_domain **at = &leases->domains[hash % DOMAIN_BUCKETS];
+	while (*at != NULL && strcmp((*at)->name, name) != 0)
+		at = &(*at)->next;
+	return at;
+}
+
+/* One more lease of the domain. NULL: it has too many, or no memory. */
+static struct lease_domain *domain_enter(struct leases *leases, const char *name)
+{
+	struct lease_domain **at = domain_at(leases, name);
+	if (*at == NULL) {
+		struct lease_domain *domain = calloc(1, sizeof *domain);
+		char *copy = strdup(name);
+		if (domain == NULL || copy == NULL) {
+			free(domain);
+			free(copy);
+			return NULL;
+		}
+		domain->name = copy;
+		*at = domain;
+	}
+	if ((*at)->leases >= LEASES_PER_DOMAIN)
+		return NULL;
+	(*at)->leases++;
+	return *at;
+}
+
+static void domain_leave(struct leases *leases, struct lease_domain *domain)
+{
+	if (--domain->leases > 0)
+		return;
+	*domain_at(leases, domain->name) = domain->next;
+	free(domain->name);
+	free(domain);
 }
 
 void leases_free(struct leases *leases, struct registry *registry)
@@ -46,6 +94,7 @@ void leases_free(struct leases *leases, struct registry *registry)
 	for (unsigned i = 0; i < LEASE_BUCKETS; i++) {
 		for (struct lease *lease = leases->buckets[i], *next; lease != NULL; lease = next) {
 			next = lease->next;
+			domain_leave(leases, lease->domain);
 			lease_free(lease, registry);
 		}
 	}
@@ -65,18 +114,9 @@ static struct lease *find(struct leases *leases, const char *domain, const unsig
 {
 	struct lease *lease = *bucket_of(leases, instance);
 	while (lease != NULL &&
-		(memcmp(lease->instance, instance, INSTANCE_ID_LEN) != 0 || strcmp(lease->domain, domain) != 0))
+		(memcmp(lease->instance, instance, INSTANCE_ID_LEN) != 0 || strcmp(lease->domain->name, domain) != 0))
 		lease = lease->next;
 	return lease;
-}
-
-static size_t count_of_domain(const struct leases *leases, const char *domain)
-{
-	size_t count = 0;
-	for (unsigned i = 0; i < LEASE_BUCKETS; i++)
-		for (const struct lease *lease = leases->buckets[i]; lease != NULL; lease = lease->next)
-			count += strcmp(lease->domain, domain) == 0;
-	return count;
 }
 
 /* NULL: the domain has too many, or no memory. */
@@ -85,17 +125,15 @@ static struct lease *find_or_make(struct leases *leases, const char *domain, con
 	struct lease *lease = find(leases, domain, instance);
 	if (lease != NULL)
 		return lease;
-	if (leases->count >= LEASES_PER_DOMAIN && count_of_domain(leases, domain) >= LEASES_PER_DOMAIN)
-		return NULL;
 	lease = calloc(1, sizeof *lease);
-	char *copy = strdup(domain);
-	if (lease == NULL || copy == NULL) {
+	if (lease == NULL)
+		return NULL;
+	lease->domain = domain_enter(leases, domain);
+	if (lease->domain == NULL) {
 		free(lease);
-		free(copy);
 		return NULL;
 	}
 	struct lease **bucket = bucket_of(leases, instance);
-	lease->domain = copy;
 	memcpy(lease->instance, instance, INSTANCE_ID_LEN);
 	lease->last_used = clock_ms();
 	lease->next = *bucket;
@@ -104,14 +142,14 @@ static struct lease *find_or_make(struct leases *leases, const char *domain, con
 	return lease;
 }
 
-void lease_opened(struct leases *leases, const char *domain, const unsigned char *instance)
+enum status lease_opened(struct leases *leases, const char *domain, const unsigned char *instance)
 {
 	pthread_mutex_lock(&leases->mutex);
 	struct lease *lease = find_or_make(leases, domain, instance);
-	/* Without one its requests are refused, so there is nothing to hold. */
 	if (lease != NULL)
 		lease->connections++;
 	pthread_mutex_unlock(&leases->mutex);
+	return lease == NULL ? STATUS_BUSY : STATUS_OK;
 }
 
 void lease_closed(struct leases *leases, const char *domain, const unsigned char *instance)
@@ -125,11 +163,32 @@ void lease_closed(struct leases *leases, const char *domain, const unsigned char
 	pthread_mutex_unlock(&leases->mutex);
 }
 
+/* Drops the applications without a worker: they have no sessions. */
+static void forget_ended(struct lease *lease, struct registry *registry)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < lease->applications_count; i++) {
+		struct application *application = lease->applications[i];
+		pthread_mutex_lock(&application->mutex);
+		bool ended = application->process == NULL;
+		pthread_mutex_unlock(&application->mutex);
+		if (ended)
+			application_unref(registry, application);
+		else
+			lease->applications[kept++] = application;
+	}
+	lease->applications_count = kept;
+}
+
 static enum status remember(struct lease *lease, struct registry *registry, struct application *application)
 {
 	for (size_t i = 0; i < lease->applications_count; i++)
 		if (lease->applications[i] == application)
 			return STATUS_OK;
+	if (lease->applications_count >= APPLICATIONS_PER_LEASE)
+		forget_ended(lease, registry);
+	if (lease->applications_count >= APPLICATIONS_PER_LEASE)
+		return STATUS_BUSY;
 	struct application **grown = realloc(
 		lease->applications, (lease->applications_count + 1) * sizeof(struct application *));
 	if (grown == NULL)
@@ -139,7 +198,17 @@ static enum status remember(struct lease *lease, struct registry *registry, stru
 	return STATUS_OK;
 }
 
-enum status lease_use(struct leases *leases, struct registry *registry, const char *domain,
+enum status lease_use(struct leases *leases, const char *domain, const unsigned char *instance)
+{
+	pthread_mutex_lock(&leases->mutex);
+	struct lease *lease = find_or_make(leases, domain, instance);
+	if (lease != NULL)
+		lease->last_used = clock_ms();
+	pthread_mutex_unlock(&leases->mutex);
+	return lease == NULL ? STATUS_BUSY : STATUS_OK;
+}
+
+enum status lease_remember(struct leases *leases, struct registry *registry, const char *domain,
 	const unsigned char *instance, struct application *application)
 {
 	pthread_mutex_lock(&leases->mutex);
@@ -188,6 +257,7 @@ static struct lease *take_expired(struct leases *leases, int64_t ttl_ms, int64_t
 			*at = lease->next;
 			lease->next = expired;
 			expired = lease;
+			domain_leave(leases, lease->domain);
 			leases->count--;
 		}
 	}

@@ -287,9 +287,9 @@ enum status registry_operation(struct registry *registry, const char *operation,
 	return operation_find(registry->operations, operation, identity, arena, ret_key);
 }
 
-void registry_instance_opened(struct registry *registry, const char *domain, const unsigned char *instance)
+enum status registry_instance_opened(struct registry *registry, const char *domain, const unsigned char *instance)
 {
-	lease_opened(registry->leases, domain, instance);
+	return lease_opened(registry->leases, domain, instance);
 }
 
 void registry_instance_closed(struct registry *registry, const char *domain, const unsigned char *instance)

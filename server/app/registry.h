@@ -42,7 +42,7 @@ void registry_reload(struct registry *registry, const struct config *config);
  * limits.token_wait_s and does not count. `ret_payload` must have room for FRAME_PAYLOAD_MAX bytes.
  *
  * STATUS_OK; STATUS_NOT_FOUND (slot); STATUS_UNAVAILABLE (module or token missing: *ret_rv says which); STATUS_BUSY (queue
- * full, too many workers, too many client instances) and STATUS_NO_MEMORY (nothing was executed); STATUS_TIMEOUT (deadline: the
+ * full, too many workers, too many client instances, one instance in too many applications) and STATUS_NO_MEMORY (nothing was executed); STATUS_TIMEOUT (deadline: the
  * worker was ended; outcome unknown); STATUS_CLOSED (the worker died; outcome unknown).
  */
 enum status registry_request(struct registry *registry, const struct application_key *key,
@@ -56,8 +56,10 @@ enum status registry_operation(struct registry *registry, const char *operation,
 /*
  * Leases (C14): a connection that carries an instance id holds it; lease_ttl after the last such connection closed, the
  * instance's sessions end. Called from the listener; `instance` is 16 bytes, `domain` its identity.
+ * STATUS_BUSY: the identity has too many instances; nothing was opened, and registry_instance_closed must not be called.
  */
-void registry_instance_opened(struct registry *registry, const char *domain, const unsigned char *instance);
+enum status registry_instance_opened(
+	struct registry *registry, const char *domain, const unsigned char *instance) MUST_USE;
 void registry_instance_closed(struct registry *registry, const char *domain, const unsigned char *instance);
 
 /* Keyed hash of an application ID for logs and listings (C16): 32 hex digits and a NUL. The key is made at start. */

@@ -54,6 +54,16 @@ static enum status note_operation(const struct attempt *attempt, const struct wo
 	return status == STATUS_OK ? STATUS_OK : STATUS_CLOSED;
 }
 
+/* Only now: what has no worker has no session, and its name is not worth remembering. */
+static enum status note_instance(
+	const struct attempt *attempt, struct application *application, const struct worker_request *request)
+{
+	if (is_zero(request->instance, sizeof request->instance))
+		return STATUS_OK;
+	return lease_remember(attempt->registry->leases, attempt->registry, attempt->key->domain, request->instance,
+		application);
+}
+
 static enum status run_shared(
 	struct attempt *attempt, struct application *application, const struct worker_request *request)
 {
@@ -70,7 +80,10 @@ static enum status run_shared(
 			continue;
 		if (status != STATUS_OK)
 			return status;
-		status = process_request(process, request, attempt->arena, attempt->payload, attempt->response, &sent);
+		status = note_instance(attempt, application, request);
+		if (status == STATUS_OK)
+			status = process_request(
+				process, request, attempt->arena, attempt->payload, attempt->response, &sent);
 		if (status == STATUS_OK)
 			status = note_operation(attempt, process);
 		process_unref(process);
@@ -126,7 +139,7 @@ static enum status run(struct attempt *attempt, const struct worker_request *req
 		return STATUS_NO_MEMORY;
 	enum status status = STATUS_OK;
 	if (!is_zero(request->instance, sizeof request->instance))
-		status = lease_use(registry->leases, registry, attempt->key->domain, request->instance, application);
+		status = lease_use(registry->leases, attempt->key->domain, request->instance);
 	if (status == STATUS_OK)
 		status = run_shared(attempt, application, request);
 	application_unref(registry, application);

@@ -197,8 +197,10 @@ void scope_lease(struct request *request)
 		return;
 	memcpy(connection->lease_domain, request->peer->identity, len + 1);
 	memcpy(connection->instance, request->instance, INSTANCE_ID_LEN);
-	atomic_store(&connection->leased, true);
-	registry_instance_opened(connection->listener->registry, connection->lease_domain, connection->instance);
+	/* Without a lease its requests are refused, and there is nothing to give back. */
+	if (registry_instance_opened(connection->listener->registry, connection->lease_domain, connection->instance) ==
+		STATUS_OK)
+		atomic_store(&connection->leased, true);
 }
 
 void scope_lease_end(struct connection *connection)

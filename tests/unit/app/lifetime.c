@@ -46,8 +46,8 @@ Test(lifetime, C14_sessions_of_an_instance_end_some_time_after_its_last_connecti
 {
 	unsigned char instance[INSTANCE_ID_LEN];
 	memset(instance, 5, sizeof instance);
-	registry_instance_opened(fixture.registry, "alice", instance);
-	registry_instance_opened(fixture.registry, "alice", instance);
+	cr_expect_eq(registry_instance_opened(fixture.registry, "alice", instance), STATUS_OK);
+	cr_expect_eq(registry_instance_opened(fixture.registry, "alice", instance), STATUS_OK);
 	struct asked asked = {.fixture = &fixture,
 		.domain = "alice",
 		.slot = "demo",
@@ -76,12 +76,12 @@ Test(lifetime, C14_an_instance_belongs_to_its_identity)
 {
 	unsigned char instance[INSTANCE_ID_LEN];
 	memset(instance, 5, sizeof instance);
-	registry_instance_opened(fixture.registry, "alice", instance);
+	cr_expect_eq(registry_instance_opened(fixture.registry, "alice", instance), STATUS_OK);
 	struct asked asked = {
 		.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .instance = 5, .query = "sessions=1"};
 	ask_it(&asked);
 	/* Somebody else closes a connection with the same instance id. */
-	registry_instance_opened(fixture.registry, "mallory", instance);
+	cr_expect_eq(registry_instance_opened(fixture.registry, "mallory", instance), STATUS_OK);
 	registry_instance_closed(fixture.registry, "mallory", instance);
 	struct asked marker = {
 		.fixture = &fixture, .domain = "bob", .slot = "demo", .id = 1, .instance = 6, .query = "sessions=1"};
@@ -98,7 +98,7 @@ Test(lifetime, a_domain_cannot_fill_the_gateway_with_instances)
 	for (unsigned i = 1; i <= LEASES_PER_DOMAIN; i++) {
 		memcpy(instance, &i, sizeof i);
 		instance[15] = 1;
-		registry_instance_opened(fixture.registry, "mallory", instance);
+		cr_expect_eq(registry_instance_opened(fixture.registry, "mallory", instance), STATUS_OK);
 	}
 	struct asked mallory = {
 		.fixture = &fixture, .domain = "mallory", .slot = "demo", .id = 1, .instance = 9, .query = ""};
@@ -108,6 +108,82 @@ Test(lifetime, a_domain_cannot_fill_the_gateway_with_instances)
 	ask_it(&alice);
 	cr_expect_eq(mallory.status, STATUS_BUSY);
 	cr_expect_eq(alice.status, STATUS_OK);
+}
+
+Test(lifetime, C14_an_instance_too_many_opens_nothing_that_its_close_could_end)
+{
+	unsigned char instance[INSTANCE_ID_LEN] = {0};
+	for (unsigned i = 1; i <= LEASES_PER_DOMAIN; i++) {
+		memcpy(instance, &i, sizeof i);
+		cr_expect_eq(registry_instance_opened(fixture.registry, "mallory", instance), STATUS_OK);
+	}
+	memset(instance, 9, sizeof instance);
+	cr_expect_eq(registry_instance_opened(fixture.registry, "mallory", instance), STATUS_BUSY);
+	cr_expect_eq(registry_instance_opened(fixture.registry, "alice", instance), STATUS_OK);
+}
+
+static bool is_of_a_slot(const struct worker_process *process, const void *context)
+{
+	(void)context;
+	return process->slot != NULL;
+}
+
+static bool no_worker_of_demo(void *context)
+{
+	return registry_count(context, is_of_a_slot, NULL) == 0;
+}
+
+static unsigned applications_kept(void)
+{
+	unsigned count = 0;
+	pthread_mutex_lock(&fixture.registry->mutex);
+	for (unsigned i = 0; i < APPLICATION_BUCKETS; i++)
+		for (struct application *at = fixture.registry->applications[i]; at != NULL; at = at->next)
+			count++;
+	pthread_mutex_unlock(&fixture.registry->mutex);
+	return count;
+}
+
+Test(lifetime, an_instance_is_not_remembered_where_no_worker_started)
+{
+	fixture_done(&fixture);
+	fixture_init(&fixture);
+	fixture.modules[0].init_args = "fail=0x30";
+	fixture_start(&fixture);
+	for (char id = 1; id < 4; id++) {
+		struct asked asked = {
+			.fixture = &fixture, .domain = "alice", .slot = "demo", .id = id, .instance = 5, .query = ""};
+		ask_it(&asked);
+		cr_expect_eq(asked.status, STATUS_UNAVAILABLE);
+	}
+	cr_expect(metrics_show(&fixture, "p11gate_workers_ended_total{cause=\"start\"} 3\n"));
+	cr_expect(becomes(no_worker_of_demo, fixture.registry));
+	cr_expect_eq(applications_kept(), 0);
+}
+
+Test(lifetime, an_instance_forgets_the_applications_that_ended_before_it_is_in_too_many)
+{
+	unsigned char instance[INSTANCE_ID_LEN];
+	struct application *applications[APPLICATIONS_PER_LEASE + 1];
+	struct worker_process process = {.state = PROCESS_LIVE};
+	struct registry *registry = fixture.registry;
+	memset(instance, 5, sizeof instance);
+	for (unsigned i = 0; i <= APPLICATIONS_PER_LEASE; i++) {
+		struct application_key key = {.domain = "alice", .slot = "demo"};
+		memcpy(key.id, &i, sizeof i);
+		applications[i] = application_ref(registry, &key);
+		applications[i]->process = &process;
+		enum status status = lease_remember(registry->leases, registry, "alice", instance, applications[i]);
+		cr_expect_eq(status, i < APPLICATIONS_PER_LEASE ? STATUS_OK : STATUS_BUSY);
+	}
+	applications[0]->process = NULL;
+	cr_expect_eq(lease_remember(registry->leases, registry, "alice", instance, applications[APPLICATIONS_PER_LEASE]),
+		STATUS_OK);
+	cr_expect_eq(applications[0]->refs, 1);
+	for (unsigned i = 0; i <= APPLICATIONS_PER_LEASE; i++) {
+		applications[i]->process = NULL;
+		application_unref(registry, applications[i]);
+	}
 }
 
 static enum status find(
