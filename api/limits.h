@@ -17,6 +17,7 @@ enum {
 	LIMIT_GROUPS = 64, /* groups in one request */
 	LIMIT_CALLS = 32, /* calls in one group */
 	LIMIT_PIN = 1024, /* bytes of a PIN */
+	LIMIT_SESSIONS = 4095, /* sessions of one application: their place is 12 bits of a handle */
 	LIMIT_LABEL = 256, /* bytes of a slot or identity name */
 	APPLICATION_ID_LEN = 16, /* bytes (requirement C1) */
 	INSTANCE_ID_LEN = 16, /* bytes of X-Client-Instance (X11) */

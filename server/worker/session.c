@@ -11,6 +11,8 @@
 
 enum { PLACE_BITS = 12, PLACE_MASK = (1 << PLACE_BITS) - 1, SERIAL_MASK = (1 << (32 - PLACE_BITS)) - 1 };
 
+_Static_assert((int)PLACE_MASK == LIMIT_SESSIONS, "every session that the configuration allows has a place");
+
 bool sessions_init(struct sessions *sessions, unsigned max)
 {
 	memset(sessions, 0, sizeof *sessions);

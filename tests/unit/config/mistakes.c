@@ -75,6 +75,7 @@ static const struct mistake mistakes[] = {
 	{"sign_s: 10", "sign_s: 18446744073709551626", 9, 11, "limits.sign_s", "is no number"},
 	{"sign_s: 10", "sign_s: \"10\"", 9, 11, "limits.sign_s", "write sign_s: 10 without quotes"},
 	{"sign_s: 10", "body_max: 1048577", 9, 13, "limits.body_max", "no number from 1024 to 1048576"},
+	{"sign_s: 10", "sessions_max: 4096", 9, 17, "limits.sessions_max", "4096 is no number from 1 to 4095"},
 	{"sign_s: 10", "connections_max: 10\n  connections_per_ip: 11", 10, 23, "limits.connections_per_ip",
 		"more than connections_max (10)"},
 	{"sign_s: 10", "rest_max_ttl_s: 60\n  rest_idle_ttl_s: 61", 10, 20, "limits.rest_idle_ttl_s",
