@@ -211,6 +211,7 @@ struct worker_process {
 	const struct slot_settings *slot; /* NULL: inventory */
 	const struct module_settings *module;
 	struct application *application; /* a reference; NULL: inventory or one request */
+	char *domain; /* for whom it works; NULL: inventory */
 	struct token *token; /* NULL: inventory */
 	struct token_lock *lock;
 	uint64_t serial; /* unlike the pid never used again */
@@ -240,12 +241,13 @@ struct process_kind {
 	const struct slot_settings *slot; /* NULL: inventory of `module` */
 	const struct module_settings *module;
 	struct application *application; /* NULL: none, or an unused one for one request */
+	const char *domain; /* NULL: inventory */
 	const char *application_hash;
 };
 
 /*
  * Starts a worker and waits until it has its module and token. STATUS_OK; STATUS_UNAVAILABLE (*ret_rv and `ret_reason` say
- * why); STATUS_BUSY (too many workers, or too many starting until the deadline); STATUS_CLOSED (it was called off by a reload
+ * why); STATUS_BUSY (too many workers, of all or of the domain, or too many starting until the deadline); STATUS_CLOSED (it was called off by a reload
  * or an initialised token; another start may succeed).
  */
 enum status process_start(struct registry *registry, const struct process_kind *kind, int64_t deadline_ms,

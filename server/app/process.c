@@ -35,6 +35,7 @@ void process_free(struct worker_process *process)
 	fifo_done(&process->pool);
 	pthread_mutex_destroy(&process->mutex);
 	settings_unref(process->settings);
+	free(process->domain);
 	free(process);
 }
 

@@ -11,8 +11,13 @@
 static struct worker_process *process_alloc(struct registry *registry, const struct process_kind *kind)
 {
 	struct worker_process *process = calloc(1, sizeof *process);
-	if (process == NULL)
+	char *domain = kind->domain == NULL ? NULL : strdup(kind->domain);
+	if (process == NULL || (domain == NULL && kind->domain != NULL)) {
+		free(process);
+		free(domain);
 		return NULL;
+	}
+	process->domain = domain;
 	atomic_init(&process->refs, 1);
 	process->registry = registry;
 	process->settings = settings_ref(kind->settings);
@@ -57,11 +62,17 @@ static enum status process_enlist(struct worker_process *process, bool *ret_outd
 	return STATUS_OK;
 }
 
-/* Ends one that nobody needs. False: there is none. */
-static bool make_room(struct registry *registry)
+/* Whether it works for the domain; NULL: for any. */
+static bool is_of_domain(const struct worker_process *process, const void *domain)
+{
+	return process->domain != NULL && (domain == NULL || strcmp(process->domain, domain) == 0);
+}
+
+/* Ends a worker of the domain (NULL: of any) that nobody needs. False: there is none. */
+static bool make_room(struct registry *registry, const char *domain)
 {
 	size_t count = 0;
-	struct worker_process **processes = registry_processes(registry, NULL, NULL, &count);
+	struct worker_process **processes = registry_processes(registry, is_of_domain, domain, &count);
 	struct worker_process *oldest = NULL;
 	int64_t oldest_used = INT64_MAX, used;
 	for (size_t i = 0; i < count; i++) {
@@ -77,22 +88,30 @@ static bool make_room(struct registry *registry)
 	return made;
 }
 
-static bool counts_as_worker(const struct worker_process *process, const void *context)
+static bool counts_as_worker(const struct worker_process *process, const void *domain)
 {
-	(void)context;
+	if (!is_of_domain(process, domain))
+		return false;
 	struct worker_process *self = (struct worker_process *)(uintptr_t)process;
 	pthread_mutex_lock(&self->mutex);
-	bool counts = self->slot != NULL && self->state <= PROCESS_LIVE;
+	bool counts = self->state <= PROCESS_LIVE;
 	pthread_mutex_unlock(&self->mutex);
 	return counts;
 }
 
 static enum status check_room(struct registry *registry, const struct process_kind *kind)
 {
-	if (kind->slot == NULL)
+	__typeof__(kind->settings->limits) *limits = &kind->settings->limits;
+	if (kind->domain == NULL)
 		return STATUS_OK;
-	size_t count = registry_count(registry, counts_as_worker, NULL);
-	if (count < kind->settings->limits.workers_max || make_room(registry))
+	/* First: who has too many must not take the room of others. */
+	if (registry_count(registry, counts_as_worker, kind->domain) >= limits->workers_per_identity &&
+		!make_room(registry, kind->domain)) {
+		log_event(LOG_LEVEL_WARNING, "no worker started: limits.workers_per_identity is reached", "identity",
+			kind->domain, "slot", kind->slot->name, NULL);
+		return STATUS_BUSY;
+	}
+	if (registry_count(registry, counts_as_worker, NULL) < limits->workers_max || make_room(registry, NULL))
 		return STATUS_OK;
 	log_event(
 		LOG_LEVEL_WARNING, "no worker started: limits.workers_max is reached", "slot", kind->slot->name, NULL);

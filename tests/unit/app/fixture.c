@@ -69,6 +69,7 @@ void fixture_init(struct fixture *fixture)
 	config->limits.worker_threads = 4;
 	config->limits.worker_idle_s = 60;
 	config->limits.workers_max = 300;
+	config->limits.workers_per_identity = 300;
 	config->limits.queue_max = 64;
 	config->limits.sign_s = 5;
 	config->limits.keygen_s = 60;

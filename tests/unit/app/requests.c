@@ -199,6 +199,29 @@ Test(requests, beyond_the_number_of_workers_end_an_idle_one_or_are_busy)
 	cr_expect_eq(number_of(&again, "pid"), number_of(&logged_in, "pid"));
 }
 
+Test(requests, of_an_identity_beyond_its_number_of_workers_are_busy_and_those_of_others_are_not)
+{
+	fixture_done(&fixture);
+	fixture_init(&fixture);
+	fixture.config.limits.workers_per_identity = 2;
+	fixture_start(&fixture);
+	struct asked bob = {.fixture = &fixture, .domain = "bob", .slot = "demo", .id = 1, .query = ""};
+	ask_it(&bob);
+	cr_expect_eq(ask(&fixture, 1, "login=1").status, STATUS_OK);
+	cr_expect_eq(ask(&fixture, 2, "sessions=1").status, STATUS_OK);
+	cr_expect_eq(ask(&fixture, 3, "").status, STATUS_BUSY);
+	/* The third of the identity has not cost another its idle worker. */
+	unsigned long long pid = number_of(&bob, "pid");
+	ask_it(&bob);
+	cr_expect_eq(number_of(&bob, "pid"), pid);
+	bob.id = 2;
+	ask_it(&bob);
+	cr_expect_eq(bob.status, STATUS_OK);
+	/* Its own idle one gives way. */
+	ask(&fixture, 2, "sessions=0");
+	cr_expect_eq(ask(&fixture, 3, "").status, STATUS_OK);
+}
+
 Test(requests, are_counted_with_the_functions_that_they_executed)
 {
 	ask(&fixture, 1, "calls=Sign");
