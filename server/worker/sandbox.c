@@ -25,21 +25,16 @@ static const int denied[] = {
 #include "server/worker/sandbox.def"
 };
 
-/*
- * The user's own group and no others. Capabilities go too: a change from one ordinary user to another keeps them. Nothing
- * that the process could still use may be left of the user it was.
- */
+/* The user's own group and no others: nothing may be left of the user it was. */
 static bool become(const struct worker_start *start, char ret_why[SANDBOX_WHY_MAX])
 {
 	const gid_t group = start->group_id;
 	const uid_t user = start->user_id;
-	struct __user_cap_header_struct version = {.version = _LINUX_CAPABILITY_VERSION_3};
-	const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
 
 	if (start->user[0] == '\0')
 		return true;
 	if (user == 0 || setgroups(0, NULL) != 0 || setresgid(group, group, group) != 0 ||
-		setresuid(user, user, user) != 0 || syscall(SYS_capset, &version, none) != 0) {
+		setresuid(user, user, user) != 0) {
 		snprintf(ret_why, SANDBOX_WHY_MAX,
 			"it cannot become the user %.64s (worker_user): %s; run p11gated as root or with the "
 			"capabilities that it needs for that, or leave worker_user out",
@@ -47,6 +42,18 @@ static bool become(const struct worker_start *start, char ret_why[SANDBOX_WHY_MA
 		return false;
 	}
 	return true;
+}
+
+/* An ordinary user's gateway may have some to change its workers' user; a change between ordinary users keeps them. */
+static bool drop_capabilities(char ret_why[SANDBOX_WHY_MAX])
+{
+	struct __user_cap_header_struct version = {.version = _LINUX_CAPABILITY_VERSION_3};
+	const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	if (geteuid() == 0 || syscall(SYS_capset, &version, none) == 0)
+		return true;
+	snprintf(ret_why, SANDBOX_WHY_MAX, "it cannot give up its capabilities: %s", strerror(errno));
+	return false;
 }
 
 static bool stay_small(char ret_why[SANDBOX_WHY_MAX])
@@ -134,5 +141,6 @@ static bool filter_calls(const char *profile, char ret_why[SANDBOX_WHY_MAX])
 bool sandbox_enter(const struct worker_start *start, char ret_why[SANDBOX_WHY_MAX])
 {
 	/* The change of user first: it is what makes a process dumpable or not anew. */
-	return become(start, ret_why) && stay_small(ret_why) && filter_calls(start->sandbox, ret_why);
+	return become(start, ret_why) && drop_capabilities(ret_why) && stay_small(ret_why) &&
+	       filter_calls(start->sandbox, ret_why);
 }
