@@ -344,14 +344,27 @@ static CK_RV run_allowed(struct running_call *run)
 	return special[run->row->id] ? special[run->row->id](run) : run_on_session(run);
 }
 
+static bool makes_objects(const struct call_row *row)
+{
+	bool makes = row->audit == AUDIT_OBJECT;
+
+	for (size_t i = 0; i < row->argument_count; i++)
+		makes = makes || row->arguments[i].kind == WIRE_NEW_OBJECT;
+	return makes;
+}
+
 bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 {
 	struct running_call run = {.request = request, .call = call, .row = call->row, .began = clock_us()};
 
 	if (call->row->arguments[0].kind == WIRE_SESSION)
 		run.handle = call->values[0].number;
+	bool makes = makes_objects(call->row);
+	CK_RV rv = makes ? making_begin(request) : CKR_OK;
+	bool turn = makes && rv == CKR_OK;
 	module_share(request);
-	CK_RV rv = run_allowed(&run);
+	if (rv == CKR_OK)
+		rv = run_allowed(&run);
 	bool recorded = call_record(&run, rv);
 	if (run.session)
 		session_release(request->worker, run.session);
@@ -359,6 +372,8 @@ bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 	object_info_release(run.wrapped);
 	object_info_release(run.made);
 	module_unshare(request);
+	if (turn)
+		making_end(request);
 	wipe_pins(call);
 	if (recorded && (call->row->id == CALL_CloseSession || call->row->id == CALL_CloseAllSessions))
 		recorded = login_rest(request->worker, request);

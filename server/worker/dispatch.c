@@ -25,9 +25,17 @@ static void run_resource(struct request *request, handler run)
 
 	atomic_fetch_add(&worker->login.resources, 1);
 	atomic_store(&worker->login.used_ms, (uint64_t)clock_ms());
-	module_share(request);
-	run(request);
-	module_unshare(request);
+	bool makes = (route_row(request->message->route)->permissions & 1u << PERMISSION_WRITE) != 0;
+	CK_RV rv = makes ? making_begin(request) : CKR_OK;
+	if (rv == CKR_OK) {
+		module_share(request);
+		run(request);
+		module_unshare(request);
+	} else {
+		reply_return(request, rv, "The token is taken by another program; try again.");
+	}
+	if (makes && rv == CKR_OK)
+		making_end(request);
 	atomic_fetch_sub(&worker->login.resources, 1);
 	if (!login_rest(worker, request))
 		reply_withhold(request);

@@ -258,6 +258,13 @@ void module_quiet(struct request *request);
  */
 CK_RV module_reinitialise(struct worker *worker, bool must) MUST_USE;
 
+/*
+ * Around a call or a route that makes, changes or destroys objects, where the module's store does not bear a login beside it
+ * (making.c): waits for its turn, and gives it up. The request does not hold the module at either. CKR_OK, or what token_acquire says.
+ */
+CK_RV making_begin(struct request *request) MUST_USE;
+void making_end(struct request *request);
+
 /* token.c: questions to the gateway. */
 CK_RV token_acquire(
 	int channel, enum token_purpose purpose, CK_USER_TYPE user, int wait_ms, uint64_t *ret_generation) MUST_USE;

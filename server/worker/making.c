@@ -1,0 +1,32 @@
+#include "server/worker/internal.h"
+
+/*
+ * Making and changing objects beside logins. SoftHSM keeps a token in files: a login rewrites one of them, in this process or in
+ * another, and an object that is made meanwhile fails now and then with CKR_GENERAL_ERROR. For modules of that kind – those
+ * whose logins are verified afresh for the same reason – both take turns.
+ */
+
+CK_RV making_begin(struct request *request)
+{
+	struct worker *worker = request->worker;
+	uint64_t generation;
+
+	if (!worker->start.verify_login_fresh)
+		return CKR_OK;
+	pthread_mutex_lock(&worker->login.lock);
+	CK_RV rv = token_acquire(
+		request->channel, TOKEN_FOR_OBJECTS, CKU_USER, (int)worker->start.token_wait_ms, &generation);
+	if (rv != CKR_OK)
+		pthread_mutex_unlock(&worker->login.lock);
+	return rv;
+}
+
+void making_end(struct request *request)
+{
+	struct worker *worker = request->worker;
+
+	if (!worker->start.verify_login_fresh)
+		return;
+	token_release(request->channel, CKR_OK, login_state(worker));
+	pthread_mutex_unlock(&worker->login.lock);
+}
