@@ -360,8 +360,8 @@ static void header_parameters_write(struct json_writer *w)
 		"'schema':{'type':'string','pattern':'^([0-9A-Fa-f]{32}|[0-9]{1,10}-[0-9]{1,10})$'}}");
 	put(w, "X-Client-Instance",
 		"{'name':'X-Client-Instance','in':'header','description':'128 random bits in hexadecimal for each "
-		"initialisation of a client module; its sessions belong to "
-		"it','schema':{'type':'string','pattern':'^[0-9A-Fa-f]{32}$'}}");
+		"initialisation of a client module; its sessions belong to it, and calls without it are "
+		"refused','schema':{'type':'string','pattern':'^[0-9A-Fa-f]{32}$'}}");
 	put(w, "traceparent",
 		"{'name':'traceparent','in':'header','description':'W3C trace context; its trace id goes to the logs',"
 		"'schema':{'type':'string','pattern':'^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'}}");

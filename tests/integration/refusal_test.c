@@ -8,6 +8,9 @@
 
 TestSuite(refusal, .timeout = 120);
 
+/* What calls need beside the body. */
+static const char *const instance[] = {"X-Client-Instance: 0123456789abcdef0123456789abcdef", NULL};
+
 Test(refusal, no_certificate_is_refused_at_the_handshake)
 {
 	struct gateway g;
@@ -72,7 +75,7 @@ Test(refusal, broken_json_gets_a_400_problem_and_never_reaches_the_module)
 		ANSWER_AUTO answer = request(&g, ALICE, "POST", "/v1/slots/demo/keys/broken/sign", bodies[i], NULL);
 		cr_expect_eq(answer.status, 400, "%s: %ld %s", bodies[i], answer.status, answer.text);
 		cr_expect_not_null(strstr(answer.headers, "application/problem+json"), "%s", bodies[i]);
-		ANSWER_AUTO call = request(&g, ALICE, "POST", "/v1/slots/demo/calls", bodies[i], NULL);
+		ANSWER_AUTO call = request(&g, ALICE, "POST", "/v1/slots/demo/calls", bodies[i], instance);
 		cr_expect_eq(call.status, 400, "calls %s: %ld %s", bodies[i], call.status, call.text);
 	}
 	ANSWER_AUTO answer = request(&g, ALICE, "POST", "/v1/slots/demo/keys/broken/sign", nested, NULL);
@@ -92,7 +95,7 @@ Test(refusal, an_oversized_body_gets_413)
 	memset(body, ' ', len);
 	body[len] = '\0';
 	memcpy(body, "{}", 2);
-	ANSWER_AUTO answer = request(&g, ALICE, "POST", "/v1/slots/demo/calls", body, NULL);
+	ANSWER_AUTO answer = request(&g, ALICE, "POST", "/v1/slots/demo/calls", body, instance);
 	cr_expect_eq(answer.status, 413, "%ld %s", answer.status, answer.text);
 	free(body);
 }
@@ -144,7 +147,7 @@ Test(refusal, a_class_of_operation_that_the_policy_does_not_list_is_refused)
 	cr_expect_neq(rv, CKR_OK);
 	cr_expect_neq(rv, CKR_USER_NOT_LOGGED_IN, "bob is no administrator: the module must not have been asked");
 	(void)snprintf(body, sizeof(body), "{\"groups\":[{\"op\":\"%032x\",\"calls\":[{\"GenerateRandom\":{}}]}]}", 7);
-	ANSWER_AUTO answer = request(&g, BOB, "POST", "/v1/slots/demo/calls", body, NULL);
+	ANSWER_AUTO answer = request(&g, BOB, "POST", "/v1/slots/demo/calls", body, instance);
 	cr_expect_eq(answer.status, 400);
 	f->C_Finalize(NULL);
 }

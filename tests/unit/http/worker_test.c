@@ -23,6 +23,8 @@ static void close_fixture(void)
 TestSuite(worker, .init = open_fixture, .fini = close_fixture, .timeout = 60);
 
 /* POST as `name` with a connection of its own. The answer has no Date field, which may differ by a second. */
+#define INSTANCE "X-Client-Instance: 0123456789abcdef0123456789abcdef\r\n"
+
 static const char *post(const char *name, const char *path, const char *fields)
 {
 	static char answer[TLS_CLIENT_ANSWER_MAX];
@@ -74,6 +76,15 @@ Test(worker, numbers_of_a_slot_are_for_those_who_may_use_it)
 	cr_expect(answer_has(answer, "# TYPE p11gate_calls_total counter\n"), "%s", answer);
 }
 
+Test(worker, X11_calls_without_a_client_instance_are_refused)
+{
+	const char *answer = post("alice", "/v1/slots/demo/calls?sessions=1", "");
+	cr_expect_eq(answer_status(answer), 400);
+	cr_expect(answer_has(answer, "/docs/errors/malformed-header"), "%s", answer);
+	cr_expect(answer_has(answer, "X-Client-Instance"), "%s", answer);
+	cr_expect_eq(answer_status(post("alice", "/v1/slots/demo/calls?sessions=1", INSTANCE)), 200);
+}
+
 Test(worker, a_request_whose_worker_dies_is_recorded_as_of_unknown_outcome)
 {
 	const char *answer = post("alice", "/v1/slots/demo/keys/a/sign?die", "");
@@ -86,7 +97,7 @@ Test(worker, a_request_whose_worker_dies_is_recorded_as_of_unknown_outcome)
 	cr_expect_eq(audit_lines(fixture,
 			     "\"route\":\"key_sign\",\"method\":\"POST\",\"path\":\"/v1/slots/demo/keys/a/sign\""),
 		1);
-	cr_expect_eq(answer_status(post("alice", "/v1/slots/demo/calls?die", "")), 503);
+	cr_expect_eq(answer_status(post("alice", "/v1/slots/demo/calls?die", INSTANCE)), 503);
 	cr_expect_eq(answer_status(post("alice", "/v1/slots/demo/applications/current/login?die", "")), 503);
 	cr_expect_eq(answer_status(post("alice", "/v1/slots/demo/keys?die", "")), 503);
 	cr_expect_eq(audit_lines(fixture, "\"kind\":\"outcome-unknown\""), 4);
