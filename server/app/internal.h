@@ -246,9 +246,9 @@ struct process_kind {
 };
 
 /*
- * Starts a worker and waits until it has its module and token. STATUS_OK; STATUS_UNAVAILABLE (*ret_rv and `ret_reason` say
- * why); STATUS_BUSY (too many workers, of all or of the domain, or too many starting until the deadline); STATUS_CLOSED (it was called off by a reload
- * or an initialised token; another start may succeed).
+ * Starts a worker and waits until it has its module and token. STATUS_OK; STATUS_UNAVAILABLE (*ret_rv and `ret_reason`
+ * say why); STATUS_BUSY (too many workers, of all or of the domain, or too many starting until the deadline);
+ * STATUS_CLOSED (it was called off by a reload or an initialised token; another start may succeed).
  */
 enum status process_start(struct registry *registry, const struct process_kind *kind, int64_t deadline_ms,
 	struct worker_process **ret_process, uint64_t *ret_rv, char ret_reason[REASON_LEN]) MUST_USE;
