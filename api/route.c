@@ -8,8 +8,8 @@
 
 static const struct route_row rows[ROUTE_COUNT] = {
 #define ROUTE(name, method, path, permission, server, request, response, success, summary) \
-	{ROUTE_##name, #name, #method, path, PERMISSIONS_##permission, SERVER_##server, SCHEMA_##request, SCHEMA_##response, \
-		success, summary},
+	{ROUTE_##name, #name, #method, path, PERMISSIONS_##permission, SERVER_##server, SCHEMA_##request, \
+		SCHEMA_##response, success, summary},
 #include "routes.def"
 };
 

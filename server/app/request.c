@@ -60,8 +60,8 @@ static enum status note_instance(
 {
 	if (is_zero(request->instance, sizeof request->instance))
 		return STATUS_OK;
-	return lease_remember(attempt->registry->leases, attempt->registry, attempt->key->domain, request->instance,
-		application);
+	return lease_remember(
+		attempt->registry->leases, attempt->registry, attempt->key->domain, request->instance, application);
 }
 
 static enum status run_shared(
@@ -101,7 +101,8 @@ static enum status start_anonymous(
 		status = i == 0 ? STATUS_OK : refresh(attempt);
 		if (status != STATUS_OK)
 			return status;
-		struct process_kind kind = {attempt->settings, attempt->slot, attempt->slot->module, NULL, key->domain, hash};
+		struct process_kind kind = {
+			attempt->settings, attempt->slot, attempt->slot->module, NULL, key->domain, hash};
 		status = process_start(
 			attempt->registry, &kind, start_deadline(attempt), ret_process, attempt->rv, reason);
 	}

@@ -150,7 +150,8 @@ bool scope_read(struct request *request)
 	/* Sessions that belong to no instance would never end. */
 	if (instance.data == NULL && request->match.row->id == ROUTE_calls)
 		return refuse(request, PROBLEM_MALFORMED_HEADER,
-			"calls need X-Client-Instance: 32 hexadecimal digits, not all zero, of the client's own choice");
+			"calls need X-Client-Instance: 32 hexadecimal digits, not all zero, of the client's own "
+			"choice");
 	struct gate_text deadline = request->head->fields[GATE_DEADLINE];
 	if (deadline.data != NULL && !decimal_parse(deadline.data, deadline.len, &request->deadline_ms))
 		return refuse(request, PROBLEM_MALFORMED_HEADER, "X-Deadline-Ms is a number of milliseconds");

@@ -33,7 +33,8 @@ static bool changes_objects(enum call_id id)
 {
 	const unsigned changing = PERMISSIONS_WRITE | PERMISSIONS_ADMIN | PERMISSIONS_LOGIN;
 
-	return (call_row(id)->permissions & changing) != 0 || id == CALL_DeriveKey || id == CALL_CloseSession || id == CALL_CloseAllSessions;
+	return (call_row(id)->permissions & changing) != 0 || id == CALL_DeriveKey || id == CALL_CloseSession ||
+	       id == CALL_CloseAllSessions;
 }
 
 CK_RV invoke_uncounted(const struct worker *worker, enum call_id id, const union wire_value v[])

@@ -26,7 +26,8 @@ static bool pin_allowed(struct request *request)
 	if ((request->message->permissions & PERMISSIONS_LOGIN) != 0)
 		return true;
 	if (answer_event(request, &event))
-		reply_problem(request, PROBLEM_PERMISSION_DENIED, "A PIN in a request needs the permission login.", "/pin");
+		reply_problem(
+			request, PROBLEM_PERMISSION_DENIED, "A PIN in a request needs the permission login.", "/pin");
 	return false;
 }
 

@@ -57,8 +57,8 @@ Test(route, the_rows_say_what_the_table_says)
 
 Test(route, to_give_an_operation_its_pin_takes_the_permission_to_log_in_and_the_one_to_use_keys)
 {
-	cr_expect_eq(route_row(ROUTE_operation_reauthenticate)->permissions,
-		1u << PERMISSION_LOGIN | 1u << PERMISSION_USE);
+	cr_expect_eq(
+		route_row(ROUTE_operation_reauthenticate)->permissions, 1u << PERMISSION_LOGIN | 1u << PERMISSION_USE);
 	cr_expect_eq(route_row(ROUTE_operation_cancel)->permissions, 1u << PERMISSION_USE);
 }
 

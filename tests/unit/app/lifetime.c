@@ -177,7 +177,8 @@ Test(lifetime, an_instance_forgets_the_applications_that_ended_before_it_is_in_t
 		cr_expect_eq(status, i < APPLICATIONS_PER_LEASE ? STATUS_OK : STATUS_BUSY);
 	}
 	applications[0]->process = NULL;
-	cr_expect_eq(lease_remember(registry->leases, registry, "alice", instance, applications[APPLICATIONS_PER_LEASE]),
+	cr_expect_eq(
+		lease_remember(registry->leases, registry, "alice", instance, applications[APPLICATIONS_PER_LEASE]),
 		STATUS_OK);
 	cr_expect_eq(applications[0]->refs, 1);
 	for (unsigned i = 0; i <= APPLICATIONS_PER_LEASE; i++) {

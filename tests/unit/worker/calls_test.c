@@ -91,8 +91,7 @@ Test(calls, the_input_of_all_parts_is_what_the_event_of_a_multipart_use_hashes)
 	free(body);
 }
 
-#define DECRYPT_INIT \
-	"{\"DecryptInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_ECB\"},\"key\":%lld}}"
+#define DECRYPT_INIT "{\"DecryptInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_ECB\"},\"key\":%lld}}"
 #define DECRYPT_UPDATE "{\"DecryptUpdate\":{\"session\":%lld,\"encrypted\":\"AAECAwQFBgcICQoLDA0ODw\",\"part\":64}}"
 
 static json_int_t make_aes_key(json_int_t session, const char *label)
@@ -113,7 +112,8 @@ static struct answer post_calls(const struct client *who, const char *format, ..
 	va_start(arguments, format);
 	vsnprintf(calls, sizeof calls, format, arguments);
 	va_end(arguments);
-	snprintf(body, sizeof body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[%s]}]}", calls);
+	snprintf(body, sizeof body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[%s]}]}",
+		calls);
 	return client_post(who, body);
 }
 
@@ -136,8 +136,8 @@ Test(calls, the_first_part_that_a_key_decrypts_is_on_record_even_if_the_operatio
 {
 	json_int_t session = open_logged_in(&client), key = make_aes_key(session, "stream");
 	struct answer answer = post_calls(&client,
-		DECRYPT_INIT "," DECRYPT_UPDATE "," DECRYPT_UPDATE ",{\"CloseSession\":{\"session\":%lld}}", session, key,
-		session, session, session);
+		DECRYPT_INIT "," DECRYPT_UPDATE "," DECRYPT_UPDATE ",{\"CloseSession\":{\"session\":%lld}}", session,
+		key, session, session, session);
 
 	cr_assert_geq(json_array_size(answer.events), 1);
 	cr_expect_str_eq(event_text(&answer, 0, "kind"), "key-use");
@@ -154,7 +154,8 @@ Test(calls, an_operation_in_parts_leaves_one_record_at_its_first_part_and_one_wi
 
 	for (int i = 0; i < 2; i++) {
 		struct answer answer = post_calls(&client,
-			DECRYPT_INIT "," DECRYPT_UPDATE "," DECRYPT_UPDATE ",{\"DecryptFinal\":{\"session\":%lld,\"part\":64}}",
+			DECRYPT_INIT "," DECRYPT_UPDATE "," DECRYPT_UPDATE
+				     ",{\"DecryptFinal\":{\"session\":%lld,\"part\":64}}",
 			session, key, session, session, session);
 		cr_expect_eq(json_array_size(answer.events), 2);
 		cr_expect_str_eq(event_text(&answer, 0, "function"), "C_DecryptUpdate");
@@ -169,7 +170,8 @@ Test(calls, a_question_for_the_length_of_a_part_is_no_use_and_does_not_stand_for
 {
 	json_int_t session = open_logged_in(&client), key = make_aes_key(session, "stream");
 	struct answer answer = post_calls(&client,
-		DECRYPT_INIT ",{\"DecryptUpdate\":{\"session\":%lld,\"encrypted\":\"AAECAwQFBgcICQoLDA0ODw\",\"part\":null}}",
+		DECRYPT_INIT
+		",{\"DecryptUpdate\":{\"session\":%lld,\"encrypted\":\"AAECAwQFBgcICQoLDA0ODw\",\"part\":null}}",
 		session, key, session);
 
 	cr_expect_eq(json_array_size(answer.events), 0);
@@ -180,14 +182,16 @@ Test(calls, a_question_for_the_length_of_a_part_is_no_use_and_does_not_stand_for
 }
 
 #define WRAP \
-	"{\"WrapKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_WRAP\"},\"wrapping_key\":%lld,\"key\":" \
+	"{\"WrapKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_WRAP\"},\"wrapping_key\":%lld," \
+	"\"key\":" \
 	"%lld,\"wrapped\":256}}"
 #define UNWRAP \
 	"{\"UnwrapKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_WRAP\"},\"unwrapping_key\":%lld," \
 	"\"wrapped\":\"%s\",\"attributes\":[{\"CKA_CLASS\":\"CKO_SECRET_KEY\"},{\"CKA_KEY_TYPE\":\"CKK_AES\"}," \
 	"{\"CKA_LABEL\":\"unwrapped\"}]}}"
 #define DERIVE \
-	"{\"DeriveKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_ECB_ENCRYPT_DATA\",\"parameter\":{\"pData\":" \
+	"{\"DeriveKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_ECB_ENCRYPT_DATA\",\"parameter\":{" \
+	"\"pData\":" \
 	"\"AAECAwQFBgcICQoLDA0ODw\"}},\"base_key\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_SECRET_KEY\"}," \
 	"{\"CKA_KEY_TYPE\":\"CKK_AES\"},{\"CKA_VALUE_LEN\":16},{\"CKA_LABEL\":\"derived\"}%s]}}"
 

@@ -234,8 +234,7 @@ Test(resource_answer, is_withheld_when_its_event_cannot_be_kept)
 	cr_expect_not(answer_event(bare.request, &event));
 	cr_expect_eq(bare.request->reply.status, 503);
 	cr_expect_null(memmem(bare.request->reply.body.data, bare.request->reply.body.len, "the signature", 13));
-	cr_expect_not_null(
-		memmem(bare.request->reply.body.data, bare.request->reply.body.len, "result-withheld", 15));
+	cr_expect_not_null(memmem(bare.request->reply.body.data, bare.request->reply.body.len, "result-withheld", 15));
 	bare_done(&bare);
 }
 
