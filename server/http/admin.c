@@ -127,10 +127,9 @@ static pid_t parent_of(pid_t pid)
 	ssize_t len = fd >= 0 ? read(fd, stat, sizeof stat - 1) : -1;
 	if (fd >= 0)
 		close(fd);
-	/* "number (name) state parent …"; the name may hold blanks and parentheses. */
+	/* "number (name) S parent …", S the state; the name may hold blanks and parentheses. */
 	const char *after = len > 0 ? strrchr(stat, ')') : NULL;
-	int parent = 0;
-	return after != NULL && sscanf(after, ") %*c %d", &parent) == 1 ? (pid_t)parent : 0;
+	return after != NULL && strlen(after) > strlen(") S ") ? (pid_t)strtol(after + strlen(") S "), NULL, 10) : 0;
 }
 
 /*
