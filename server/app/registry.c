@@ -10,6 +10,7 @@
 
 #include "api/secret.h"
 #include "server/common/log.h"
+#include "api/hex.h"
 
 enum {
 	STARTS_AT_ONCE = 8, /* workers that start at one time; starting is processor time and one lock */
@@ -310,8 +311,7 @@ void registry_application_hash(struct registry *registry, const struct applicati
 	memcpy(text + len, key->slot, slot_len);
 	len += slot_len;
 	HMAC(EVP_sha256(), registry->hash_key, sizeof registry->hash_key, text, len, mac, NULL);
-	for (unsigned i = 0; i < 16; i++)
-		snprintf(ret_hash + 2 * i, 3, "%02x", mac[i]);
+	hex_encode(ret_hash, mac, 16);
 }
 
 bool registry_ready(struct registry *registry, char *ret_detail, size_t detail_size)

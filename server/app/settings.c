@@ -1,4 +1,5 @@
 #include "server/app/internal.h"
+#include "api/hex.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -50,8 +51,8 @@ static bool make_lock_key(struct module_settings *module)
 		made = EVP_DigestUpdate(context, *entry, strlen(*entry) + 1) == 1;
 	made = made && EVP_DigestFinal_ex(context, hash, NULL) == 1;
 	EVP_MD_CTX_free(context);
-	for (size_t i = 0; made && i < TOKEN_LOCK_KEY_LEN / 2; i++)
-		snprintf(module->lock_key + 2 * i, 3, "%02x", hash[i]);
+	if (made)
+		hex_encode(module->lock_key, hash, TOKEN_LOCK_KEY_LEN / 2);
 	return made;
 }
 

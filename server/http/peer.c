@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "server/common/log.h"
+#include "api/hex.h"
 
 enum { SAN_MAX = 512 }; /* bytes of a subject alternative name that can match */
 
@@ -75,16 +76,6 @@ static void subject_keep(struct peer *peer, const gnutls_datum_t *subject)
 	peer->subject[len] = '\0';
 }
 
-static void hex_write(char *out, const unsigned char *data, size_t len)
-{
-	static const char digits[] = "0123456789abcdef";
-	for (size_t i = 0; i < len; i++) {
-		out[2 * i] = digits[data[i] >> 4];
-		out[2 * i + 1] = digits[data[i] & 15];
-	}
-	out[2 * len] = '\0';
-}
-
 static const char *match_all(const struct config *config, gnutls_x509_crt_t certificate, const struct peer *peer,
 	const gnutls_datum_t *subject, bool *ret_ambiguous)
 {
@@ -110,7 +101,7 @@ const char *peer_match(
 	size_t digest_len = sizeof digest;
 	if (gnutls_fingerprint(GNUTLS_DIG_SHA256, raw, digest, &digest_len) < 0)
 		return NULL;
-	hex_write(ret_peer->sha256, digest, digest_len);
+	hex_encode(ret_peer->sha256, digest, digest_len);
 	gnutls_x509_crt_t certificate;
 	if (gnutls_x509_crt_init(&certificate) < 0)
 		return NULL;

@@ -7,29 +7,7 @@
 
 #include <gnutls/crypto.h>
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-static bool hex_parse(const char *text, size_t len, unsigned char *out, size_t out_len)
-{
-	if (len != 2 * out_len)
-		return false;
-	for (size_t i = 0; i < out_len; i++) {
-		int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
-		if (high < 0 || low < 0)
-			return false;
-		out[i] = (unsigned char)(high << 4 | low);
-	}
-	return true;
-}
+#include "api/hex.h"
 
 bool decimal_parse(const char *text, size_t len, uint64_t *ret_number)
 {
@@ -55,7 +33,7 @@ static void big_endian_32(unsigned char out[4], uint64_t number)
 bool application_id_parse(const char *text, size_t len, unsigned char ret_id[APPLICATION_ID_LEN])
 {
 	unsigned char id[APPLICATION_ID_LEN] = {0};
-	if (!hex_parse(text, len, id, sizeof id)) {
+	if (!hex_decode(id, sizeof id, text, len)) {
 		const char *dash = memchr(text, '-', len);
 		uint64_t major, minor;
 		if (dash == NULL || !decimal_parse(text, (size_t)(dash - text), &major) ||
@@ -86,7 +64,7 @@ static bool lower_hex(const char *text, size_t len)
 {
 	bool any = false;
 	for (size_t i = 0; i < len; i++) {
-		if (hex_digit(text[i]) < 0 || (text[i] >= 'A' && text[i] <= 'F'))
+		if (memchr("0123456789abcdef", text[i], 16) == NULL)
 			return false;
 		any = any || text[i] != '0';
 	}
@@ -101,11 +79,9 @@ void trace_id(struct gate_text traceparent, char ret_trace[TRACE_LEN + 1])
 		lower_hex(traceparent.data + 3, TRACE_LEN) && traceparent.data[3 + TRACE_LEN] == '-') {
 		memcpy(ret_trace, traceparent.data + 3, TRACE_LEN);
 	} else {
-		static const char digits[] = "0123456789abcdef";
 		unsigned char random[TRACE_LEN / 2] = {0};
 		(void)!gnutls_rnd(GNUTLS_RND_NONCE, random, sizeof random);
-		for (size_t i = 0; i < TRACE_LEN; i++)
-			ret_trace[i] = digits[i % 2 == 0 ? random[i / 2] >> 4 : random[i / 2] & 15];
+		hex_encode(ret_trace, random, sizeof random);
 	}
 	ret_trace[TRACE_LEN] = '\0';
 }
@@ -143,7 +119,7 @@ bool scope_read(struct request *request)
 {
 	request->application.domain = request->peer->identity;
 	struct gate_text instance = request->head->fields[GATE_CLIENT_INSTANCE];
-	if (instance.data != NULL && (!hex_parse(instance.data, instance.len, request->instance, INSTANCE_ID_LEN) ||
+	if (instance.data != NULL && (!hex_decode(request->instance, INSTANCE_ID_LEN, instance.data, instance.len) ||
 					     all_zero(request->instance, INSTANCE_ID_LEN)))
 		return refuse(
 			request, PROBLEM_MALFORMED_HEADER, "X-Client-Instance is 32 hexadecimal digits, not all zero");
