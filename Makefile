@@ -205,20 +205,27 @@ lint-selftest:
 # --- fuzzing: clang's libFuzzer over tests/fuzz/NAME_fuzz.c, corpora kept in tests/fuzz/corpus/NAME ---
 
 FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
-FUZZ_FLAGS := -std=c11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
-FUZZ_ROOM  := $(filter-out %_main.c,$(wildcard api/*.c)) $(wildcard client-module/http.c server/common/frame.c server/common/message.c server/common/clock.c server/config/*.c server/http/gate.c \
-	server/worker/reply.c $(addprefix server/worker/resources/,body.c pkcs11_uri.c accept.c escape.c ecdsa.c))
-$(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c $(FUZZ_ROOM)
+FUZZ_FLAGS := -std=c11 -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FUZZ_ROOM  := $(call sources,api) $(wildcard client-module/http.c server/common/frame.c server/common/message.c \
+	server/common/clock.c server/config/*.c server/http/gate.c server/worker/reply.c \
+	$(addprefix server/worker/resources/,body.c pkcs11_uri.c accept.c escape.c ecdsa.c))
+FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(FUZZ_ROOM))
+$(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)
-	$(Q)clang $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $^ -ljansson -lhttp_parser -lyaml -lcrypto
+	$(Q)clang $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+$(addprefix $(BUILD)/fuzz/,$(FUZZ_NAMES)): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%_fuzz.o $(FUZZ_OBJECTS)
+	$(call say,LD,$@)
+	$(Q)clang -fsanitize=fuzzer,address,undefined -o $@ $^ -ljansson -lhttp_parser -lyaml -lcrypto
 TARGET ?= $(FUZZ_NAMES)
 SECONDS ?= 60
 .PHONY: fuzz
 fuzz: $(addprefix $(BUILD)/fuzz/,$(TARGET))
-	@for t in $(TARGET); do mkdir -p $(BUILD)/fuzz/found/$$t; \
+	@for t in $(TARGET); do \
+		mkdir -p $(BUILD)/fuzz/found/$$t; \
 		$(BUILD)/fuzz/$$t -max_total_time=$(SECONDS) -max_len=1048576 -len_control=200 -timeout=10 -print_final_stats=1 \
-		-artifact_prefix=$(BUILD)/fuzz/found/$$t- $(BUILD)/fuzz/found/$$t $(wildcard tests/fuzz/corpus/$$t) || exit 1; done
+			-artifact_prefix=$(BUILD)/fuzz/found/$$t- $(BUILD)/fuzz/found/$$t tests/fuzz/corpus/$$t || exit 1; \
+	done
 
 # --- trying it out ---
 
