@@ -28,7 +28,7 @@ count() { # count NAME PASSED FAILED
 criterion() { # criterion PROGRAM [ARG ...]: counts by Criterion's summary line
 	local name tested bad report
 	name=$(basename "$1")
-	"$@" --jobs 4 >"$logs/out" 2>&1
+	"$@" --jobs 4 --timeout 240 >"$logs/out" 2>&1
 	local status=$?
 	read -r tested bad < <(sed 's/\x1b\[[0-9;]*m//g' "$logs/out" |
 		sed -n 's/.*Synthesis: Tested: \([0-9]*\) | Passing: [0-9]* | Failing: \([0-9]*\) | Crashing: \([0-9]*\).*/\1 \2/p' | tail -n 1)
