@@ -64,7 +64,8 @@ static bool lower_hex(const char *text, size_t len)
 {
 	bool any = false;
 	for (size_t i = 0; i < len; i++) {
-		if (memchr("0123456789abcdef", text[i], 16) == NULL)
+		bool digit = (text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f');
+		if (!digit)
 			return false;
 		any = any || text[i] != '0';
 	}
