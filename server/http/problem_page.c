@@ -95,12 +95,13 @@ bool problem_page_write(struct buffer *page, const char *type)
 	if (!find(type, &row, &of_token))
 		return false;
 	snprintf(status, sizeof status, "%u %s", row.status, MHD_get_reason_phrase_for(row.status));
-	buffer_text(page, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+	buffer_text(page, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+			  "<meta name=\"viewport\" content=\"width=device-width\">\n");
 	put_element(page, "title", row.type);
 	buffer_text(page, "</head>\n<body>\n");
 	put_element(page, "h1", row.type);
 	put_element(page, "p", row.title);
-	put_element(page, "h2", "What to do");
+	put_element(page, "h2", "Before you send it again");
 	put_element(page, "p", advice(&row));
 	buffer_text(page, "<dl>\n");
 	put_fact(page, "HTTP status", status);
