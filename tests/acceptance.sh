@@ -7,7 +7,8 @@ BUILD=$(realpath -m "${BUILD:-build}")
 export BUILD
 done=$BUILD/acceptance/$(git rev-parse HEAD 2> /dev/null || echo no-commit)
 mkdir -p "$done"
-passed=0 failed=0
+# shellcheck source=tests/support/checks.sh
+. tests/support/checks.sh
 
 part_check() { make check; }
 part_repeat() { # what races would show: the suites that race most, twenty times
@@ -24,17 +25,16 @@ for part in "${@:-${parts[@]}}"; do
 	start=$SECONDS
 	if [ -e "$done/$part" ]; then
 		echo "$part: passed before on this commit"
-		passed=$((passed + 1))
+		count 1 0
 	elif "part_$part" > "$done/$part.log" 2>&1; then
 		mv "$done/$part.log" "$done/$part"
-		passed=$((passed + 1))
+		count 1 0
 		tail -n 12 "$done/$part" | sed 's/^/    /'
 		echo "$part: passed in $((SECONDS - start)) s"
 	else
-		failed=$((failed + 1))
+		count 0 1
 		tail -n 60 "$done/$part.log"
 		echo "$part: FAILED after $((SECONDS - start)) s, all of it in $done/$part.log"
 	fi
 done
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+finish

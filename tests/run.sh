@@ -1,15 +1,22 @@
 #!/usr/bin/env bash
 # Runs the built test suites and counts: tests/run.sh [unit] [integration] [parity] [clients] [requirements]
 # Without arguments all of them. BUILD names the build directory. The last line is "N passed, N failed".
-# A suite that runs no test, crashes, or leaves a sanitizer's report has failed.
+# A suite that runs no test, crashes, leaves a sanitizer's report, or leaves a gateway or a worker running has failed.
+# Those are ended, and counted: nothing outlives this script, also when a signal ends it.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
 BUILD=$(realpath "${BUILD:-build}")
 export BUILD
-passed=0 failed=0
+# shellcheck source=tests/support/checks.sh
+. tests/support/checks.sh
+# shellcheck source=tests/support/processes.sh
+. tests/support/processes.sh
 logs=$(mktemp -d)
-trap 'rm -rf "$logs"' EXIT
+running='' # process group of the suite
+trap interrupted EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 # Where tests make their directories; a short path, since sockets live there.
 export TMPDIR=$logs/t
 mkdir -m 711 "$TMPDIR"
@@ -20,15 +27,47 @@ printf 'leak:libcriterion\n' > "$logs/suppressions"
 export LSAN_OPTIONS="suppressions=$logs/suppressions:print_suppressions=0"
 export UBSAN_OPTIONS="print_stacktrace=1:log_path=$logs/sanitizer"
 
-count() { # count NAME PASSED FAILED
-	passed=$((passed + $2)) failed=$((failed + $3))
-	printf '%-28s %5d passed %3d failed\n' "$1" "$2" "$3"
+interrupted() { # on every way out; on the ordinary one there is nothing left to end
+	trap '' INT TERM
+	if [ -n "$running" ]; then
+		kill -TERM -- "-$running" 2> /dev/null || kill -TERM "$running" 2> /dev/null
+		wait "$running"
+	fi
+	stop_left "$logs"
+	rm -rf "$logs"
+}
+
+stop_left() { # stop_left DIR: ends the processes of DIR and says how many; fails if there were any
+	local stopped
+	stopped=$(processes_stop "$1")
+	[ "$stopped" -eq 0 ] && return
+	echo "stopped $stopped gateways and workers that were left running"
+	return 1
+}
+
+run() { # run PROGRAM [ARG ...]: in a process group of its own, its output in a file; a signal to this script ends it
+	local status
+	setsid "$@" < /dev/null > "$logs/out" 2>&1 &
+	running=$!
+	wait "$running"
+	status=$?
+	running=''
+	return "$status"
+}
+
+judge() { # judge NAME PASSED FAILED: counts a suite, which must have ended what it started
+	local failures=$3
+	# A worker whose gateway was killed ends by itself, a moment later.
+	processes_end "$TMPDIR" 5
+	stop_left "$TMPDIR" || [ "$failures" -gt 0 ] || failures=1
+	count "$2" "$failures"
+	printf '%-28s %5d passed %3d failed\n' "$1" "$2" "$failures"
 }
 
 criterion() { # criterion PROGRAM [ARG ...]: counts by Criterion's summary line
 	local name tested bad report
 	name=$(basename "$1")
-	"$@" --jobs 4 --timeout 240 >"$logs/out" 2>&1
+	run "$@" --jobs 4 --timeout 240
 	local status=$?
 	read -r tested bad < <(sed 's/\x1b\[[0-9;]*m//g' "$logs/out" |
 		sed -n 's/.*Synthesis: Tested: \([0-9]*\) | Passing: [0-9]* | Failing: \([0-9]*\) | Crashing: \([0-9]*\).*/\1 \2/p' | tail -n 1)
@@ -42,13 +81,13 @@ criterion() { # criterion PROGRAM [ARG ...]: counts by Criterion's summary line
 		cat "$report"; rm -f "$report"; bad=$((bad + 1))
 	done
 	[ "$tested" -ge "$bad" ] || tested=$bad
-	count "$name" $((tested - bad)) "$bad"
+	judge "$name" $((tested - bad)) "$bad"
 }
 
 script() { # script FILE: counts by its last line "N passed, N failed"
 	local name last good bad
 	name=$(basename "$1" .sh)
-	"$@" >"$logs/out" 2>&1
+	run "$@"
 	local status=$?
 	last=$(tail -n 1 "$logs/out")
 	if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
@@ -62,15 +101,16 @@ script() { # script FILE: counts by its last line "N passed, N failed"
 	else
 		grep '^figure: ' "$logs/out" | sed 's/^figure: /    /' || true
 	fi
-	count "$name" "$good" "$bad"
+	judge "$name" "$good" "$bad"
 }
 
 suite_unit() { for t in "$BUILD"/tests/unit-*; do [ -x "$t" ] && criterion "$t"; done; }
 suite_integration() {
 	local sandbox=$logs/sandbox
-	if ! TOKEN=demo config/sandbox.sh start "$sandbox" > "$logs/start" 2>&1; then
+	# Outside TMPDIR: this gateway outlives the first of the two runs.
+	if ! TMPDIR=$logs TOKEN=demo config/sandbox.sh start "$sandbox" > "$logs/start" 2>&1; then
 		cat "$logs/start"
-		count integration 0 1
+		judge integration 0 1
 		return
 	fi
 	# Two hundred programs at once want the machine for themselves.
@@ -85,5 +125,5 @@ suite_requirements() { tests/requirements.sh; }
 for s in "${@:-unit integration parity clients requirements}"; do
 	for suite in $s; do "suite_$suite"; done
 done
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+stop_left "$logs" || count 0 1
+finish

@@ -2,14 +2,9 @@
 # Latency and throughput of the client module as ratios to the vendor module, both on the same token, interleaved in the same run.
 # usage: tests/bench/run.sh [ROUNDS=5]
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-BUILD=$(realpath "${BUILD:-build}")
-export BUILD
-work=$(mktemp -d)
-trap 'config/sandbox.sh stop "$work/sandbox" > /dev/null 2>&1; rm -rf "$work"' EXIT
-TOKEN=bench config/sandbox.sh start "$work/sandbox" > /dev/null
-# shellcheck disable=SC1091
-. "$work/sandbox/env"
+# shellcheck source=tests/support/clients.sh
+. "$(dirname "$0")/../support/clients.sh"
+sandbox_start TOKEN=bench
 bench() { "$BUILD/tests/bench" "$@"; }
 bench "$P11GATE_DIRECT_MODULE" bench "$P11GATE_PIN" setup
 for round in $(seq "${ROUNDS:-5}"); do

@@ -63,7 +63,8 @@ soon() { # soon COMMAND …: within ten seconds
 says() { # says TEXT COMMAND …
 	local text=$1
 	shift
-	"$@" 2>&1 | tee "$work/says" | grep -q "$text" || { cat "$work/says"; return 1; }
+	"$@" > "$work/says" 2>&1
+	grep -q "$text" "$work/says" || { cat "$work/says"; return 1; }
 }
 
 counted() { # counted FUNCTION EXPECTED COMMAND …: the gateway's counter rises by exactly that

@@ -47,8 +47,8 @@ check "random PINs differ" fails is "$(value "$first" P11GATE_PIN)" "$(value "$f
 check "the two have different ports" fails is "$(value "$first" P11GATE_URL)" "$(value "$second" P11GATE_URL)"
 
 sees() { # sees DIR MODULE SOFTHSM2_CONF: the token's label in pkcs11-tool's list
-	P11GATE_CONF=$(value "$1" P11GATE_CONF) SOFTHSM2_CONF=$3 pkcs11-tool --module "$2" --list-slots |
-		grep -q "token label *: $(value "$1" P11GATE_TOKEN)\$"
+	P11GATE_CONF=$(value "$1" P11GATE_CONF) SOFTHSM2_CONF=$3 pkcs11-tool --module "$2" --list-slots > "$work/slots"
+	grep -q "token label *: $(value "$1" P11GATE_TOKEN)\$" "$work/slots"
 }
 check "the client module sees its token" sees "$first" "$(value "$first" P11GATE_MODULE)" "$first/client/softhsm2.conf"
 check "the vendor module sees it directly" sees "$first" "$(value "$first" P11GATE_DIRECT_MODULE)" "$(value "$first" SOFTHSM2_CONF)"
@@ -59,7 +59,7 @@ no_pin_outside() { # the PIN is in the environment of no process of the gateway
 	local pin process
 	pin=$(value "$second" P11GATE_PIN)
 	for process in $(value "$second" P11GATE_PID) $(pgrep -P "$(value "$second" P11GATE_PID)"); do
-		! tr '\0' '\n' < "/proc/$process/environ" | grep -q "=$pin\$" || return 1
+		! grep -qz "=$pin\$" "/proc/$process/environ" || return 1
 	done
 }
 check "no process of the gateway has the PIN in its environment" no_pin_outside

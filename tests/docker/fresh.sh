@@ -3,8 +3,9 @@
 # The last line is "N passed, N failed". Needs root and mmdebstrap.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=tests/support/checks.sh
+. tests/support/checks.sh
 work=$(mktemp -d)
-passed=0 failed=0
 cleanup() {
 	for mount in dev proc; do umount -l "$work/root/$mount" 2> /dev/null; done
 	rm -rf --one-file-system "$work"
@@ -12,18 +13,6 @@ cleanup() {
 trap cleanup EXIT
 
 inside() { chroot "$work/root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive sh -c "cd /p11gate && $1"; }
-check() { # check NAME COMMAND …
-	local name=$1
-	shift
-	if "$@" > "$work/check" 2>&1; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		echo "FAILED: $name"
-		sed 's/^/    /' "$work/check" | tail -n 40
-	fi
-}
-fails() { ! "$@"; }
 
 debian() {
 	# git and make are what the README asks for; the rest comes by itself.
@@ -41,5 +30,4 @@ check "a second make demo changes nothing" inside "make demo PORT=$port > /demo2
 check "make demo-stop" inside "make demo-stop"
 check "nothing listens afterwards" fails inside "curl -sk --max-time 2 https://127.0.0.1:$port/ -o /dev/null"
 check "make demo-stop twice" inside "make demo-stop"
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+finish

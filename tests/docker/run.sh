@@ -2,28 +2,12 @@
 # Builds the images and runs docker/compose.yaml with a private engine. The last line is "N passed, N failed".
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
-passed=0 failed=0
+# shellcheck source=tests/support/checks.sh
+. tests/support/checks.sh
 # shellcheck source=tests/docker/engine.sh
 . tests/docker/engine.sh
+work=$engine
 trap engine_stop EXIT
-
-check() { # check NAME COMMAND …
-	local name=$1
-	shift
-	if "$@" > "$engine/check" 2>&1; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		echo "FAILED: $name"
-		sed 's/^/    /' "$engine/check" | tail -n 30
-	fi
-}
-fails() { ! "$@"; }
-finish() {
-	echo "$passed passed, $failed failed"
-	[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
-	exit
-}
 
 check "a private engine starts" engine_start
 [ "$failed" -eq 0 ] || finish

@@ -3,19 +3,21 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../..
-copy=$(mktemp -d)
-trap 'rm -rf "$copy"' EXIT
-passed=0 failed=0
+# shellcheck source=tests/support/checks.sh
+. "$root/tests/support/checks.sh"
+work=$(mktemp -d)
+copy=$work/copy
+mkdir "$copy"
+trap 'rm -rf "$work"' EXIT
+
+names() { # names FILE: the floors check names FILE
+	"$here/floors.sh" "$copy" > "$work/found" || true
+	grep -q "^$1:" "$work/found" || { cat "$work/found"; return 1; }
+}
 
 plant() { # plant NAME FILE LINE: the floors check must name FILE
 	printf '\n%s\n' "$3" >> "$copy/$2"
-	local found
-	found=$("$here/floors.sh" "$copy" || true)
-	if grep -q "^$2:" <<< "$found"; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1)); echo "not found: $1 ($2: $3)"
-	fi
+	check "$1 ($2: $3)" names "$2"
 	cp "$root/$2" "$copy/$2"
 }
 cp -r "$root"/api "$root"/server "$root"/client-module "$copy"/
@@ -53,23 +55,10 @@ ROWS
 mkdir -p "$copy/other"
 printf 'int  f( int a ){return a;}\n' > "$copy/other/format.c"
 cp "$root/.clang-format" "$copy/other/"
-if clang-format --dry-run -Werror "$copy/other/format.c" >/dev/null 2>&1; then
-	failed=$((failed + 1)); echo "clang-format accepts bad layout"
-else
-	passed=$((passed + 1))
-fi
+check "clang-format refuses bad layout" fails clang-format --dry-run -Werror "$copy/other/format.c"
 printf 'int f(void);\nint f(void)\n{\n\tint *p = 0;\n\treturn *p;\n}\n' > "$copy/other/null.c"
 cp "$root/.clang-tidy" "$copy/other/"
-if clang-tidy --quiet "$copy/other/null.c" -- -std=c11 >/dev/null 2>&1; then
-	failed=$((failed + 1)); echo "clang-tidy accepts a null dereference"
-else
-	passed=$((passed + 1))
-fi
+check "clang-tidy refuses a null dereference" fails clang-tidy --quiet "$copy/other/null.c" -- -std=c11
 printf 'int f(void);\nint f(void)\n{\n\tint a[2];\n\ta[0] = 1;\n\treturn a[2];\n}\n' > "$copy/other/bounds.c"
-if cppcheck --quiet --error-exitcode=1 "$copy/other/bounds.c" >/dev/null 2>&1; then
-	failed=$((failed + 1)); echo "cppcheck accepts an index out of bounds"
-else
-	passed=$((passed + 1))
-fi
-echo "lint-selftest: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+check "cppcheck refuses an index out of bounds" fails cppcheck --quiet --error-exitcode=1 "$copy/other/bounds.c"
+finish
