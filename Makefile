@@ -109,6 +109,8 @@ ROOM_http          = $(BUILD)/obj/openapi_json.o $(HTTP) $(AUDIT) $(APP) $(CONFI
 ROOM_client-module = $(MODULE)
 LIBS_UNIT := -lcriterion $(LIBS_GATEWAY) $(LIBS_WORKER) $(LIBS_MODULE)
 
+# Objects of tests are kept: a change to one file then compiles that file.
+.SECONDARY:
 .SECONDEXPANSION:
 $(BUILD)/tests/unit-%: $$(patsubst $$(PERCENT).c,$(BUILD)/obj/$$(PERCENT).o,$$(wildcard tests/unit/$$*/*.c)) $$(ROOM_$$*) $$(SUPPORT)
 	@mkdir -p $(@D)
