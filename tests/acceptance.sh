@@ -18,8 +18,9 @@ part_repeat() { # what races would show: the suites that race most, twenty times
 part_asan() { make asan; }
 part_fuzz() { make fuzz SECONDS=420; }
 part_bench() { make bench; }
+part_mutants() { tests/mutants/run.sh; }
 part_docker() { make docker-test && tests/docker/fresh.sh; }
-parts=(check repeat asan fuzz bench docker)
+parts=(check repeat asan mutants fuzz bench docker)
 
 for part in "${@:-${parts[@]}}"; do
 	start=$SECONDS

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the built test suites and counts: tests/run.sh [unit] [integration] [parity] [clients] [requirements]
-# Without arguments all of them. BUILD names the build directory. The last line is "N passed, N failed".
+# Runs the built test suites and counts: tests/run.sh [unit | unit-ROOM] [integration] [parity] [clients] [requirements]
+# Without arguments all of them. BUILD names the build directory; FILTER, Criterion's pattern of SUITE/TEST, picks single tests of
+# unit-ROOM and integration. The last line is "N passed, N failed".
 # A suite that runs no test, crashes, leaves a sanitizer's report, or leaves a gateway or a worker running has failed.
 # Those are ended, and counted: nothing outlives this script, also when a signal ends it.
 set -uo pipefail
@@ -114,8 +115,11 @@ suite_integration() {
 		return
 	fi
 	# Two hundred programs at once want the machine for themselves.
-	P11GATE_SANDBOX=$sandbox criterion "$BUILD/tests/integration" --filter 'crowd/*'
-	P11GATE_SANDBOX=$sandbox criterion "$BUILD/tests/integration" --filter '!(crowd)/*'
+	local filters=('crowd/*' '!(crowd)/*') filter
+	[ -z "${FILTER:-}" ] || filters=("$FILTER")
+	for filter in "${filters[@]}"; do
+		P11GATE_SANDBOX=$sandbox criterion "$BUILD/tests/integration" --filter "$filter"
+	done
 	config/sandbox.sh stop "$sandbox" > /dev/null
 }
 suite_parity() { script tests/conformance/run.sh; }
@@ -123,7 +127,12 @@ suite_clients() { for t in tests/clients/*.sh; do script "$t"; done; }
 suite_requirements() { tests/requirements.sh; }
 
 for s in "${@:-unit integration parity clients requirements}"; do
-	for suite in $s; do "suite_$suite"; done
+	for suite in $s; do
+		case $suite in
+		unit-*) criterion "$BUILD/tests/$suite" ${FILTER:+--filter "$FILTER"} ;;
+		*) "suite_$suite" ;;
+		esac
+	done
 done
 stop_left "$logs" || count 0 1
 finish
