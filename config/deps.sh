@@ -25,12 +25,20 @@ for list in "$@"; do
 	done <"$lists/$list.txt"
 done
 
+# A package counts as installed if it is, or if an installed one provides it (as other vendors' nodejs provides npm).
 # dpkg-query fails when it does not know one of the names, and still tells about the others.
-installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${wanted[@]}" 2>/dev/null || true)
+installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null || true)
 missing=()
 for package in "${wanted[@]}"; do
-	grep -qxF "$package installed" <<<"$installed" || missing+=("$package")
+	grep -qxF "installed $package" <<<"$installed" || missing+=("$package")
 done
+if [ ${#missing[@]} -gt 0 ]; then
+	provided=$(dpkg-query -W -f '${db:Status-Status}, ${Provides}\n' | sed -n 's/^installed, //p' | sed 's/ ([^)]*)//g')
+	wanted=("${missing[@]}") missing=()
+	for package in "${wanted[@]}"; do
+		grep -qE "(^|, )${package//+/\\+}(,|$)" <<<"$provided" || missing+=("$package")
+	done
+fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" -ne 0 ]; then

@@ -35,7 +35,7 @@ enum {
 	WORKER_START_MS = 60000, /* how long a new worker waits for its START */
 	WORKER_SLOTS_MAX = 256, /* slots of one module */
 	POOL_MAX = 16, /* idle module sessions kept for the resource routes */
-	SESSION_PARKED_MAX = 8, /* module sessions kept only because session objects hang on them */
+	SESSION_PARKED_MAX = 32, /* module sessions kept only because session objects hang on them */
 	OBJECTS_MAX = 1 << 20, /* virtual object handles of an application */
 	OBJECT_LABEL_MAX = 256, /* bytes of a label that is looked at; a longer one counts as none */
 	OBJECT_ID_MAX = 128, /* bytes of a CKA_ID that is looked at */
@@ -77,6 +77,7 @@ struct object {
 	CK_OBJECT_HANDLE handle;
 	CK_OBJECT_HANDLE module; /* CK_INVALID_HANDLE: to be found again (refind.c) */
 	const struct session *owner; /* of a session object: where it was made; NULL for token objects */
+	CK_SESSION_HANDLE home; /* of a session object: the module session it ends with */
 	struct object_info *info; /* as last read, or NULL */
 	struct object_identity *identity; /* what it is found again by, or NULL */
 };
@@ -308,6 +309,8 @@ void object_own(struct worker *worker, CK_OBJECT_HANDLE handle, struct session *
 CK_OBJECT_HANDLE object_module(struct request *request, CK_OBJECT_HANDLE handle);
 void object_remove(struct worker *worker, CK_OBJECT_HANDLE handle);
 void objects_remove_of_session(struct worker *worker, const struct session *session);
+/* Whether session objects hang on a module session of `session`. */
+bool objects_hang_on(struct worker *worker, const struct session *session, CK_SESSION_HANDLE module);
 /* Around a logout: before it the worker learns which objects are private; afterwards their handles are gone (X3). */
 void objects_classify(struct worker *worker, CK_SESSION_HANDLE session);
 void objects_remove_private(struct worker *worker);

@@ -193,6 +193,7 @@ void object_own(struct worker *worker, CK_OBJECT_HANDLE handle, struct session *
 	struct object *object = object_find(objects, handle);
 	if (object && !object->owner) {
 		object->owner = session;
+		object->home = session->module;
 		objects->session_objects++;
 		session->objects++;
 	}
@@ -269,6 +270,23 @@ void objects_remove_of_session(struct worker *worker, const struct session *sess
 {
 	if (session->objects > 0)
 		objects_drop_if(worker, made_in, session);
+}
+
+bool objects_hang_on(struct worker *worker, const struct session *session, CK_SESSION_HANDLE module)
+{
+	struct objects *objects = &worker->objects;
+	bool found = false;
+
+	if (session->objects == 0)
+		return false;
+	pthread_mutex_lock(&objects->lock);
+	for (size_t i = 0; i < objects->buckets && !found; i++) {
+		for (const struct object *object = objects->by_handle[i]; object && !found;
+			object = object->next_handle)
+			found = object->owner == session && object->home == module;
+	}
+	pthread_mutex_unlock(&objects->lock);
+	return found;
 }
 
 void objects_remove_all(struct worker *worker)

@@ -259,6 +259,20 @@ unsigned sessions_read_only(struct worker *worker)
 	return count;
 }
 
+/* Closes the parked module sessions that nothing hangs on any more. */
+static void unpark(struct worker *worker, struct session *session)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < session->parked_count; i++) {
+		if (objects_hang_on(worker, session, session->parked[i]))
+			session->parked[kept++] = session->parked[i];
+		else
+			close_native(worker, session->parked[i]);
+	}
+	session->parked_count = kept;
+}
+
 /*
  * PKCS#11 2.40 has no call that ends an operation without a result, so the session goes on in another module session. The old one
  * stays open while session objects hang on it.
@@ -274,7 +288,8 @@ CK_RV session_cancel(struct worker *worker, struct session *session)
 	}
 	if (rv != CKR_OK)
 		return rv;
-	if (session->objects > 0 && session->parked_count < SESSION_PARKED_MAX)
+	unpark(worker, session);
+	if (session->parked_count < SESSION_PARKED_MAX && objects_hang_on(worker, session, session->module))
 		session->parked[session->parked_count++] = session->module;
 	else
 		close_native(worker, session->module);

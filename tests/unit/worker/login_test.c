@@ -300,3 +300,30 @@ Test(login, X6_no_pin_is_left_in_memory_after_the_login)
 	cr_assert_eq(memory_hits(canary.pid, "c2luZy1jYW5hcnktc2luZw"), 0);
 }
 #endif
+
+static json_int_t make_session_key(json_int_t session)
+{
+	return number(&first, "private_key",
+		"{\"GenerateKeyPair\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_EC_KEY_PAIR_GEN\"},"
+		"\"public_attributes\":[{\"CKA_EC_PARAMS\":\"BggqhkjOPQMBBw\"},{\"CKA_TOKEN\":false}],"
+		"\"private_attributes\":[{\"CKA_TOKEN\":false},{\"CKA_PRIVATE\":true},{\"CKA_SIGN\":true},"
+		"{\"CKA_ALWAYS_AUTHENTICATE\":true}]}}",
+		session);
+}
+
+Test(login, A4_refused_signatures_leave_the_sessions_objects_alone)
+{
+	json_int_t session = open_logged_in(&first), keys[3];
+
+	for (unsigned i = 0; i < 60; i++) {
+		if (i % 20 == 0)
+			keys[i / 20] = make_session_key(session);
+		expect(&first, "CKR_OK", SIGN_INIT, session, keys[i / 20]);
+		expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN, session);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		expect(&first, "CKR_OK", SIGN_INIT, session, keys[i]);
+		expect(&first, "CKR_OK", LOGIN, session, "CKU_CONTEXT_SPECIFIC", RIGHT);
+		expect(&first, "CKR_OK", SIGN, session);
+	}
+}
