@@ -1,9 +1,11 @@
 #include "client-module/call.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/hex.h"
 #include "api/codec.h"
+#include "api/login_wishes.h"
 #include "client-module/debug.h"
 #include "client-module/id.h"
 #include "client-module/inventory.h"
@@ -16,12 +18,13 @@ enum { SLOW_CALL_MS = 130000 };
 /* One call under way. */
 struct pending {
 	const struct call_row *row;
-	/* The application's, with the worker's session handle put in place. */
+	/* The program's, with the worker's session handle put in place. */
 	union wire_value values[CALL_ARGUMENTS_MAX];
 	const struct slot_route *slot;
-	CK_SESSION_HANDLE session; /* the application's handle, or 0 */
+	CK_APPLICATION_ID application; /* whose request it is: the session's, or where it has none the process's */
+	CK_SESSION_HANDLE session; /* the program's handle, or 0 */
 	CK_ULONG new_session; /* the worker's handle of a session it opened */
-	CK_ULONG *ret_session; /* where the application wants its own; NULL: opens none */
+	CK_ULONG *ret_session; /* where the program wants its own; NULL: opens none */
 };
 
 static bool argument_is(const struct call_row *row, size_t index, enum wire_kind kind)
@@ -70,6 +73,7 @@ static CK_RV call_locate(struct client *client, struct pending *call)
 			}
 			call->session = value->number;
 			call->slot = session.slot;
+			call->application = session.application;
 			value->number = session.wire;
 		} else if (argument_is(call->row, i, WIRE_SLOT)) {
 			CK_RV rv = call_slot(client, value->number, &call->slot);
@@ -87,7 +91,22 @@ static CK_RV call_locate(struct client *client, struct pending *call)
 	return call->slot != NULL ? CKR_OK : CKR_SLOT_ID_INVALID;
 }
 
-static CK_RV call_write(struct connection *connection, const struct pending *call)
+/* What the client file asks for beyond the gateway's policy (requirement B1); it counts where a session or a login begins. */
+static void call_write_login(struct json_writer *w, const struct client_config *config, const struct pending *call)
+{
+	const struct login_wishes wishes = {
+		.no_cache = config->cache_pin == 0,
+		.logout_after = config->logout_after_sign != 0 ? LOGOUT_AFTER_SIGN : LOGOUT_AFTER_NEVER,
+		.force_login = (unsigned)config->force_login,
+	};
+	bool begins = call->ret_session != NULL || call->row->id == CALL_Login;
+	if (begins && login_wishes_any(&wishes)) {
+		json_name(w, "login");
+		login_wishes_encode(w, &wishes);
+	}
+}
+
+static CK_RV call_write(const struct client *client, struct connection *connection, const struct pending *call)
 {
 	unsigned char operation[ID_LEN];
 	char operation_hex[ID_HEX_SIZE];
@@ -101,6 +120,7 @@ static CK_RV call_write(struct connection *connection, const struct pending *cal
 	struct json_writer w;
 	json_writer_init(&w, &connection->request);
 	json_begin_object(&w);
+	call_write_login(&w, &client->config, call);
 	json_name(&w, "groups");
 	json_begin_array(&w);
 	json_begin_object(&w);
@@ -168,9 +188,9 @@ static CK_RV call_exchange(struct client *client, const struct pending *call, co
 	if (connection == NULL) {
 		return CKR_HOST_MEMORY;
 	}
-	CK_RV rv = call_write(connection, call);
+	CK_RV rv = call_write(client, connection, call);
 	if (rv == CKR_OK) {
-		rv = transport_post(client, connection, request);
+		rv = transport_send(client, connection, request);
 	}
 	if (rv == CKR_OK) {
 		rv = call_read(connection, call);
@@ -183,18 +203,20 @@ static CK_RV call_send(struct client *client, const struct pending *call)
 {
 	const struct transport_request request = {
 		.target = call->slot->target,
+		.application = &call->application,
 		.timeout_ms = call_timeout_ms(client, call->row),
 		.repeatable = call_repeatable(call->row),
 	};
 	return call_exchange(client, call, &request);
 }
 
-/* Gives the application its handle for the session that the worker opened. */
+/* Gives the program its handle for the session that the worker opened. */
 static CK_RV call_opened(struct client *client, struct pending *call)
 {
 	const CK_FLAGS flags = call->values[1].number;
 	const struct session session = {
 		.slot = call->slot,
+		.application = call->application,
 		.wire = call->new_session,
 		.read_write = (flags & CKF_RW_SESSION) != 0,
 	};
@@ -202,7 +224,8 @@ static CK_RV call_opened(struct client *client, struct pending *call)
 	if (rv != CKR_OK) {
 		const struct pending undo = {.row = call_row(CALL_CloseSession),
 			.values = {{.number = call->new_session}},
-			.slot = call->slot};
+			.slot = call->slot,
+			.application = call->application};
 		(void)call_send(client, &undo);
 	}
 	return rv;
@@ -221,13 +244,46 @@ static CK_RV call_settle(struct client *client, struct pending *call, CK_RV rv)
 	if (call->ret_session != NULL) {
 		return call_opened(client, call);
 	}
-	if (call->row->id == CALL_CloseAllSessions) {
-		session_forget_slot(&client->sessions, call->slot);
-	}
 	if (call->row->id == CALL_GetSessionInfo) {
 		((CK_SESSION_INFO *)call->values[1].info)->slotID = call->slot->id;
 	}
 	return CKR_OK;
+}
+
+/*
+ * C_CloseAllSessions at every application in which this process has sessions on the slot (requirement C11), on connections that
+ * are open already if `kept_only`, and by `deadline` if it is not 0. Tries all of them; the first failure is returned.
+ */
+static CK_RV call_close_all(struct client *client, const struct slot_route *slot, uint64_t deadline)
+{
+	const struct call_row *row = call_row(CALL_CloseAllSessions);
+	CK_APPLICATION_ID *applications;
+	size_t count;
+	CK_RV first = session_applications(&client->sessions, slot, &applications, &count);
+	if (first != CKR_OK) {
+		return first;
+	}
+	for (size_t i = 0; i < count; i++) {
+		const struct pending call = {.row = row, .slot = slot, .application = applications[i]};
+		uint64_t now = connection_clock();
+		if (deadline != 0 && now >= deadline) {
+			break;
+		}
+		const struct transport_request request = {
+			.target = slot->target,
+			.application = &call.application,
+			.timeout_ms = deadline != 0 ? deadline - now : call_timeout_ms(client, row),
+			.kept_only = deadline != 0,
+		};
+		CK_RV rv = call_exchange(client, &call, &request);
+		if (rv == CKR_OK) {
+			session_forget_application(&client->sessions, slot, &applications[i]);
+		} else if (first == CKR_OK) {
+			first = rv;
+		}
+	}
+	free(applications);
+	return first;
 }
 
 static CK_RV call_run(struct client *client, struct pending *call)
@@ -236,9 +292,8 @@ static CK_RV call_run(struct client *client, struct pending *call)
 	if (rv != CKR_OK) {
 		return rv;
 	}
-	CK_ULONG read_write;
-	if (call->row->id == CALL_CloseAllSessions && session_count(&client->sessions, call->slot, &read_write) == 0) {
-		return CKR_OK;
+	if (call->row->id == CALL_CloseAllSessions) {
+		return call_close_all(client, call->slot, 0);
 	}
 	rv = call_send(client, call);
 	return call_settle(client, call, rv);
@@ -246,12 +301,20 @@ static CK_RV call_run(struct client *client, struct pending *call)
 
 CK_RV client_call(enum call_id id, const union wire_value values[])
 {
+	return client_call_under(NULL, id, values);
+}
+
+CK_RV client_call_under(const CK_APPLICATION_ID *application, enum call_id id, const union wire_value values[])
+{
 	struct client *client;
 	CK_RV rv = state_enter(&client);
 	if (rv != CKR_OK) {
 		return rv;
 	}
-	struct pending call = {.row = call_row(id)};
+	struct pending call = {
+		.row = call_row(id),
+		.application = application != NULL ? *application : client_application(client),
+	};
 	memcpy(call.values, values, call.row->argument_count * sizeof(values[0]));
 	rv = call_run(client, &call);
 	state_leave(client);
@@ -261,17 +324,6 @@ CK_RV client_call(enum call_id id, const union wire_value values[])
 void client_end_sessions(struct client *client, uint64_t deadline)
 {
 	for (const struct slot_route *slot = slots_routes(&client->slots); slot != NULL; slot = slot->next) {
-		CK_ULONG read_write;
-		uint64_t now = connection_clock();
-		if (now >= deadline || session_count(&client->sessions, slot, &read_write) == 0) {
-			continue;
-		}
-		const struct pending call = {.row = call_row(CALL_CloseAllSessions), .slot = slot};
-		const struct transport_request request = {
-			.target = slot->target,
-			.timeout_ms = deadline - now,
-			.kept_only = true,
-		};
-		(void)call_exchange(client, &call, &request);
+		(void)!call_close_all(client, slot, deadline);
 	}
 }

@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/hex.h"
-#include "client-module/application.h"
 #include "client-module/id.h"
 
 /* Who we are, as header lines. */
@@ -13,16 +11,11 @@ static CK_RV client_identify(struct client *client)
 	if (!id_random(client->instance)) {
 		return CKR_FUNCTION_FAILED;
 	}
-	CK_RV rv = application_id(&client->config, tls_library(client->tls), client->application);
-	if (rv != CKR_OK) {
-		return rv;
-	}
-	char application[ID_HEX_SIZE], instance[ID_HEX_SIZE];
-	hex_encode(application, client->application, APPLICATION_ID_LEN);
-	hex_encode(instance, client->instance, INSTANCE_ID_LEN);
+	char instance[ID_HEX_SIZE];
+	id_hex(instance, client->instance);
 	int len = snprintf(client->headers, sizeof(client->headers),
-		"Host: %s\r\nX-Application-Id: %s\r\nX-Client-Instance: %s\r\nContent-Type: application/json\r\n",
-		client->config.authority, application, instance);
+		"Host: %s\r\nX-Client-Instance: %s\r\nContent-Type: application/json\r\n", client->config.authority,
+		instance);
 	return len > 0 && len < CLIENT_HEADERS_MAX ? CKR_OK : CKR_ARGUMENTS_BAD;
 }
 
@@ -48,10 +41,11 @@ static CK_RV client_prepare(struct client *client)
 
 static CK_RV client_prepare_gateway(struct client *client)
 {
-	if (client->config.host == NULL) {
-		return CKR_OK;
+	CK_RV rv = application_default(&client->config, &client->application);
+	if (rv != CKR_OK || client->config.host == NULL) {
+		return rv;
 	}
-	CK_RV rv = tls_new(&client->config, &client->locking, &client->tls);
+	rv = tls_new(&client->config, &client->locking, &client->tls);
 	client->pool.tls = client->tls;
 	return rv == CKR_OK ? client_identify(client) : rv;
 }
@@ -81,6 +75,12 @@ CK_RV client_new(const struct locking *locking, struct client **ret_client)
 	}
 	*ret_client = client;
 	return CKR_OK;
+}
+
+CK_APPLICATION_ID client_application(const struct client *client)
+{
+	CK_APPLICATION_ID id;
+	return application_chosen(&id) ? id : client->application;
 }
 
 void client_free(struct client *client)

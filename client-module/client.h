@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "client-module/application.h"
 #include "client-module/config.h"
 #include "client-module/pool.h"
 #include "client-module/session.h"
@@ -21,7 +22,7 @@ struct client {
 	struct pool pool;
 	struct slots slots;
 	struct sessions sessions;
-	unsigned char application[APPLICATION_ID_LEN]; /* requirement C2 */
+	CK_APPLICATION_ID application; /* the default of this process (requirement C2) */
 	unsigned char instance[INSTANCE_ID_LEN]; /* requirement X11 */
 	char headers[CLIENT_HEADERS_MAX]; /* the header lines that every request has */
 
@@ -33,6 +34,9 @@ struct client {
 
 /* Reads the configuration and prepares; no network. CKR_ARGUMENTS_BAD (requirement F), CKR_HOST_MEMORY, or what a function of `locking` returned. */
 CK_RV client_new(const struct locking *locking, struct client **ret_client) __attribute__((warn_unused_result));
+
+/* The ID under which a session is opened now: what the program chose, else the default. Any thread. */
+CK_APPLICATION_ID client_application(const struct client *client);
 
 /* No call may be inside. */
 void client_free(struct client *client);

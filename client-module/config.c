@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/login_wishes.h"
 #include "client-module/debug.h"
 
 enum {
@@ -18,32 +19,41 @@ enum {
 	PATH_MAX_LEN = 4096,
 	CONNECT_TIMEOUT_S = 3, /* defaults */
 	TIMEOUT_S = 30,
+	HEARTBEAT_S = 15,
 	HTTPS_PORT = 443,
 };
 
 /* What a value is, and how it is stored. */
-enum value_kind { CONFIG_URL, CONFIG_TEXT, CONFIG_SECONDS, CONFIG_ID, CONFIG_ID_PART };
+enum value_kind { CONFIG_URL, CONFIG_TEXT, CONFIG_NUMBER, CONFIG_MASK, CONFIG_ID, CONFIG_ID_PART };
 
 struct key_row {
 	const char *section, *name;
 	enum value_kind kind;
 	size_t offset; /* in struct client_config; of CONFIG_ID_PART in `application` */
-	uint64_t max; /* of CONFIG_SECONDS */
+	uint64_t min, max; /* of CONFIG_NUMBER; CONFIG_MASK is one of the two */
+	const char *otherwise; /* what is wrong with another number */
 };
 
 #define IN_CONFIG(member) offsetof(struct client_config, member)
 
 static const struct key_row KEYS[] = {
-	{"Gateway", "URL", CONFIG_URL, 0, 0},
-	{"Gateway", "CA", CONFIG_TEXT, IN_CONFIG(ca), 0},
-	{"Gateway", "Certificate", CONFIG_TEXT, IN_CONFIG(certificate), 0},
-	{"Gateway", "Key", CONFIG_TEXT, IN_CONFIG(key), 0},
-	{"Gateway", "ServerName", CONFIG_TEXT, IN_CONFIG(server_name), 0},
-	{"Gateway", "ConnectTimeout", CONFIG_SECONDS, IN_CONFIG(connect_timeout_s), 60},
-	{"Gateway", "Timeout", CONFIG_SECONDS, IN_CONFIG(timeout_s), 3600},
-	{"Misc", "AppId", CONFIG_ID, 0, 0},
-	{"Misc", "AppIdMajor", CONFIG_ID_PART, 0, 0},
-	{"Misc", "AppIdMinor", CONFIG_ID_PART, 4, 0},
+	{"Gateway", "URL", CONFIG_URL, 0, 0, 0, NULL},
+	{"Gateway", "CA", CONFIG_TEXT, IN_CONFIG(ca), 0, 0, NULL},
+	{"Gateway", "Certificate", CONFIG_TEXT, IN_CONFIG(certificate), 0, 0, NULL},
+	{"Gateway", "Key", CONFIG_TEXT, IN_CONFIG(key), 0, 0, NULL},
+	{"Gateway", "ServerName", CONFIG_TEXT, IN_CONFIG(server_name), 0, 0, NULL},
+	{"Gateway", "ConnectTimeout", CONFIG_NUMBER, IN_CONFIG(connect_timeout_s), 1, 60,
+		"not a number of seconds from 1 to 60"},
+	{"Gateway", "Timeout", CONFIG_NUMBER, IN_CONFIG(timeout_s), 1, 3600, "not a number of seconds from 1 to 3600"},
+	{"Gateway", "Heartbeat", CONFIG_NUMBER, IN_CONFIG(heartbeat_s), 1, 3600,
+		"not a number of seconds from 1 to 3600"},
+	{"PKCS11", "P11_EnableCachePIN", CONFIG_NUMBER, IN_CONFIG(cache_pin), 0, 1, "neither 0 nor 1"},
+	{"PKCS11", "P11_LogoutAfterSign", CONFIG_NUMBER, IN_CONFIG(logout_after_sign), 0, 1, "neither 0 nor 1"},
+	{"PKCS11", "ForceLoginBeforeSignKeyUsage", CONFIG_MASK, IN_CONFIG(force_login), 0, FORCE_LOGIN_NON_REPUDIATION,
+		"neither 0 nor 0x40; only for nonRepudiation (0x40) can a login before each signature be asked"},
+	{"Misc", "AppId", CONFIG_ID, 0, 0, 0, NULL},
+	{"Misc", "AppIdMajor", CONFIG_ID_PART, 0, 0, 0, NULL},
+	{"Misc", "AppIdMinor", CONFIG_ID_PART, 4, 0, 0, NULL},
 };
 enum { KEY_COUNT = sizeof(KEYS) / sizeof(KEYS[0]) };
 
@@ -157,12 +167,12 @@ static const char *config_application_part(struct reading *in, const struct key_
 	return NULL;
 }
 
-static const char *config_seconds(struct client_config *config, const struct key_row *row, const char *value)
+static const char *config_bounded(struct client_config *config, const struct key_row *row, const char *value)
 {
 	uint64_t number;
-	if (!config_number(value, &number) || number < 1 || number > row->max) {
-		return row->max == 60 ? "not a number of seconds from 1 to 60"
-				      : "not a number of seconds from 1 to 3600";
+	if (!config_number(value, &number) || number < row->min || number > row->max ||
+		(row->kind == CONFIG_MASK && number != row->min && number != row->max)) {
+		return row->otherwise;
 	}
 	memcpy((char *)config + row->offset, &number, sizeof(number));
 	return NULL;
@@ -176,7 +186,8 @@ static const char *config_store(struct reading *in, const struct key_row *row, c
 		return config_text((char **)(void *)((char *)in->config + row->offset), value, strlen(value))
 			       ? NULL
 			       : "out of memory";
-	case CONFIG_SECONDS: return config_seconds(in->config, row, value);
+	case CONFIG_NUMBER:
+	case CONFIG_MASK: return config_bounded(in->config, row, value);
 	case CONFIG_ID: in->whole_id = true; return config_application(in->config, value);
 	case CONFIG_ID_PART: return config_application_part(in, row, value);
 	}
@@ -256,7 +267,12 @@ static CK_RV config_check(const struct reading *in)
 
 CK_RV config_parse(struct client_config *ret_config, const char *file, const char *text, size_t len)
 {
-	struct client_config config = {.connect_timeout_s = CONNECT_TIMEOUT_S, .timeout_s = TIMEOUT_S};
+	struct client_config config = {
+		.connect_timeout_s = CONNECT_TIMEOUT_S,
+		.timeout_s = TIMEOUT_S,
+		.heartbeat_s = HEARTBEAT_S,
+		.cache_pin = 1,
+	};
 	struct reading in = {.config = &config, .file = file, .at = text, .end = text + len, .rv = CKR_OK};
 	if (memchr(text, '\0', len) != NULL) {
 		(void)config_reject(&in, CKR_ARGUMENTS_BAD, "", "", "not a text file");

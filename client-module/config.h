@@ -21,7 +21,11 @@ struct client_config {
 	char *authority; /* for the Host header: host, brackets around IPv6, ":port" unless 443 */
 	char *ca, *certificate, *key; /* paths of PEM files */
 	char *server_name; /* name expected in the gateway's certificate; NULL: `host` */
-	uint64_t connect_timeout_s, timeout_s;
+	uint64_t connect_timeout_s, timeout_s, heartbeat_s;
+	/* [PKCS11]: wishes, which can make the gateway's policy stricter and never looser (requirement B1) */
+	uint64_t cache_pin; /* 1: as the gateway has it */
+	uint64_t logout_after_sign; /* 0: as the gateway has it */
+	uint64_t force_login; /* 0: as the gateway has it; FORCE_LOGIN_NON_REPUDIATION */
 	/* [Misc] */
 	bool application_set; /* the file gives the application ID (requirement C3) */
 	unsigned char application[APPLICATION_ID_LEN];

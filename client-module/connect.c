@@ -15,8 +15,7 @@
 /* Dead peers and networks (security: every call ends by its deadline; an idle connection is the instance's lease). */
 enum {
 	USER_TIMEOUT_MS = 5000, /* unacknowledged data */
-	KEEPALIVE_IDLE_S = 15,
-	KEEPALIVE_INTERVAL_S = 5,
+	KEEPALIVE_INTERVAL_S = 5, /* while no probe is answered; before the first the configuration's Heartbeat */
 	KEEPALIVE_PROBES = 3,
 };
 
@@ -26,18 +25,19 @@ static void connect_option(int fd, int level, int option, int value)
 	(void)setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-static void connect_options(int fd)
+static void connect_options(int fd, const struct client_config *config)
 {
 	connect_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	connect_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
 	connect_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	connect_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+	connect_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)config->heartbeat_s);
 	connect_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
 	connect_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
 }
 
 /* One TCP connection to `address`. On failure nothing is open. */
-static enum io connect_address(struct connection *connection, const struct addrinfo *address, int *ret_error)
+static enum io connect_address(struct connection *connection, const struct client_config *config,
+	const struct addrinfo *address, int *ret_error)
 {
 	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
@@ -53,7 +53,7 @@ static enum io connect_address(struct connection *connection, const struct addri
 	if (connection->waiting) {
 		sockets_mark(connection->sockets, fd, true);
 	}
-	connect_options(fd);
+	connect_options(fd, config);
 	int error = connect(fd, address->ai_addr, address->ai_addrlen) == 0 ? 0 : errno;
 	enum io io = error == 0 || error == EINPROGRESS || error == EINTR ? connection_wait(connection, POLLOUT)
 									  : IO_FAILED;
@@ -70,7 +70,8 @@ static enum io connect_address(struct connection *connection, const struct addri
 }
 
 /* Tries the addresses in turn; each gets its share of what is left of the time. */
-static enum io connect_any(struct connection *connection, const struct addrinfo *addresses, int *ret_error)
+static enum io connect_any(struct connection *connection, const struct client_config *config,
+	const struct addrinfo *addresses, int *ret_error)
 {
 	uint64_t deadline = connection->deadline;
 	unsigned left = 0;
@@ -83,7 +84,7 @@ static enum io connect_any(struct connection *connection, const struct addrinfo 
 		uint64_t now = connection_clock();
 		connection->deadline = now < deadline ? now + (deadline - now) / left : now;
 		left--;
-		io = connect_address(connection, address, ret_error);
+		io = connect_address(connection, config, address, ret_error);
 	}
 	connection->deadline = deadline;
 	return io;
@@ -127,7 +128,7 @@ enum io connection_open(struct connection *connection, struct tls *tls, const st
 	}
 	int error = 0;
 	connection->deadline = connection_clock() + config->connect_timeout_s * 1000;
-	enum io io = connect_any(connection, addresses, &error);
+	enum io io = connect_any(connection, config, addresses, &error);
 	freeaddrinfo(addresses);
 	if (io != IO_OK) {
 		debug_line("connect to %s port %s: %s", config->host, config->port,

@@ -2,10 +2,12 @@
 
 #include <stdio.h>
 
-size_t http_request_head(char *out, const char *target, const char *fixed, size_t body_len)
+size_t http_request_head(
+	char *out, const char *method, const char *target, const char *fixed, const char *application, size_t body_len)
 {
-	int len = snprintf(
-		out, HTTP_HEAD_MAX, "POST %s HTTP/1.1\r\n%sContent-Length: %zu\r\n\r\n", target, fixed, body_len);
+	bool named = application != NULL;
+	int len = snprintf(out, HTTP_HEAD_MAX, "%s %s HTTP/1.1\r\n%s%s%s%sContent-Length: %zu\r\n\r\n", method, target,
+		fixed, named ? "X-Application-Id: " : "", named ? application : "", named ? "\r\n" : "", body_len);
 	return len > 0 && len < HTTP_HEAD_MAX ? (size_t)len : 0;
 }
 

@@ -28,10 +28,12 @@ struct http_answer {
 };
 
 /*
- * Writes the head of POST `target` (an origin-form request target) to `out` of HTTP_HEAD_MAX bytes: `fixed` is the lines
- * that do not change, each ended with CR LF. Returns its length; 0 if it does not fit.
+ * Writes the head of a request for `target` (origin-form) to `out` of HTTP_HEAD_MAX bytes: `fixed` is the lines that do not
+ * change, each ended with CR LF; `application` is 32 hexadecimal digits, or NULL for a request that is no application's. Returns
+ * its length; 0 if it does not fit.
  */
-size_t http_request_head(char *out, const char *target, const char *fixed, size_t body_len);
+size_t http_request_head(
+	char *out, const char *method, const char *target, const char *fixed, const char *application, size_t body_len);
 
 /* Prepares for an answer whose body goes to `body` (emptied; its limit should be HTTP_ANSWER_BODY_MAX). */
 void http_answer_init(struct http_answer *answer, struct buffer *body);

@@ -13,7 +13,7 @@ static CK_RV inventory_request(struct client *client, const struct transport_req
 	if (connection == NULL) {
 		return CKR_HOST_MEMORY;
 	}
-	CK_RV rv = transport_begin(connection) ? transport_post(client, connection, request) : CKR_HOST_MEMORY;
+	CK_RV rv = transport_begin(connection) ? transport_send(client, connection, request) : CKR_HOST_MEMORY;
 	if (rv == CKR_OK) {
 		rv = slots_load(&client->slots, (const char *)connection->answer.data, connection->answer.len,
 			&connection->arena);

@@ -1,6 +1,7 @@
 #include "client-module/session.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	PLACE_BITS = 15, /* of a handle; the rest counts the uses of the place */
@@ -87,6 +88,22 @@ bool session_find(struct sessions *sessions, CK_SESSION_HANDLE handle, struct se
 	return entry != NULL;
 }
 
+/* Sessions of a slot, and how many of them are read-write. The lock is held. */
+static CK_ULONG session_matching(
+	const struct sessions *sessions, const struct slot_route *slot, CK_ULONG *ret_read_write)
+{
+	CK_ULONG count = 0;
+	*ret_read_write = 0;
+	for (size_t i = 0; i < sessions->capacity; i++) {
+		const struct session *session = &sessions->entries[i].session;
+		if (session->slot == slot) {
+			count++;
+			*ret_read_write += session->read_write;
+		}
+	}
+	return count;
+}
+
 void session_forget(struct sessions *sessions, CK_SESSION_HANDLE handle)
 {
 	lock_take(&sessions->lock);
@@ -97,28 +114,69 @@ void session_forget(struct sessions *sessions, CK_SESSION_HANDLE handle)
 	lock_release(&sessions->lock);
 }
 
-void session_forget_slot(struct sessions *sessions, const struct slot_route *slot)
+static int application_compare(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(CK_APPLICATION_ID));
+}
+
+void session_forget_application(
+	struct sessions *sessions, const struct slot_route *slot, const CK_APPLICATION_ID *application)
 {
 	lock_take(&sessions->lock);
 	for (size_t i = 0; i < sessions->capacity; i++) {
-		if (sessions->entries[i].session.slot == slot) {
-			sessions->entries[i].session.slot = NULL;
+		struct session *session = &sessions->entries[i].session;
+		if (session->slot == slot && application_compare(&session->application, application) == 0) {
+			session->slot = NULL;
 		}
 	}
 	lock_release(&sessions->lock);
 }
 
-CK_ULONG session_count(struct sessions *sessions, const struct slot_route *slot, CK_ULONG *ret_read_write)
+/* Drops what repeats in a sorted list; the count that is left. */
+static size_t application_unique(CK_APPLICATION_ID *ids, size_t count)
 {
-	CK_ULONG count = 0, read_write = 0;
+	size_t kept = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (kept == 0 || application_compare(&ids[kept - 1], &ids[i]) != 0) {
+			ids[kept++] = ids[i];
+		}
+	}
+	return kept;
+}
+
+CK_RV session_applications(
+	struct sessions *sessions, const struct slot_route *slot, CK_APPLICATION_ID **ret_ids, size_t *ret_count)
+{
+	CK_APPLICATION_ID *ids = NULL;
+	CK_ULONG read_write;
+	size_t count = 0;
 	lock_take(&sessions->lock);
-	for (size_t i = 0; i < sessions->capacity; i++) {
+	size_t most = session_matching(sessions, slot, &read_write);
+	if (most > 0) {
+		ids = calloc(most, sizeof(*ids));
+	}
+	for (size_t i = 0; ids != NULL && i < sessions->capacity; i++) {
 		if (sessions->entries[i].session.slot == slot) {
-			count++;
-			read_write += sessions->entries[i].session.read_write;
+			ids[count++] = sessions->entries[i].session.application;
 		}
 	}
 	lock_release(&sessions->lock);
-	*ret_read_write = read_write;
+	if (most > 0 && ids == NULL) {
+		return CKR_HOST_MEMORY;
+	}
+	if (ids != NULL) {
+		qsort(ids, count, sizeof(*ids), application_compare);
+		count = application_unique(ids, count);
+	}
+	*ret_ids = ids;
+	*ret_count = count;
+	return CKR_OK;
+}
+
+CK_ULONG session_count(struct sessions *sessions, const struct slot_route *slot, CK_ULONG *ret_read_write)
+{
+	lock_take(&sessions->lock);
+	CK_ULONG count = session_matching(sessions, slot, ret_read_write);
+	lock_release(&sessions->lock);
 	return count;
 }

@@ -7,6 +7,8 @@
 #ifndef P11GATE_CLIENT_MODULE_SESSION_H
 #define P11GATE_CLIENT_MODULE_SESSION_H
 
+#include "api/cryptoki.h"
+#include "client-module/include/p11gate/ca.h"
 #include "client-module/lock.h"
 #include "client-module/slots.h"
 
@@ -23,6 +25,7 @@ struct sessions {
 /* What a handle stands for. */
 struct session {
 	const struct slot_route *slot;
+	CK_APPLICATION_ID application; /* it was opened with, which it keeps (requirement C5) */
 	CK_SESSION_HANDLE wire; /* the worker's handle */
 	bool read_write;
 };
@@ -38,9 +41,14 @@ CK_RV session_add(struct sessions *sessions, const struct session *session, CK_S
 bool session_find(struct sessions *sessions, CK_SESSION_HANDLE handle, struct session *ret_session)
 	__attribute__((warn_unused_result));
 
-/* Forgets one session, or all of a slot; what is not there is ignored. */
+/* Forgets one session, or all of an application (a slot and an ID); what is not there is ignored. */
 void session_forget(struct sessions *sessions, CK_SESSION_HANDLE handle);
-void session_forget_slot(struct sessions *sessions, const struct slot_route *slot);
+void session_forget_application(
+	struct sessions *sessions, const struct slot_route *slot, const CK_APPLICATION_ID *application);
+
+/* The IDs that open sessions of the slot have, each once. The caller frees them; none: NULL and 0. CKR_HOST_MEMORY. */
+CK_RV session_applications(struct sessions *sessions, const struct slot_route *slot, CK_APPLICATION_ID **ret_ids,
+	size_t *ret_count) __attribute__((warn_unused_result));
 
 /* Open sessions of this process on a slot (requirement C11), and how many of them are read-write. */
 CK_ULONG session_count(struct sessions *sessions, const struct slot_route *slot, CK_ULONG *ret_read_write);

@@ -58,7 +58,7 @@ void slots_done(struct slots *slots)
 }
 
 /* /v1/slots/{name}/calls with all but the unreserved characters encoded (RFC 3986, section 2.3). */
-static char *route_target(struct json_text name)
+static char *route_target(struct json_text name, int *ret_path_len)
 {
 	static const char BEFORE[] = "/v1/slots/", BEHIND[] = "/calls", HEX[] = "0123456789ABCDEF";
 	static const char UNRESERVED[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
@@ -77,6 +77,7 @@ static char *route_target(struct json_text name)
 			*at++ = HEX[c & 15];
 		}
 	}
+	*ret_path_len = (int)(at - target);
 	stpcpy(at, BEHIND);
 	return target;
 }
@@ -84,7 +85,8 @@ static char *route_target(struct json_text name)
 /* The route of a slot, made if it is new. The lock is held. NULL when there is no memory or there are too many. */
 static const struct slot_route *route_get(struct slots *slots, CK_SLOT_ID id, struct json_text name)
 {
-	char *target = route_target(name);
+	int path_len = 0;
+	char *target = route_target(name, &path_len);
 	struct slot_route *route = slots->routes;
 	while (target != NULL && route != NULL && (route->id != id || strcmp(route->target, target) != 0)) {
 		route = route->next;
@@ -98,7 +100,7 @@ static const struct slot_route *route_get(struct slots *slots, CK_SLOT_ID id, st
 		free(target);
 		return NULL;
 	}
-	*route = (struct slot_route){.next = slots->routes, .id = id, .target = target};
+	*route = (struct slot_route){.next = slots->routes, .id = id, .target = target, .path_len = path_len};
 	slots->routes = route;
 	slots->route_count++;
 	return route;

@@ -19,6 +19,7 @@ struct slot_route {
 	struct slot_route *next;
 	CK_SLOT_ID id;
 	char *target; /* request target of its calls: /v1/slots/…/calls */
+	int path_len; /* bytes of `target` that name the slot: /v1/slots/… */
 };
 
 struct slots_snapshot;

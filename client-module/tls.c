@@ -43,11 +43,6 @@ bool tls_usable(void)
 	return OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL) == 1;
 }
 
-OSSL_LIB_CTX *tls_library(const struct tls *tls)
-{
-	return tls->library;
-}
-
 /* An encrypted key would need somebody to ask; a library must not prompt. */
 static int tls_no_password(char *buffer, int size, int writing, void *user)
 {

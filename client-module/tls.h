@@ -30,9 +30,6 @@ CK_RV tls_new(const struct client_config *config, const struct locking *how, str
 /* NULL is allowed. Does nothing when OpenSSL itself is already shut down, at the end of the process. */
 void tls_free(struct tls *tls);
 
-/* The library context, for digests. */
-OSSL_LIB_CTX *tls_library(const struct tls *tls);
-
 /*
  * A client handshake to come: TLS 1.3, our certificate, the gateway's name or address checked, the last session offered for
  * resumption. Reads and writes `socket`, which must outlive it, without ever raising SIGPIPE. NULL when there is no memory.

@@ -4,6 +4,7 @@
 
 #include "api/json.h"
 #include "client-module/debug.h"
+#include "client-module/id.h"
 
 /* How far a request came. */
 enum outcome { OUTCOME_ANSWERED, OUTCOME_NOT_SENT, OUTCOME_UNKNOWN, OUTCOME_STOPPED };
@@ -19,11 +20,16 @@ bool transport_begin(struct connection *connection)
 }
 
 /* Puts the head right before the body, so that both leave in one write. */
-static const unsigned char *transport_message(
-	const struct client *client, struct connection *connection, const char *target, size_t *ret_len)
+static const unsigned char *transport_message(const struct client *client, struct connection *connection,
+	const struct transport_request *request, size_t *ret_len)
 {
-	char head[HTTP_HEAD_MAX];
-	size_t head_len = http_request_head(head, target, client->headers, connection->request.len - HTTP_HEAD_MAX);
+	char head[HTTP_HEAD_MAX], application[ID_HEX_SIZE];
+	if (request->application != NULL) {
+		id_hex(application, request->application->id);
+	}
+	size_t head_len = http_request_head(head, request->method != NULL ? request->method : "POST", request->target,
+		client->headers, request->application != NULL ? application : NULL,
+		connection->request.len - HTTP_HEAD_MAX);
 	if (head_len == 0) {
 		return NULL;
 	}
@@ -124,7 +130,7 @@ static CK_RV transport_problem(struct connection *connection)
 	return (CK_RV)code;
 }
 
-/* What an answer other than 200 means. Refusals came before the token was asked; server errors may have come after. */
+/* What an answer of no success means. Refusals came before the token was asked; server errors may have come after. */
 static CK_RV transport_refusal(struct connection *connection, unsigned status)
 {
 	debug_line("the gateway answered with HTTP status %u", status);
@@ -138,19 +144,19 @@ static CK_RV transport_refusal(struct connection *connection, unsigned status)
 	return status >= 400 && status < 500 ? CKR_DEVICE_ERROR : CKR_GENERAL_ERROR;
 }
 
-CK_RV transport_post(struct client *client, struct connection *connection, const struct transport_request *request)
+CK_RV transport_send(struct client *client, struct connection *connection, const struct transport_request *request)
 {
 	if (connection->request.failed) {
 		return CKR_HOST_MEMORY;
 	}
 	size_t len;
-	const unsigned char *message = transport_message(client, connection, request->target, &len);
+	const unsigned char *message = transport_message(client, connection, request, &len);
 	if (message == NULL) {
 		return CKR_GENERAL_ERROR;
 	}
 	struct http_answer answer;
 	switch (transport_run(client, connection, request, message, len, &answer)) {
-	case OUTCOME_ANSWERED: return answer.status == 200 ? CKR_OK : transport_refusal(connection, answer.status);
+	case OUTCOME_ANSWERED: return answer.status / 100 == 2 ? CKR_OK : transport_refusal(connection, answer.status);
 	case OUTCOME_NOT_SENT: return CKR_DEVICE_ERROR;
 	case OUTCOME_STOPPED: return CKR_CRYPTOKI_NOT_INITIALIZED;
 	case OUTCOME_UNKNOWN: break;

@@ -12,7 +12,9 @@
 static void make_id(unsigned char id[APPLICATION_ID_LEN])
 {
 	const struct client_config config = {0};
-	cr_assert_eq(application_id(&config, NULL, id), CKR_OK);
+	CK_APPLICATION_ID made;
+	cr_assert_eq(application_default(&config, &made), CKR_OK);
+	memcpy(id, made.id, APPLICATION_ID_LEN);
 }
 
 Test(application, C2_two_ids_of_one_process_differ_in_their_random_bytes)
@@ -48,8 +50,12 @@ static void note(const char *request, const char *name, char value[64])
 
 static bool noting_script(struct peer *peer, const char *request, size_t len)
 {
-	note(request, "X-Application-Id: ", last_application);
 	note(request, "X-Client-Instance: ", last_instance);
+	if (gateway_asked_for_inventory(request)) {
+		cr_expect_null(strstr(request, "X-Application-Id: "), "slots are no application's");
+	} else {
+		note(request, "X-Application-Id: ", last_application);
+	}
 	return gateway_normal(peer, request, len);
 }
 
@@ -63,7 +69,7 @@ Test(application, X11_each_initialize_is_an_instance_of_its_own)
 {
 	gateway_start((struct gateway_options){.script = noting_script});
 	char first[64];
-	gateway_client();
+	gateway_client_session();
 	is_hex(last_application);
 	is_hex(last_instance);
 	strcpy(first, last_instance);
@@ -77,7 +83,7 @@ Test(application, C3_the_configured_id_is_sent)
 {
 	gateway_start((struct gateway_options){
 		.script = noting_script, .extra = "[Misc]\nAppId = 00112233445566778899AABBCCDDEEFF"});
-	gateway_client();
+	gateway_client_session();
 	cr_expect_str_eq(last_application, "00112233445566778899aabbccddeeff");
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }

@@ -26,7 +26,19 @@ static const struct file_case FILE_CASES[] = {
 	{"", CKR_OK},
 	{"; nothing\n# at all\n\n", CKR_OK},
 	{"[Vendor]\nAnything = 1\n", CKR_OK},
-	{"[PKCS11]\nP11_EnableCachePIN = 1\n", CKR_OK},
+	{"[Chrystoki2]\nLibUNIX64 = /usr/lib/libvendor.so\n[Misc]\nAppIdMajor=2\nAppIdMinor=4\n", CKR_OK},
+	{"[PKCS11]\nP11_EnableCachePIN = 0\nP11_LogoutAfterSign = 1\nForceLoginBeforeSignKeyUsage = 0x40\n", CKR_OK},
+	{"[PKCS11]\nP11_EnableCachePIN = 1\nP11_LogoutAfterSign = 0\nForceLoginBeforeSignKeyUsage = 64\n", CKR_OK},
+	{"[PKCS11]\nForceLoginBeforeSignKeyUsage = 0\n", CKR_OK},
+	{"[PKCS11]\nP11_EnableCachePIN = 2\n", CKR_ARGUMENTS_BAD},
+	{"[PKCS11]\nP11_EnableCachePIN = yes\n", CKR_ARGUMENTS_BAD},
+	{"[PKCS11]\nP11_LogoutAfterSign = 2\n", CKR_ARGUMENTS_BAD},
+	{"[PKCS11]\nP11_LogoutAfterSign =\n", CKR_ARGUMENTS_BAD},
+	{"[PKCS11]\nP11_EnableCachePin = 1\n", CKR_ARGUMENTS_BAD},
+	{"[Gateway]\nHeartbeat = 1\n", CKR_OK},
+	{"[Gateway]\nHeartbeat = 3600\n", CKR_OK},
+	{"[Gateway]\nHeartbeat = 0\n", CKR_ARGUMENTS_BAD},
+	{"[Gateway]\nHeartbeat = 3601\n", CKR_ARGUMENTS_BAD},
 	{GATEWAY, CKR_OK},
 	{"[Gateway]\r\nURL = https://h:8443/ ; comment\r\nCA = ca\r\nCertificate = c\r\nKey = k\r\n", CKR_OK},
 	{"[Gateway]\n  URL = https://h\n  CA = ca\n\tCertificate = c\n  Key = k\n", CKR_OK},
@@ -144,6 +156,48 @@ Test(config, a_binary_file_is_refused)
 	cr_assert_eq(config_parse(&config, "test", "[Misc]\n\0", 8), CKR_ARGUMENTS_BAD);
 }
 
+struct mask_case {
+	const char *mask;
+	CK_RV rv;
+};
+
+static const struct mask_case MASK_CASES[] = {
+	{"0", CKR_OK},
+	{"0x40", CKR_OK},
+	{"64", CKR_OK},
+	{"1", CKR_ARGUMENTS_BAD},
+	{"0x80", CKR_ARGUMENTS_BAD},
+	{"0xC0", CKR_ARGUMENTS_BAD},
+	{"0x3f", CKR_ARGUMENTS_BAD},
+	{"40", CKR_ARGUMENTS_BAD},
+	{"0x4000000000000000000", CKR_ARGUMENTS_BAD},
+};
+
+Test(config, B2_only_non_repudiation_can_ask_for_a_login_before_each_signature)
+{
+	for (size_t i = 0; i < sizeof(MASK_CASES) / sizeof(MASK_CASES[0]); i++) {
+		char text[128];
+		struct client_config config;
+		snprintf(text, sizeof(text), "[PKCS11]\nForceLoginBeforeSignKeyUsage = %s\n", MASK_CASES[i].mask);
+		CK_RV rv = parse(&config, text);
+		cr_expect_eq(rv, MASK_CASES[i].rv, "%s: 0x%lx", text, rv);
+		if (rv == CKR_OK) {
+			cr_expect_eq(config.force_login, strcmp(MASK_CASES[i].mask, "0") == 0 ? 0 : 0x40);
+			config_done(&config);
+		}
+	}
+}
+
+Test(config, B1_wishes_that_are_not_in_the_file_are_none)
+{
+	struct client_config config;
+	cr_assert_eq(parse(&config, GATEWAY), CKR_OK);
+	cr_expect_eq(config.cache_pin, 1);
+	cr_expect_eq(config.logout_after_sign, 0);
+	cr_expect_eq(config.force_login, 0);
+	config_done(&config);
+}
+
 static void application_is(const char *lines, const char *hex)
 {
 	char text[256], found[33];
@@ -182,6 +236,29 @@ Test(config, C3_the_whole_id_wins_over_its_parts)
 {
 	application_is("AppIdMajor = 3\nAppId = 11111111111111111111111111111111\nAppIdMinor = 4\n",
 		"11111111111111111111111111111111");
+}
+
+/* A file as other vendors have it: sections that mean nothing here, and the application ID where it is here too. */
+Test(config, C3_another_vendors_sample_loads_unchanged_and_gives_its_id)
+{
+	static const char SAMPLE[] = "[Chrystoki2]\n"
+				     "LibUNIX64=/usr/vendor/client/lib/libCryptoki2_64.so\n"
+				     "[Luna]\n"
+				     "DefaultTimeOut=500000\n"
+				     "PEDTimeout1=100000\n"
+				     "CommandTimeOutPedSet=720000\n"
+				     "[CardReader]\n"
+				     "RemoteCommand=1\n"
+				     "[Client Settings]\n"
+				     "SSLConfigFile=/usr/vendor/openssl.cnf\n"
+				     "[Misc]\n"
+				     "AppIdMajor=2\n"
+				     "AppIdMinor=4\n";
+	struct client_config config;
+	cr_assert_eq(parse(&config, SAMPLE), CKR_OK);
+	cr_expect_null(config.host);
+	config_done(&config);
+	application_is(strstr(SAMPLE, "AppIdMajor"), "00000002000000040000000000000000");
 }
 
 static char home[64];

@@ -7,10 +7,17 @@
 Test(http, a_request_has_its_target_headers_and_length)
 {
 	char head[HTTP_HEAD_MAX];
-	size_t len = http_request_head(head, "/v1/calls", "Host: h\r\n", 7);
+	size_t len = http_request_head(head, "POST", "/v1/calls", "Host: h\r\n", NULL, 7);
 	cr_assert_gt(len, 0);
 	cr_expect_str_eq(head, "POST /v1/calls HTTP/1.1\r\nHost: h\r\nContent-Length: 7\r\n\r\n");
 	cr_expect_eq(len, strlen(head));
+}
+
+Test(http, an_applications_request_names_it)
+{
+	char head[HTTP_HEAD_MAX];
+	cr_assert_gt(http_request_head(head, "PUT", "/x", "Host: h\r\n", "0003", 0), 0);
+	cr_expect_str_eq(head, "PUT /x HTTP/1.1\r\nHost: h\r\nX-Application-Id: 0003\r\nContent-Length: 0\r\n\r\n");
 }
 
 Test(http, a_head_that_does_not_fit_is_none)
@@ -18,7 +25,7 @@ Test(http, a_head_that_does_not_fit_is_none)
 	char head[HTTP_HEAD_MAX], target[HTTP_HEAD_MAX];
 	memset(target, 'a', sizeof(target));
 	target[sizeof(target) - 1] = '\0';
-	cr_expect_eq(http_request_head(head, target, "", 0), 0);
+	cr_expect_eq(http_request_head(head, "POST", target, "", NULL, 0), 0);
 }
 
 static const char ANSWER[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";

@@ -1,11 +1,13 @@
 /* The application's session handles. */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 
 #include "client-module/session.h"
 #include "tests/unit/client-module/gateway.h"
 
 static const struct locking OWN;
 static const struct slot_route SLOT_A, SLOT_B;
+static const CK_APPLICATION_ID ONE = {{1}}, TWO = {{2}};
 static struct sessions table;
 
 static void start(void)
@@ -23,7 +25,8 @@ TestSuite(session, .init = start, .fini = stop);
 static CK_SESSION_HANDLE add(const struct slot_route *slot, CK_SESSION_HANDLE wire)
 {
 	CK_SESSION_HANDLE handle = 0;
-	cr_assert_eq(session_add(&table, &(struct session){.slot = slot, .wire = wire}, &handle), CKR_OK);
+	const struct session session = {.slot = slot, .application = ONE, .wire = wire};
+	cr_assert_eq(session_add(&table, &session, &handle), CKR_OK);
 	return handle;
 }
 
@@ -70,7 +73,7 @@ Test(session, the_table_has_an_end_and_handles_stay_within_32_bits)
 	}
 	cr_expect_leq(handle, UINT32_MAX);
 	cr_expect_eq(session_add(&table, &(struct session){.slot = &SLOT_A}, &handle), CKR_SESSION_COUNT);
-	session_forget_slot(&table, &SLOT_A);
+	session_forget_application(&table, &SLOT_A, &ONE);
 	for (int i = 0; i < 200000; i++) {
 		handle = add(&SLOT_A, 1);
 		cr_assert(handle != 0 && handle <= UINT32_MAX);
@@ -85,10 +88,33 @@ Test(session, a_slots_sessions_are_counted_and_forgotten_together)
 	add(&SLOT_A, 2);
 	CK_SESSION_HANDLE b = add(&SLOT_B, 3);
 	cr_expect_eq(session_count(&table, &SLOT_A, &read_write), 2);
-	session_forget_slot(&table, &SLOT_A);
+	session_forget_application(&table, &SLOT_A, &ONE);
 	cr_expect_eq(session_count(&table, &SLOT_A, &read_write), 0);
 	struct session found;
 	cr_expect(session_find(&table, b, &found));
+}
+
+Test(session, C11_each_application_of_a_slot_is_named_once)
+{
+	CK_APPLICATION_ID *ids = NULL;
+	size_t count = 9;
+	cr_assert_eq(session_applications(&table, &SLOT_A, &ids, &count), CKR_OK);
+	cr_expect_eq(count, 0);
+	cr_expect_null(ids);
+	for (int i = 0; i < 40; i++) {
+		const struct session session = {.slot = &SLOT_A, .application = i % 3 == 0 ? ONE : TWO};
+		CK_SESSION_HANDLE handle;
+		cr_assert_eq(session_add(&table, &session, &handle), CKR_OK);
+	}
+	add(&SLOT_B, 7);
+	cr_assert_eq(session_applications(&table, &SLOT_A, &ids, &count), CKR_OK);
+	cr_assert_eq(count, 2);
+	cr_expect_eq(ids[0].id[0] + ids[1].id[0], 3);
+	free(ids);
+	CK_ULONG read_write;
+	session_forget_application(&table, &SLOT_A, &TWO);
+	cr_expect_eq(session_count(&table, &SLOT_A, &read_write), 14);
+	cr_expect_eq(session_count(&table, &SLOT_B, &read_write), 1);
 }
 
 Test(session_calls, a_session_reports_our_slot)
