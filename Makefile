@@ -137,13 +137,18 @@ $(PARITY): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/conformance/*.c)) $(
 	$(call say,LD,$@)
 	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ -lcrypto -ldl -lpthread
 
-# Modules and programs that tests load or start: tests/support/modules/NAME.c → NAME.so, tests/support/NAME_main.c → NAME.
-TEST_MODULES  := $(patsubst tests/support/modules/%.c,$(BUILD)/tests/%.so,$(wildcard tests/support/modules/*.c))
+# Modules and programs that tests load or start: tests/support/modules/NAME.c → NAME.so, tests/support/mock/ → mock_module.so,
+# tests/support/NAME_main.c → NAME.
+TEST_MODULES  := $(patsubst tests/support/modules/%.c,$(BUILD)/tests/%.so,$(wildcard tests/support/modules/*.c)) $(BUILD)/tests/mock_module.so
 TEST_PROGRAMS := $(patsubst tests/support/%_main.c,$(BUILD)/tests/%,$(wildcard tests/support/*_main.c))
 $(BUILD)/tests/%.so: tests/support/modules/%.c
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared $(LDFLAGS) -o $@ $<
+$(BUILD)/tests/mock_module.so: $(call pic,tests/support/mock api)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared $(LDFLAGS) -Wl,-z,defs -o $@ $^ -lcrypto -lpthread
 $(TEST_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/support/%_main.o $(COMMON) $(API)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

@@ -89,7 +89,10 @@ static void worker_path(char path[256])
 /* A test module: $(BUILD)/tests/NAME. */
 static const char *module_path(const struct worker_options *options, char path[256])
 {
-	const char *name = options->shim ? "shim_module.so" : options->module ? options->module : SOFTHSM;
+	const char *name = options->shim     ? "shim_module.so"
+			   : options->mock   ? "mock_module.so"
+			   : options->module ? options->module
+					     : SOFTHSM;
 	ssize_t len = readlink("/proc/self/exe", path, 200);
 
 	if (strchr(name, '/'))
@@ -103,7 +106,7 @@ static const char *module_path(const struct worker_options *options, char path[2
 static void send_start(struct worker_fixture *worker, const struct worker_options *options, unsigned threads)
 {
 	struct buffer slot BUFFER_AUTO, policy BUFFER_AUTO, start BUFFER_AUTO;
-	const char *label = options->label ? options->label : "demo";
+	const char *label = options->label ? options->label : options->mock ? "mock" : "demo";
 	char module[256];
 	struct bytes labels[1] = {{(const unsigned char *)options->challenge_only,
 		options->challenge_only ? strlen(options->challenge_only) : 0}};
@@ -203,10 +206,10 @@ static void await(struct worker_fixture *worker, int fd, enum frame_type wanted,
 	}
 }
 
-static void spawn(struct worker_fixture *worker, unsigned threads, const char *shim)
+static void spawn(struct worker_fixture *worker, unsigned threads, const struct worker_options *options)
 {
 	posix_spawn_file_actions_t actions;
-	char program[256], conf[128], sanitizer[512], faults[128];
+	char program[256], conf[128], sanitizer[512], faults[128], mock[128];
 	const char *given = getenv("ASAN_OPTIONS");
 	int theirs[FIXTURE_PAIRS + 1], pair[2];
 
@@ -214,7 +217,8 @@ static void spawn(struct worker_fixture *worker, unsigned threads, const char *s
 	snprintf(conf, sizeof conf, "SOFTHSM2_CONF=%s/softhsm2.conf", worker->token->directory);
 	/* The leak checker would have to trace a process that lets nobody. */
 	snprintf(sanitizer, sizeof sanitizer, "ASAN_OPTIONS=%s:detect_leaks=0", given ? given : "");
-	snprintf(faults, sizeof faults, "P11GATE_SHIM=%s", shim ? shim : "");
+	snprintf(faults, sizeof faults, "P11GATE_SHIM=%s", options->shim ? options->shim : "");
+	snprintf(mock, sizeof mock, "P11GATE_MOCK=%s", options->mock ? options->mock->control : "");
 	posix_spawn_file_actions_init(&actions);
 	for (unsigned i = 0; i < threads + 1; i++) {
 		cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
@@ -225,7 +229,7 @@ static void spawn(struct worker_fixture *worker, unsigned threads, const char *s
 		posix_spawn_file_actions_adddup2(&actions, theirs[i], CONTROL + (int)i);
 	}
 	cr_assert_eq(posix_spawn(&worker->pid, program, &actions, NULL, (char *[]){program, NULL},
-			     (char *[]){conf, sanitizer, faults, NULL}),
+			     (char *[]){conf, sanitizer, faults, mock, NULL}),
 		0);
 	posix_spawn_file_actions_destroy(&actions);
 	for (unsigned i = 0; i < threads + 1; i++)
@@ -244,7 +248,7 @@ void worker_fixture_start(
 	unsigned threads = options->threads ? options->threads : 2;
 	memset(ret_worker, 0, sizeof *ret_worker);
 	ret_worker->token = token;
-	spawn(ret_worker, threads, options->shim);
+	spawn(ret_worker, threads, options);
 	send_start(ret_worker, options, threads);
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
 	arena_init(&arena, FRAME_CHUNK);

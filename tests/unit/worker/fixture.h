@@ -13,6 +13,7 @@
 
 #include "api/call.h"
 #include "server/common/message.h"
+#include "tests/support/lib/mock.h"
 
 enum { FIXTURE_PAIRS = 4 };
 
@@ -32,6 +33,7 @@ struct token_fixture {
 struct worker_options {
 	const char *module; /* SoftHSM; a name without '/' is a test module beside the tests */
 	const char *shim; /* faults of shim_module.c, which is the module then */
+	const struct mock *mock; /* the mock module with that control file, and its token "mock" */
 	const char *label; /* "demo" */
 	const char *serial, *reader;
 	const char *sandbox; /* "generic" */
