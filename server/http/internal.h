@@ -303,9 +303,6 @@ bool request_slot_visible(void *context, const char *slot);
 
 /* --- scope.c --- */
 
-/* 32 hex digits, or "major-minor" in decimal (C1, C15). */
-bool application_id_parse(const char *text, size_t len, unsigned char ret_id[APPLICATION_ID_LEN]) MUST_USE;
-
 /* A decimal number of at most 10 digits, not above UINT32_MAX. */
 bool decimal_parse(const char *text, size_t len, uint64_t *ret_number) MUST_USE;
 

@@ -7,6 +7,7 @@
 
 #include <gnutls/crypto.h>
 
+#include "api/application_id.h"
 #include "api/hex.h"
 
 bool decimal_parse(const char *text, size_t len, uint64_t *ret_number)
@@ -22,29 +23,6 @@ bool decimal_parse(const char *text, size_t len, uint64_t *ret_number)
 	}
 	*ret_number = number;
 	return number <= UINT32_MAX;
-}
-
-static void big_endian_32(unsigned char out[4], uint64_t number)
-{
-	for (int i = 0; i < 4; i++)
-		out[i] = (unsigned char)(number >> (24 - 8 * i));
-}
-
-bool application_id_parse(const char *text, size_t len, unsigned char ret_id[APPLICATION_ID_LEN])
-{
-	unsigned char id[APPLICATION_ID_LEN] = {0};
-	if (!hex_decode(id, sizeof id, text, len)) {
-		const char *dash = memchr(text, '-', len);
-		uint64_t major, minor;
-		if (dash == NULL || !decimal_parse(text, (size_t)(dash - text), &major) ||
-			!decimal_parse(dash + 1, len - (size_t)(dash + 1 - text), &minor))
-			return false;
-		memset(id, 0, sizeof id);
-		big_endian_32(id, major);
-		big_endian_32(id + 4, minor);
-	}
-	memcpy(ret_id, id, sizeof id);
-	return true;
 }
 
 void application_id_default(const char *identity, unsigned char ret_id[APPLICATION_ID_LEN])

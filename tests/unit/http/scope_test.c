@@ -4,27 +4,6 @@
 
 #include "server/http/internal.h"
 
-static bool parse(const char *text, unsigned char id[APPLICATION_ID_LEN])
-{
-	return application_id_parse(text, strlen(text), id);
-}
-
-Test(scope, C1_major_and_minor_are_big_endian_with_zeros_behind)
-{
-	static const unsigned char expected[APPLICATION_ID_LEN] = {0, 0, 0, 3, 1, 2, 3, 4};
-	unsigned char id[APPLICATION_ID_LEN];
-	cr_assert(parse("3-16909060", id));
-	cr_expect_arr_eq(id, expected, sizeof id);
-}
-
-Test(scope, C1_both_forms_name_the_same_application)
-{
-	unsigned char one[APPLICATION_ID_LEN], two[APPLICATION_ID_LEN];
-	cr_assert(parse("00000003000000040000000000000000", one));
-	cr_assert(parse("3-4", two));
-	cr_expect_arr_eq(one, two, sizeof one);
-}
-
 Test(scope, C15_the_default_application_depends_on_the_identity_alone)
 {
 	unsigned char one[APPLICATION_ID_LEN], again[APPLICATION_ID_LEN], other[APPLICATION_ID_LEN];
