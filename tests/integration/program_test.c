@@ -1,5 +1,4 @@
-/* The gateway as a program: options, start, reload, stop, and what it leaves in memory. */
-#include "server/common/wipe_free.h"
+/* The gateway as a program: options, start, reload, stop. */
 #include "tests/integration/fixture.h"
 
 #include <criterion/criterion.h>
@@ -253,56 +252,3 @@ Test(program, a_stop_lets_the_request_in_flight_finish)
 	cr_expect_neq(access(path_in(&g, "run/admin.sock"), F_OK), 0);
 	gateway_stop(&g);
 }
-
-/* A sanitizer keeps freed memory as it is, so there the search would find what the product wipes. */
-#if WIPE_FREE_ACTIVE
-/* How often `text` is in the memory of a process. */
-static unsigned memory_hits(pid_t pid, const char *text)
-{
-	char path[64], line[512];
-	unsigned hits = 0;
-
-	snprintf(path, sizeof path, "/proc/%ld/maps", (long)pid);
-	FILE *maps = fopen(path, "re");
-	snprintf(path, sizeof path, "/proc/%ld/mem", (long)pid);
-	int memory = open(path, O_RDONLY | O_CLOEXEC);
-	cr_assert(maps != NULL && memory >= 0);
-	while (fgets(line, sizeof line, maps) != NULL) {
-		unsigned long begin = strtoul(line, NULL, 16), end = strtoul(strchr(line, '-') + 1, NULL, 16);
-		char *copy = malloc(end - begin);
-		ssize_t got = pread(memory, copy, end - begin, (off_t)begin);
-		for (char *at = copy;
-			got > 0 && (at = memmem(at, (size_t)(copy + got - at), text, strlen(text))) != NULL; at++)
-			hits++;
-		free(copy);
-	}
-	fclose(maps);
-	close(memory);
-	return hits;
-}
-
-Test(program, X6_a_pin_that_was_sent_is_not_in_the_memory_of_the_gateway_nor_in_its_files)
-{
-	enum { PADDINGS = 4 };
-	static const size_t paddings[PADDINGS] = {0, 3000, 20000, 900000};
-	static const char canary[] = "Canary93PIN";
-	struct gateway g;
-
-	gateway_start(&g);
-	for (size_t i = 0; i < PADDINGS; i++) {
-		char *body = malloc(paddings[i] + 64);
-		memset(body, ' ', paddings[i]);
-		snprintf(body + paddings[i], 64, "{\"pin\":\"%s\"}", canary);
-		ANSWER_AUTO answer = request(
-			&g, ALICE, "POST", "/v1/slots/demo/applications/current/login", body, NULL);
-		cr_expect_eq(answer.status, 401, "%ld", answer.status);
-		free(body);
-	}
-	cr_expect_eq(memory_hits(g.pid, canary), 0);
-	cr_expect_not(contains(g.audit_log, canary));
-	cr_expect_not(contains(path_in(&g, "gateway.log"), canary));
-	/* The search finds what is there. */
-	cr_expect_gt(memory_hits(g.pid, "p11gate"), 0);
-	gateway_stop(&g);
-}
-#endif

@@ -1,0 +1,514 @@
+/*
+ * A PIN is in no memory once the call that carried it is over (X6, B12). The memory of the processes is read as root would, all of
+ * it, for the PIN as it is and as it travels.
+ */
+#include "tests/integration/fixture.h"
+#include "tests/support/lib/tls_client.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "api/base64url.h"
+#include "server/common/wipe_free.h"
+
+/* A sanitizer keeps freed memory as it is, so there the search would find what the product wipes. */
+#if WIPE_FREE_ACTIVE
+
+TestSuite(memory, .timeout = 120);
+
+enum { BLOCK = 1 << 20, NEEDLE_MAX = 64, WORKERS_MAX = 8 };
+
+/* --- looking for a PIN --- */
+
+/* A PIN as it is and as it travels, in halves: a part of it that is left behind is found as well. */
+struct needle {
+	char texts[4][NEEDLE_MAX];
+};
+
+static struct needle needle_of(const char *pin)
+{
+	struct needle needle;
+	char wire[NEEDLE_MAX];
+	int half = (int)strlen(pin) / 2, wire_half = (int)base64url_encoded_len(strlen(pin)) / 2;
+
+	cr_assert(strlen(pin) >= 16 && strlen(pin) < 32);
+	base64url_encode(wire, pin, strlen(pin));
+	(void)snprintf(needle.texts[0], NEEDLE_MAX, "%.*s", half, pin);
+	(void)snprintf(needle.texts[1], NEEDLE_MAX, "%s", pin + half);
+	(void)snprintf(needle.texts[2], NEEDLE_MAX, "%.*s", wire_half, wire);
+	(void)snprintf(needle.texts[3], NEEDLE_MAX, "%.*s", wire_half, wire + wire_half);
+	return needle;
+}
+
+static unsigned hits_in(const unsigned char *data, size_t len, const char *text, const char *where, size_t offset)
+{
+	const unsigned char *at = data;
+	unsigned hits = 0;
+
+	while ((at = memmem(at, len - (size_t)(at - data), text, strlen(text))) != NULL) {
+		size_t from = at - data > 24 ? (size_t)(at - data) - 24 : 0;
+		fprintf(stderr, "found at %zx in %s: ", offset + (size_t)(at - data), where);
+		for (size_t i = from; i < (size_t)(at - data) + 40 && i < len; i++)
+			fputc(data[i] >= ' ' && data[i] < 127 ? data[i] : '.', stderr);
+		fputc('\n', stderr);
+		hits++;
+		at++;
+	}
+	return hits;
+}
+
+/* A mapping, in blocks that overlap by a needle's length. */
+static unsigned hits_in_mapping(
+	int memory, size_t start, size_t end, const struct needle *needle, const char *where, unsigned char *block)
+{
+	unsigned hits = 0;
+
+	for (size_t at = start; at < end; at += BLOCK - NEEDLE_MAX) {
+		size_t want = end - at < BLOCK ? end - at : BLOCK;
+		ssize_t got = pread(memory, block, want, (off_t)at);
+		if (got <= 0)
+			continue;
+		for (size_t i = 0; i < sizeof(needle->texts) / sizeof(*needle->texts); i++)
+			hits += hits_in(block, (size_t)got, needle->texts[i], where, at);
+	}
+	return hits;
+}
+
+/* Where the PIN is in a process; a stopped one can be looked into as well. */
+static unsigned hits_in_process(pid_t pid, const char *pin)
+{
+	const struct needle needle = needle_of(pin);
+	unsigned char *block = malloc(BLOCK);
+	char path[64], line[512];
+	unsigned hits = 0, mappings = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+	int memory = open(path, O_RDONLY | O_CLOEXEC);
+	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	FILE *maps = fopen(path, "re");
+	if (memory < 0 && errno == ENOENT) {
+		free(block);
+		return 0; /* it has ended */
+	}
+	cr_assert(memory >= 0 && maps != NULL, "the test needs root");
+	while (fgets(line, sizeof(line), maps) != NULL) {
+		size_t start, end;
+		char mode[5];
+		if (sscanf(line, "%zx-%zx %4s", &start, &end, mode) != 3 || mode[0] != 'r' ||
+			strstr(line, "[v") != NULL)
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		hits += hits_in_mapping(memory, start, end, &needle, line, block);
+		mappings++;
+	}
+	(void)fclose(maps);
+	close(memory);
+	free(block);
+	cr_assert(mappings > 10 || kill(pid, 0) != 0, "process %d has only %u mappings", (int)pid, mappings);
+	return hits;
+}
+
+static unsigned hits_in_processes(const pid_t *pids, size_t count, const char *pin)
+{
+	unsigned hits = 0;
+
+	for (size_t i = 0; i < count; i++)
+		hits += hits_in_process(pids[i], pin);
+	return hits;
+}
+
+/* --- a gateway whose PINs are easy to find --- */
+
+static void canary_make(char *ret_pin, size_t size, const char *start)
+{
+	unsigned long long number = 0;
+
+	cr_assert_eq(getentropy(&number, sizeof(number)), 0);
+	(void)snprintf(ret_pin, size, "%s%016llx", start, number);
+}
+
+static void canary_start(struct gateway *g)
+{
+	char pin[32];
+
+	canary_make(pin, sizeof(pin), "canary");
+	setenv("PIN", pin, 1);
+	gateway_start(g);
+	unsetenv("PIN");
+	cr_assert_str_eq(g->pin, pin);
+}
+
+/* Everything that the gateway and its workers have written, but for the token's own files. */
+static void expect_in_no_file(const struct gateway *g, const char *pin)
+{
+	const struct needle needle = needle_of(pin);
+	char command[1800];
+
+	(void)snprintf(command, sizeof(command),
+		"! grep -rlaF -e '%s' -e '%s' -e '%s' -e '%s' '%s/gateway.log' '%s/state' '%s/run' && test -s "
+		"'%s/state/audit.log'",
+		needle.texts[0], needle.texts[1], needle.texts[2], needle.texts[3], g->directory, g->directory,
+		g->directory, g->directory);
+	cr_expect_eq(system(command), 0, "the PIN is in a file"); /* NOLINT(cert-env33-c) */
+}
+
+static uint16_t port_of(const struct gateway *g)
+{
+	return (uint16_t)strtoul(strrchr(g->url, ':') + 1, NULL, 10);
+}
+
+static struct tls_client connect_as_alice(const struct gateway *g)
+{
+	struct tls_client client;
+	const struct tls_client_files files = {.ca = g->ca, .certificate = g->certificate, .key = g->key};
+
+	cr_assert(tls_client_open(&client, port_of(g), &files));
+	return client;
+}
+
+/* The gateway and every worker, with all connections still open. */
+static void expect_nowhere(const struct gateway *g, const char *pin, const char *when)
+{
+	pid_t workers[WORKERS_MAX];
+	size_t count = worker_processes(g, workers, WORKERS_MAX);
+
+	cr_expect_eq(hits_in_process(g->pid, pin), 0, "gateway, %s", when);
+	cr_expect_eq(hits_in_processes(workers, count, pin), 0, "workers, %s", when);
+	expect_in_no_file(g, pin);
+}
+
+/* --- while a login waits --- */
+
+/* The token's locks, held by the test: logins wait. */
+struct held_locks {
+	int fds[16];
+	size_t count;
+};
+
+static struct held_locks locks_hold(const struct gateway *g)
+{
+	struct held_locks held = {.count = 0};
+	char pattern[300];
+	glob_t found;
+
+	(void)snprintf(pattern, sizeof(pattern), "%s/run/token-*.lock", g->directory);
+	cr_assert_eq(glob(pattern, 0, NULL, &found), 0, "no %s", pattern);
+	for (size_t i = 0; i < found.gl_pathc && i < 16; i++) {
+		held.fds[held.count] = open(found.gl_pathv[i], O_RDWR | O_CLOEXEC);
+		cr_assert_eq(flock(held.fds[held.count++], LOCK_EX), 0);
+	}
+	globfree(&found);
+	return held;
+}
+
+static void locks_release(struct held_locks *held)
+{
+	for (size_t i = 0; i < held->count; i++)
+		close(held->fds[i]);
+}
+
+/* A child with the module: lines in, return values out. */
+struct login_client {
+	pid_t pid;
+	int in;
+	FILE *out;
+};
+
+static struct login_client login_client_start(const struct gateway *g)
+{
+	struct login_client client;
+	int in[2], out[2];
+
+	cr_assert(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
+	client.pid = fork();
+	if (client.pid == 0) {
+		char program[300];
+		(void)snprintf(program, sizeof(program), "%s", g->module);
+		(void)snprintf(strrchr(program, '/'), 32, "/tests/login_client");
+		dup2(in[0], STDIN_FILENO);
+		dup2(out[1], STDOUT_FILENO);
+		setenv("P11GATE_CONF", g->configuration, 1);
+		execl(program, program, g->module, (char *)NULL);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	client.in = in[1];
+	client.out = fdopen(out[0], "re");
+	return client;
+}
+
+static CK_RV login_client_answer(const struct login_client *client)
+{
+	char line[64] = "";
+
+	cr_assert_not_null(fgets(line, sizeof(line), client->out), "the client has ended");
+	return strtoul(line, NULL, 16);
+}
+
+static void login_client_send(const struct login_client *client, const char *pin)
+{
+	cr_assert_eq(dprintf(client->in, "%s\n", pin), (int)strlen(pin) + 1);
+}
+
+struct watched {
+	pid_t pid;
+	const char *pin;
+};
+
+static bool is_there(const struct gateway *g, void *argument)
+{
+	const struct watched *watched = argument;
+
+	(void)g;
+	return hits_in_process(watched->pid, watched->pin) > 0;
+}
+
+Test(memory, X6_B12_a_pin_is_found_while_it_is_in_use_and_nowhere_after_the_call)
+{
+	enum { MAX = 8 };
+	struct gateway g;
+	pid_t before[MAX], after[MAX];
+
+	canary_start(&g);
+	size_t inventory = worker_processes(&g, before, MAX);
+	struct login_client client = login_client_start(&g);
+	cr_assert_eq(login_client_answer(&client), CKR_OK);
+	size_t workers = worker_processes(&g, after, MAX);
+	cr_assert_eq(workers, inventory + 1);
+	pid_t worker = 0;
+	for (size_t i = 0; i < workers; i++)
+		worker = i < inventory && after[i] == before[i] ? worker : after[i];
+
+	struct held_locks held = locks_hold(&g);
+	login_client_send(&client, g.pin);
+	struct watched in_worker = {worker, g.pin};
+	cr_assert(await_condition(is_there, &g, &in_worker, 5), "the worker has no PIN while it logs in");
+	cr_assert_gt(hits_in_process(g.pid, g.pin), 0, "the gateway has no PIN while it waits");
+	cr_assert_gt(hits_in_process(client.pid, g.pin), 0, "the client has no PIN while it waits");
+	locks_release(&held);
+	cr_assert_eq(login_client_answer(&client), CKR_OK);
+	cr_expect_eq(hits_in_process(client.pid, g.pin), 0, "client, after C_Login");
+	cr_expect_eq(hits_in_process(g.pid, g.pin), 0, "gateway, after the answer");
+	login_client_send(&client, "");
+	cr_assert_eq(login_client_answer(&client), CKR_OK);
+	cr_expect_eq(hits_in_process(client.pid, g.pin), 0, "client, after C_Logout");
+	cr_expect_eq(hits_in_process(g.pid, g.pin), 0, "gateway, after the logout");
+	cr_expect_eq(hits_in_process(worker, g.pin), 0, "worker, after the logout");
+	expect_in_no_file(&g, g.pin);
+	close(client.in);
+	(void)fclose(client.out);
+	gateway_stop(&g);
+}
+
+Test(memory, X6_the_pins_of_a_change_are_in_no_memory_afterwards)
+{
+	struct gateway g;
+	char another[32], both[100];
+
+	canary_start(&g);
+	canary_make(another, sizeof(another), "another");
+	(void)snprintf(both, sizeof(both), "%s %s", g.pin, another);
+	struct login_client client = login_client_start(&g);
+	cr_assert_eq(login_client_answer(&client), CKR_OK);
+	login_client_send(&client, both);
+	cr_assert_eq(login_client_answer(&client), CKR_OK);
+	expect_nowhere(&g, g.pin, "after the change, the old one");
+	expect_nowhere(&g, another, "after the change, the new one");
+	cr_expect_eq(hits_in_process(client.pid, g.pin), 0);
+	cr_expect_eq(hits_in_process(client.pid, another), 0);
+	login_client_send(&client, another);
+	cr_assert_eq(login_client_answer(&client), CKR_OK);
+	close(client.in);
+	(void)fclose(client.out);
+	gateway_stop(&g);
+}
+
+/* --- bodies of all kinds --- */
+
+struct body_case {
+	size_t padding;
+	bool before; /* the PIN comes first, the padding behind it */
+	unsigned cuts; /* into how many further records the request is cut */
+};
+
+/* A request with a body of JSON that is mostly blanks. The caller frees it. */
+static char *padded_request(const struct gateway *g, const char *path, const char *inside, const struct body_case *c)
+{
+	char *text = NULL;
+	size_t body = strlen(inside) + c->padding + 2;
+
+	cr_assert_gt(
+		asprintf(&text,
+			"POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"
+			"X-Client-Instance: 0123456789abcdef0123456789abcdef\r\nContent-Length: %zu\r\n\r\n{%*s%s%*s}",
+			path, g->url + strlen("https://"), body, c->before ? 0 : (int)c->padding, "", inside,
+			c->before ? (int)c->padding : 0, ""),
+		0);
+	return text;
+}
+
+/* Sends it in pieces; one of the cuts is in the middle of the PIN. */
+static void send_cut(struct tls_client *client, const char *text, const char *pin, unsigned cuts)
+{
+	size_t len = strlen(text), at = 0;
+	size_t middle = (size_t)(strstr(text, pin) - text) + strlen(pin) / 2;
+
+	for (unsigned i = 1; i <= cuts; i++) {
+		size_t next = i == (cuts + 1) / 2 ? middle : len * i / (cuts + 1);
+		if (next <= at || next >= len)
+			continue;
+		cr_assert(tls_client_send(client, text + at, next - at));
+		at = next;
+	}
+	for (size_t part; at < len; at += part) {
+		part = len - at < 16384 ? len - at : 16384;
+		cr_assert(tls_client_send(client, text + at, part));
+	}
+}
+
+static long exchange(struct tls_client *client, const char *text, const char *pin, unsigned cuts)
+{
+	static char answer[1 << 16];
+
+	send_cut(client, text, pin, cuts);
+	cr_assert_gt(tls_client_answer(client, answer, sizeof(answer), 20000), 0);
+	return strtol(answer + strlen("HTTP/1.1 "), NULL, 10);
+}
+
+static void logout(const struct gateway *g)
+{
+	char path[200];
+
+	(void)snprintf(path, sizeof(path), "/v1/slots/%s/applications/current/logout", g->slot);
+	ANSWER_AUTO answer = request(g, ALICE, "POST", path, NULL, NULL);
+	cr_assert_eq(answer.status, 204);
+}
+
+static const struct body_case body_cases[] = {
+	{0, false, 0},
+	{570, false, 0},
+	{6000, false, 0},
+	{18000, false, 0},
+	{570, true, 0},
+	{6000, true, 0},
+	{18000, true, 0},
+	{0, false, 1},
+	{570, true, 3},
+	{6000, false, 3},
+	{18000, true, 7},
+	{900000, true, 1},
+};
+enum { BODY_CASES = sizeof(body_cases) / sizeof(*body_cases) };
+
+Test(memory, X6_pins_in_bodies_of_all_sizes_and_split_records_are_gone_after_the_answer)
+{
+	struct gateway g;
+	struct tls_client clients[BODY_CASES];
+	char path[200], inside[100];
+
+	canary_start(&g);
+	(void)snprintf(path, sizeof(path), "/v1/slots/%s/applications/current/login", g.slot);
+	(void)snprintf(inside, sizeof(inside), "\"pin\":\"%s\"", g.pin);
+	for (size_t i = 0; i < BODY_CASES; i++) {
+		char *text = padded_request(&g, path, inside, &body_cases[i]);
+		clients[i] = connect_as_alice(&g);
+		cr_expect_eq(exchange(&clients[i], text, g.pin, body_cases[i].cuts), 200, "case %zu", i);
+		free(text);
+		logout(&g);
+	}
+	expect_nowhere(&g, g.pin, "after logins");
+	for (size_t i = 0; i < BODY_CASES; i++)
+		tls_client_close(&clients[i]);
+	gateway_stop(&g);
+}
+
+#define LOGIN_PATH "/v1/slots/demo/applications/current/login"
+#define CALLS_BEFORE \
+	"\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"Login\":{\"session\":77," \
+	"\"user_type\":\"CKU_USER\",\"pin\":\""
+
+Test(memory, X6_pins_of_refused_requests_are_gone_after_the_answer)
+{
+	static const struct {
+		const char *path, *before, *behind; /* of the PIN */
+		long status;
+	} refused[] = {
+		{LOGIN_PATH, "\"pin\":\"", "\"", 401},
+		{LOGIN_PATH, "\"pin\":\"", "\",", 400},
+		{LOGIN_PATH, "\"pins\":\"", "\"", 400},
+		{LOGIN_PATH, "\"user\":\"nobody\",\"pin\":\"", "\"", 400},
+		{LOGIN_PATH, "\"pin\":[\"", "\"]", 400},
+		{"/v1/slots/demo/calls", CALLS_BEFORE, "\"}}]}]", 200},
+		{"/v1/slots/demo/keys/none/sign", "\"algorithm\":\"ES256\",\"data\":\"AA\",\"pin\":\"", "\"", 401},
+		{"/v1/operations/00112233445566778899aabbccddeeff/reauthenticate", "\"pin\":\"", "\"", 404},
+		{"/v1/slots/none/applications/current/login", "\"pin\":\"", "\"", 404},
+		{"/v1/nowhere", "\"pin\":\"", "\"", 404},
+	};
+	enum { REFUSED = sizeof(refused) / sizeof(*refused) };
+	char wrong[32];
+	struct gateway g;
+	struct tls_client client;
+
+	canary_start(&g);
+	/* Base64url as well. */
+	canary_make(wrong, sizeof(wrong), "wrong-canary");
+	client = connect_as_alice(&g);
+	for (size_t i = 0; i < REFUSED; i++) {
+		for (size_t size = 0; size < 4; size++) {
+			char inside[400];
+			(void)snprintf(inside, sizeof(inside), "%s%s%s", refused[i].before, wrong, refused[i].behind);
+			char *text = padded_request(&g, refused[i].path, inside, &body_cases[size]);
+			long status = exchange(&client, text, wrong, (unsigned)size % 2);
+			cr_expect_eq(status, refused[i].status, "%s %s: %ld", refused[i].path, inside, status);
+			free(text);
+		}
+	}
+	expect_nowhere(&g, wrong, "after refusals");
+	tls_client_close(&client);
+	gateway_stop(&g);
+}
+
+static bool no_connection(const struct gateway *g, void *argument)
+{
+	ANSWER_AUTO metrics = request(g, ALICE, "GET", "/metrics", NULL, NULL);
+	const char *at = metrics.text != NULL ? strstr(metrics.text, "\np11gate_connections ") : NULL;
+
+	(void)argument;
+	return at != NULL && strtol(at + strlen("\np11gate_connections "), NULL, 10) <= 1;
+}
+
+Test(memory, X6_pins_of_aborted_requests_are_gone)
+{
+	struct gateway g;
+	char inside[100];
+
+	canary_start(&g);
+	(void)snprintf(inside, sizeof(inside), "\"pin\":\"%s\"", g.pin);
+	for (size_t i = 0; i < BODY_CASES; i++) {
+		const struct body_case with_rest = {.padding = body_cases[i].padding, .before = true};
+		char *text = padded_request(&g, LOGIN_PATH, inside, &with_rest);
+		struct tls_client client = connect_as_alice(&g);
+		/* All but the last byte: it never becomes a request. */
+		text[strlen(text) - 1] = '\0';
+		send_cut(&client, text, g.pin, body_cases[i].cuts);
+		if (i % 2 == 0)
+			tls_client_close(&client);
+		else
+			close(client.fd);
+		free(text);
+	}
+	cr_expect(await_condition(no_connection, &g, NULL, 10), "connections remain");
+	expect_nowhere(&g, g.pin, "after aborted requests");
+	gateway_stop(&g);
+}
+
+#endif

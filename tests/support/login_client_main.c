@@ -1,0 +1,84 @@
+/*
+ * A program that logs in and out over a PKCS#11 module and can be looked into meanwhile: login_client MODULE. It reads lines from
+ * standard input and answers each with the return value in hexadecimal:
+ *
+ *   a PIN       C_Login with it
+ *   two PINs    C_SetPIN from the first to the second, with a blank between them
+ *   (nothing)   C_Logout
+ *
+ * Its own copy of the PINs is wiped before the answer.
+ */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/cryptoki.h"
+#include "api/secret.h"
+
+static CK_FUNCTION_LIST *load(const char *module)
+{
+	void *library = dlopen(module, RTLD_NOW | RTLD_LOCAL);
+	CK_C_GetFunctionList get = library != NULL ? (CK_C_GetFunctionList)dlsym(library, "C_GetFunctionList") : NULL;
+	CK_FUNCTION_LIST *functions = NULL;
+
+	if (get == NULL || get(&functions) != CKR_OK)
+		return NULL;
+	return functions;
+}
+
+/* One line without its end, read byte by byte so that no buffer but this one sees it; -1 at the end of the input. */
+static ssize_t read_line(unsigned char *line, size_t size)
+{
+	size_t len = 0;
+
+	while (len < size && read(STDIN_FILENO, line + len, 1) == 1) {
+		if (line[len] == '\n')
+			return (ssize_t)len;
+		len++;
+	}
+	return -1;
+}
+
+static void answer(CK_RV rv)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), "%lx\n", rv);
+
+	if (write(STDOUT_FILENO, text, (size_t)len) != len)
+		_exit(3);
+}
+
+static CK_RV run(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session, unsigned char *line, CK_ULONG len)
+{
+	unsigned char *blank = memchr(line, ' ', len);
+
+	if (len == 0)
+		return f->C_Logout(session);
+	if (blank == NULL)
+		return f->C_Login(session, CKU_USER, line, len);
+	CK_ULONG old_len = (CK_ULONG)(blank - line);
+	return f->C_SetPIN(session, line, old_len, blank + 1, len - old_len - 1);
+}
+
+int main(int argc, char **argv)
+{
+	static unsigned char line[256];
+	CK_SESSION_HANDLE session;
+	CK_SLOT_ID slots[8];
+	CK_ULONG count = 8;
+	CK_FUNCTION_LIST *f = argc == 2 ? load(argv[1]) : NULL;
+	ssize_t len;
+
+	if (f == NULL || f->C_Initialize(NULL) != CKR_OK || f->C_GetSlotList(CK_TRUE, slots, &count) != CKR_OK ||
+		count == 0 ||
+		f->C_OpenSession(slots[0], CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session) != CKR_OK)
+		return 2;
+	answer(CKR_OK);
+	while ((len = read_line(line, sizeof(line))) >= 0) {
+		CK_RV rv = run(f, session, line, (CK_ULONG)len);
+		secret_wipe(line, sizeof(line));
+		answer(rv);
+	}
+	return f->C_Finalize(NULL) == CKR_OK ? 0 : 1;
+}
