@@ -148,6 +148,12 @@ static enum status send_start(struct exchange *exchange, const char *application
 	struct worker_process *process = exchange->process;
 	const struct module_settings *module = process->module;
 	const struct settings *settings = process->settings;
+	BUFFER_AUTO struct buffer policy;
+	buffer_init(&policy, FRAME_PAYLOAD_MAX);
+	enum status status = settings_policy(
+		settings, process->domain, process->slot == NULL ? NULL : process->slot->name, &policy);
+	if (status != STATUS_OK)
+		return status;
 	struct worker_start start = {
 		.role = process->slot == NULL ? ROLE_INVENTORY : ROLE_APPLICATION,
 		.module_name = module->name,
@@ -168,9 +174,9 @@ static enum status send_start(struct exchange *exchange, const char *application
 		.rest_idle_ms = (uint64_t)settings->limits.rest_idle_ttl_s * 1000,
 		.rest_max_ms = (uint64_t)settings->limits.rest_max_ttl_s * 1000,
 		.application = application_hash,
-		.policy = settings->policy,
+		.policy = {policy.data, policy.len},
 	};
-	enum status status = pack_slots(process, exchange->arena, &start.slots);
+	status = pack_slots(process, exchange->arena, &start.slots);
 	if (status != STATUS_OK)
 		return status;
 	BUFFER_AUTO struct buffer out;

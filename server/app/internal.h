@@ -78,7 +78,8 @@ struct settings {
 	unsigned modules_count;
 	struct slot_settings *slots;
 	unsigned slots_count;
-	struct bytes policy; /* packed worker_policy */
+	uint64_t generation;
+	struct config rules; /* what config_domain, config_login and settings_policy read, and nothing else */
 };
 
 /* A copy of what workers need. STATUS_NO_MEMORY, STATUS_MALFORMED (a slot without its module). */
@@ -87,6 +88,9 @@ struct settings *settings_ref(struct settings *settings);
 void settings_unref(struct settings *settings);
 const struct slot_settings *settings_slot(const struct settings *settings, const char *name);
 const struct module_settings *settings_module(const struct settings *settings, const char *name);
+/* Appends the worker_policy of a domain on a slot, both NULL for the inventory. STATUS_NO_MEMORY. */
+enum status settings_policy(
+	const struct settings *settings, const char *domain, const char *slot, struct buffer *out) MUST_USE;
 /* Whether a worker started for one serves the other just as well. */
 bool slot_settings_equal(const struct slot_settings *a, const struct slot_settings *b);
 bool module_settings_equal(const struct module_settings *a, const struct module_settings *b);

@@ -224,7 +224,7 @@ enum status lease_remember(struct leases *leases, struct registry *registry, con
 
 static void end_instance(struct application *application, const unsigned char *instance)
 {
-	struct end_instance command;
+	struct end_instance command = {.held = 0};
 	pthread_mutex_lock(&application->mutex);
 	struct worker_process *process = application->process == NULL ? NULL : process_ref(application->process);
 	pthread_mutex_unlock(&application->mutex);

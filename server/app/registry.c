@@ -236,7 +236,8 @@ static void send_policy(struct worker_process *process, const struct settings *s
 {
 	BUFFER_AUTO struct buffer payload;
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
-	buffer_append(&payload, settings->policy.data, settings->policy.len);
+	if (settings_policy(settings, process->domain, process->slot->name, &payload) != STATUS_OK)
+		payload.failed = true;
 	process_command(process, FRAME_POLICY, &payload);
 }
 

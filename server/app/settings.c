@@ -112,24 +112,104 @@ static enum status copy_slot(struct settings *settings, const struct config_slot
 	return slot->module == NULL ? STATUS_MALFORMED : STATUS_OK;
 }
 
-static enum status pack_policy(struct settings *settings, const struct config *config, uint64_t generation)
+static bool copy_names(struct settings *settings, const char **names, unsigned count, const char ***ret_names)
 {
-	struct bytes *labels = arena_array(&settings->arena, config->challenge_only_labels_count, sizeof *labels);
+	*ret_names = arena_array(&settings->arena, count, sizeof(char *));
+	for (unsigned i = 0; *ret_names != NULL && i < count; i++) {
+		(*ret_names)[i] = copy_text(settings, names[i]);
+		if ((*ret_names)[i] == NULL)
+			return false;
+	}
+	return *ret_names != NULL;
+}
+
+static bool copy_logins(struct settings *settings, const struct config *config)
+{
+	struct config_login_rule *rules = arena_array(&settings->arena, config->logins_count, sizeof *rules);
+	settings->rules.logins = rules;
+	for (unsigned i = 0; rules != NULL && i < config->logins_count; i++) {
+		const struct config_login_rule *from = &config->logins[i];
+		rules[i] = *from;
+		if (!copy_names(settings, from->identities, from->identities_count, &rules[i].identities) ||
+			!copy_names(settings, from->slots, from->slots_count, &rules[i].slots))
+			return false;
+		settings->rules.logins_count++;
+	}
+	return rules != NULL;
+}
+
+static bool copy_share_groups(struct settings *settings, const struct config *config)
+{
+	struct config_share_group *groups = arena_array(&settings->arena, config->share_groups_count, sizeof *groups);
+	settings->rules.share_groups = groups;
+	for (unsigned i = 0; groups != NULL && i < config->share_groups_count; i++) {
+		const struct config_share_group *from = &config->share_groups[i];
+		groups[i] = *from;
+		groups[i].name = copy_text(settings, from->name);
+		if (groups[i].name == NULL ||
+			!copy_names(settings, from->members, from->members_count, &groups[i].members) ||
+			!copy_names(settings, from->slots, from->slots_count, &groups[i].slots) ||
+			!copy_names(settings, from->app_ids, from->app_ids_count, &groups[i].app_ids))
+			return false;
+		settings->rules.share_groups_count++;
+	}
+	return groups != NULL;
+}
+
+/* The parts of the configuration that config_domain and config_login read. */
+static bool copy_rules(struct settings *settings, const struct config *config)
+{
+	struct config *rules = &settings->rules;
+	struct config_slot *slots = arena_array(&settings->arena, settings->slots_count, sizeof *slots);
+	if (slots == NULL || !copy_names(settings, config->challenge_only_labels, config->challenge_only_labels_count,
+				     &rules->challenge_only_labels))
+		return false;
+	rules->challenge_only_labels_count = config->challenge_only_labels_count;
+	for (unsigned i = 0; i < settings->slots_count; i++)
+		slots[i] = (struct config_slot){
+			.name = settings->slots[i].name, .class_name = settings->slots[i].class_name};
+	rules->slots = slots;
+	rules->slots_count = settings->slots_count;
+	return copy_logins(settings, config) && copy_share_groups(settings, config);
+}
+
+static void pack_login(const struct settings *settings, const char *domain, const char *slot, struct buffer *out)
+{
+	struct config_login login;
+	config_login(&settings->rules, domain, slot, &login);
+	struct login_policy policy = {
+		.cache_pin = login.cache_pin,
+		.logout_after = login.logout_after,
+		.force_login = login.force_login,
+		.pin_cache_ttl_ms = (uint64_t)login.pin_cache_ttl_s * 1000,
+		.pin_cache_idle_ms = (uint64_t)login.pin_cache_idle_s * 1000,
+		.exclusive = login.exclusive,
+		.internal_wait_ms = (uint64_t)settings->limits.internal_logout_wait_s * 1000,
+	};
+	login_policy_pack(out, &policy);
+}
+
+enum status settings_policy(const struct settings *settings, const char *domain, const char *slot, struct buffer *out)
+{
+	ARENA_AUTO struct arena arena;
+	BUFFER_AUTO struct buffer login;
+	const struct config *rules = &settings->rules;
+	arena_init(&arena, FRAME_PAYLOAD_MAX);
+	buffer_init(&login, FRAME_CHUNK);
+	struct bytes *labels = arena_array(&arena, rules->challenge_only_labels_count, sizeof *labels);
 	if (labels == NULL)
 		return STATUS_NO_MEMORY;
-	for (unsigned i = 0; i < config->challenge_only_labels_count; i++) {
-		const char *label = config->challenge_only_labels[i];
+	for (unsigned i = 0; i < rules->challenge_only_labels_count; i++) {
+		const char *label = rules->challenge_only_labels[i];
 		labels[i] = (struct bytes){(const unsigned char *)label, strlen(label)};
 	}
-	struct worker_policy policy = {
-		.generation = generation, .challenge_only_labels = {labels, config->challenge_only_labels_count}};
-	BUFFER_AUTO struct buffer packed;
-	buffer_init(&packed, FRAME_PAYLOAD_MAX / 2);
-	worker_policy_pack(&packed, &policy);
-	if (packed.failed)
-		return STATUS_TOO_LARGE;
-	settings->policy = (struct bytes){arena_copy(&settings->arena, packed.data, packed.len), packed.len};
-	return settings->policy.data == NULL ? STATUS_NO_MEMORY : STATUS_OK;
+	if (domain != NULL)
+		pack_login(settings, domain, slot, &login);
+	struct worker_policy policy = {.generation = settings->generation,
+		.challenge_only_labels = {labels, rules->challenge_only_labels_count},
+		.login = {login.data, login.len}};
+	worker_policy_pack(out, &policy);
+	return login.failed || out->failed ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
 static enum status fill(struct settings *settings, const struct config *config, uint64_t generation)
@@ -158,7 +238,8 @@ static enum status fill(struct settings *settings, const struct config *config, 
 			return status;
 		settings->slots_count++;
 	}
-	return pack_policy(settings, config, generation);
+	settings->generation = generation;
+	return copy_rules(settings, config) ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 enum status settings_new(const struct config *config, uint64_t generation, struct settings **ret_settings)

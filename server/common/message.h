@@ -24,6 +24,8 @@ struct bytes_list {
 
 enum worker_role { ROLE_INVENTORY, ROLE_APPLICATION };
 enum login_state { LOGIN_NONE, LOGIN_USER, LOGIN_SO };
+enum logout_after { LOGOUT_AFTER_NEVER, LOGOUT_AFTER_SIGN, LOGOUT_AFTER_PRIVATE_OP };
+enum { FORCE_LOGIN_NON_REPUDIATION = 0x40 }; /* the only bit of a force_login mask */
 enum token_purpose {
 	TOKEN_FOR_MODULE, /* C_Initialize, C_Finalize */
 	TOKEN_FOR_LOGIN,
@@ -31,6 +33,7 @@ enum token_purpose {
 	TOKEN_FOR_PIN_CHANGE, /* C_SetPIN, C_InitPIN: raises the generation on CKR_OK */
 	TOKEN_FOR_INIT_TOKEN, /* C_InitToken: refused while another application has a session or is logged in */
 	TOKEN_FOR_OBJECTS, /* creating, changing, destroying token objects where the module needs it serialised */
+	TOKEN_FOR_PRIVATE_USE, /* an internal login with the kept PIN, for one private use (B4) */
 };
 
 #define MESSAGE_MEMBER_U32(n) uint32_t n;

@@ -114,23 +114,59 @@ static bool identity_exists(const struct config *config, const char *name)
 	return false;
 }
 
-static enum status check_rule(struct loader *loader, unsigned index)
+/* The names of identities and slots in the lists of a row. */
+enum status config_check_names(struct loader *loader, const char *list, unsigned index, const char *member,
+	const char **names, unsigned count, bool slots)
 {
 	const struct config *config = loader->config;
-	const struct config_rule *rule = &config->rules[index];
 
-	for (unsigned i = 0; i < rule->identities_count; i++) {
-		if (!identity_exists(config, rule->identities[i]))
-			return fault(loader, key_path(loader, "policy[%u].identities[%u]", index, i),
-				"no identity is called %s; add it under identities", rule->identities[i]);
-	}
-	for (unsigned i = 0; i < rule->slots_count; i++) {
-		if (strcmp(rule->slots[i], "*") != 0 && !config_slot(config, rule->slots[i]))
-			return fault(loader, key_path(loader, "policy[%u].slots[%u]", index, i),
-				"no slot is called %s; add it under slots, or write \"*\" for every slot",
-				rule->slots[i]);
+	for (unsigned i = 0; i < count; i++) {
+		if (slots ? strcmp(names[i], "*") == 0 || config_slot(config, names[i])
+			  : identity_exists(config, names[i]))
+			continue;
+		const char *path = key_path(loader, "%s[%u].%s[%u]", list, index, member, i);
+		if (slots)
+			return fault(loader, path,
+				"no slot is called %s; add it under slots, or write \"*\" for every slot", names[i]);
+		return fault(loader, path, "no identity is called %s; add it under identities", names[i]);
 	}
 	return STATUS_OK;
+}
+
+static enum status check_rules(struct loader *loader)
+{
+	const struct config *config = loader->config;
+	enum status status = STATUS_OK;
+
+	for (unsigned i = 0; i < config->rules_count && status == STATUS_OK; i++) {
+		const struct config_rule *rule = &config->rules[i];
+
+		status = config_check_names(
+			loader, "policy", i, "identities", rule->identities, rule->identities_count, false);
+		if (status == STATUS_OK)
+			status = config_check_names(loader, "policy", i, "slots", rule->slots, rule->slots_count, true);
+	}
+	return status;
+}
+
+static enum status check_logins(struct loader *loader)
+{
+	const struct config *config = loader->config;
+	enum status status = STATUS_OK;
+
+	for (unsigned i = 0; i < config->logins_count && status == STATUS_OK; i++) {
+		const struct config_login_rule *rule = &config->logins[i];
+
+		status = config_check_names(
+			loader, "login", i, "identities", rule->identities, rule->identities_count, false);
+		if (status == STATUS_OK)
+			status = config_check_names(loader, "login", i, "slots", rule->slots, rule->slots_count, true);
+		if (status == STATUS_OK && rule->pin_cache_idle_s > rule->pin_cache_ttl_s &&
+			document_has(loader, key_path(loader, "login[%u].pin_cache_idle_s", i)))
+			status = fault(loader, key_path(loader, "login[%u].pin_cache_idle_s", i),
+				"more than pin_cache_ttl_s (%u); lower it", rule->pin_cache_ttl_s);
+	}
+	return status;
 }
 
 static enum status check_limits(struct loader *loader)
@@ -237,12 +273,13 @@ enum status config_check(struct loader *loader)
 		check_identities,
 		derive,
 		check_worker_user,
+		check_rules,
+		check_logins,
+		config_check_share_groups,
 	};
 	enum status status = STATUS_OK;
 
 	for (size_t i = 0; i < sizeof checks / sizeof *checks && status == STATUS_OK; i++)
 		status = checks[i](loader);
-	for (unsigned i = 0; i < loader->config->rules_count && status == STATUS_OK; i++)
-		status = check_rule(loader, i);
 	return status;
 }

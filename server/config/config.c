@@ -123,15 +123,6 @@ const struct config_module *config_module(const struct config *config, const cha
 	return NULL;
 }
 
-static bool listed(const char *const *names, unsigned count, const char *name, bool star)
-{
-	for (unsigned i = 0; i < count; i++) {
-		if (strcmp(names[i], name) == 0 || (star && strcmp(names[i], "*") == 0))
-			return true;
-	}
-	return false;
-}
-
 unsigned config_permissions(const struct config *config, const char *identity, const char *slot)
 {
 	unsigned mask = 0;
@@ -139,8 +130,8 @@ unsigned config_permissions(const struct config *config, const char *identity, c
 	for (unsigned i = 0; i < config->rules_count; i++) {
 		const struct config_rule *rule = &config->rules[i];
 
-		if (listed((const char *const *)rule->identities, rule->identities_count, identity, false) &&
-			listed((const char *const *)rule->slots, rule->slots_count, slot, true))
+		if (config_listed(rule->identities, rule->identities_count, identity, false) &&
+			config_listed(rule->slots, rule->slots_count, slot, true))
 			mask |= rule->permissions;
 	}
 	return mask;

@@ -50,6 +50,39 @@ struct config_rule {
 	unsigned permissions; /* mask of 1u << enum permission */
 };
 
+enum config_auto { CONFIG_AUTO, CONFIG_OFF, CONFIG_ON }; /* enable_cache_pin */
+enum config_exclusive { EXCLUSIVE_AUTO, EXCLUSIVE_NEVER, EXCLUSIVE_ALWAYS };
+
+/*
+ * How these identities log in on these slots (requirements B). Where several rules name the same identity and slot, the
+ * strictest value of each holds; a key that a rule leaves out has its default there.
+ */
+struct config_login_rule {
+	const char **identities;
+	unsigned identities_count;
+	const char **slots;
+	unsigned slots_count; /* "*" is every slot */
+	unsigned cache_pin; /* enum config_auto */
+	unsigned logout_after; /* enum logout_after */
+	unsigned force_login; /* 1: mask 0x40 */
+	unsigned pin_cache_ttl_s, pin_cache_idle_s;
+	unsigned exclusive_login; /* enum config_exclusive */
+	unsigned max_pin_failures; /* 0: the guard is off */
+	bool may_use_last_tries;
+	unsigned min_app_id; /* 1: v2 */
+};
+
+/* Identities that share applications on purpose (C13): on these slots they are one domain, with the group's name. */
+struct config_share_group {
+	const char *name;
+	const char **members;
+	unsigned members_count;
+	const char **slots;
+	unsigned slots_count; /* "*" is every slot */
+	const char **app_ids;
+	unsigned app_ids_count; /* 0: every application ID */
+};
+
 struct config {
 	const char *file;
 	struct {
@@ -75,6 +108,8 @@ struct config {
 		unsigned connections_max, connections_per_ip, request_s, handshake_s, idle_s;
 		unsigned sign_s, keygen_s, token_wait_s, lease_ttl_s, sessions_max;
 		unsigned operations_max, operation_ttl_s, rest_idle_ttl_s, rest_max_ttl_s, body_max, inventory_s;
+		unsigned slot_lock_wait_s, internal_logout_wait_s, hold_s, holds_per_identity, guard_reset_s;
+		unsigned token_pin_failures;
 	} limits;
 	struct config_module *modules;
 	unsigned modules_count;
@@ -84,6 +119,10 @@ struct config {
 	unsigned identities_count;
 	struct config_rule *rules;
 	unsigned rules_count;
+	struct config_login_rule *logins;
+	unsigned logins_count;
+	struct config_share_group *share_groups;
+	unsigned share_groups_count;
 	const char **challenge_only_labels;
 	unsigned challenge_only_labels_count; /* requirement D9 */
 	void *loaded; /* what config_free gives back */
@@ -116,5 +155,29 @@ const struct config_module *config_module(const struct config *config, const cha
 
 /* Permission mask of an identity on a slot: 0 is no access at all. */
 unsigned config_permissions(const struct config *config, const char *identity, const char *slot);
+
+/*
+ * Whose applications a request of `identity` on a slot is about: the share group's name, or the identity itself (C12, C13).
+ * `application` has APPLICATION_ID_LEN bytes. The answer lives as long as the configuration or the argument.
+ */
+const char *config_domain(
+	const struct config *config, const char *identity, const char *slot, const unsigned char *application);
+
+/* Whether `identity` belongs to a domain: it is that identity, or a member of the share group of that name. */
+bool config_domain_has(const struct config *config, const char *domain, const char *identity);
+
+/* The rules of logins that hold for a domain or an identity on a slot: of a share group the strictest of its members. */
+struct config_login {
+	bool cache_pin;
+	unsigned logout_after; /* enum logout_after */
+	unsigned force_login; /* 0 or FORCE_LOGIN_NON_REPUDIATION */
+	unsigned pin_cache_ttl_s, pin_cache_idle_s;
+	bool exclusive;
+	unsigned max_pin_failures; /* 0: the guard is off */
+	bool may_use_last_tries;
+	bool random_app_ids; /* min_app_id v2: refuses IDs whose last 8 bytes are 0 */
+};
+
+void config_login(const struct config *config, const char *domain, const char *slot, struct config_login *ret_login);
 
 #endif

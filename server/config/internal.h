@@ -34,6 +34,8 @@ enum section {
 	SECTION_identity,
 	SECTION_certificate,
 	SECTION_rule,
+	SECTION_login,
+	SECTION_share_group,
 };
 
 enum key_kind {
@@ -46,6 +48,7 @@ enum key_kind {
 	KEY_PORT,
 	KEY_FLAG,
 	KEY_CHOICE,
+	KEY_WORD,
 	KEY_SWITCH,
 	KEY_MATCH,
 	KEY_TEXTS,
@@ -67,7 +70,7 @@ struct key {
 	enum key_presence presence;
 	const char *text; /* the default, or an example */
 	uint64_t minimum, maximum;
-	const char *words; /* KEY_CHOICE, KEY_SWITCH: separated by spaces */
+	const char *words; /* KEY_CHOICE, KEY_WORD, KEY_SWITCH: separated by spaces */
 	enum section items; /* KEY_MAPPING, KEY_LIST */
 	const char *description;
 };
@@ -135,6 +138,16 @@ enum status config_read(struct loader *loader) MUST_USE;
 
 /* What rows cannot say: names that must differ or exist, addresses, defaults that depend on other values. */
 enum status config_check(struct loader *loader) MUST_USE;
+
+/* Each of `names` at list[index].member is an identity, or a slot or "*". */
+enum status config_check_names(struct loader *loader, const char *list, unsigned index, const char *member,
+	const char **names, unsigned count, bool slots) MUST_USE;
+
+/* Share groups: names that exist and differ, and no request that two of them claim. Application IDs become 32 hex digits. */
+enum status config_check_share_groups(struct loader *loader) MUST_USE;
+
+/* Whether `name` is one of `names`; with `star` "*" stands for every name. */
+bool config_listed(const char **names, unsigned count, const char *name, bool star);
 
 /* The TLS files: readable, fitting together, not expired, the key private. */
 enum status config_check_tls(struct loader *loader) MUST_USE;

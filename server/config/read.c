@@ -231,7 +231,7 @@ static enum status read_pair(struct loader *loader, enum section section, const 
 static enum status read_mapping(
 	struct loader *loader, enum section section, yaml_node_t *node, const char *path, void *base)
 {
-	enum { SEEN_MAX = 128 };
+	enum { SEEN_MAX = 256 };
 	bool seen[SEEN_MAX] = {false};
 	yaml_mark_t mark = node ? node->start_mark : (yaml_mark_t){0};
 	enum status status = STATUS_OK;

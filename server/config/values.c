@@ -190,6 +190,16 @@ static enum status store_choice(struct loader *loader, const struct key *key, co
 	return status == STATUS_OK ? copy_text(loader, key, value, place) : status;
 }
 
+static enum status store_word(struct loader *loader, const struct key *key, const struct scalar *value, void *place)
+{
+	size_t index = 0;
+	enum status status = choose(loader, key, value, &index);
+
+	if (status == STATUS_OK)
+		*(unsigned *)place = (unsigned)index;
+	return status;
+}
+
 static enum status store_switch(struct loader *loader, const struct key *key, const struct scalar *value, void *place)
 {
 	size_t index = 0;
@@ -226,6 +236,7 @@ static store_function *const stores[] = {
 	[KEY_PORT] = store_port,
 	[KEY_FLAG] = store_flag,
 	[KEY_CHOICE] = store_choice,
+	[KEY_WORD] = store_word,
 	[KEY_SWITCH] = store_switch,
 	[KEY_MATCH] = store_match,
 };

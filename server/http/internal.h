@@ -265,7 +265,7 @@ struct request {
 	struct route_match match;
 	char trace[TRACE_LEN + 1];
 	struct application_key application;
-	unsigned char instance[INSTANCE_ID_LEN]; /* all zero: none */
+	unsigned char instance[INSTANCE_ID_LEN]; /* bound to the identity; all zero: none */
 	const char *slot; /* configured name, once it is known that the identity may see it */
 	unsigned permissions; /* on `slot` */
 	uint64_t deadline_ms; /* X-Deadline-Ms, 0: none */

@@ -86,6 +86,23 @@ static bool application_read(struct request *request)
 	return true;
 }
 
+/* Members of a share group, or others who learn an instance id, cannot name each other's sessions with it (X11). */
+static bool instance_bind(const char *identity, unsigned char instance[INSTANCE_ID_LEN])
+{
+	static const char purpose[] = "p11gate client instance of identity";
+	gnutls_hash_hd_t hash;
+	unsigned char digest[32];
+	if (gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) != 0)
+		return false;
+	bool hashed = gnutls_hash(hash, purpose, sizeof purpose) == 0 &&
+		      gnutls_hash(hash, identity, strlen(identity) + 1) == 0 &&
+		      gnutls_hash(hash, instance, INSTANCE_ID_LEN) == 0;
+	gnutls_hash_deinit(hash, digest);
+	if (hashed)
+		memcpy(instance, digest, INSTANCE_ID_LEN);
+	return hashed;
+}
+
 static bool all_zero(const unsigned char *bytes, size_t len)
 {
 	unsigned char any = 0;
@@ -102,6 +119,8 @@ bool scope_read(struct request *request)
 					     all_zero(request->instance, INSTANCE_ID_LEN)))
 		return refuse(
 			request, PROBLEM_MALFORMED_HEADER, "X-Client-Instance is 32 hexadecimal digits, not all zero");
+	if (instance.data != NULL && !instance_bind(request->peer->identity, request->instance))
+		return refuse(request, PROBLEM_OUT_OF_MEMORY, NULL);
 	/* Sessions that belong to no instance would never end. */
 	if (instance.data == NULL && request->match.row->id == ROUTE_calls)
 		return refuse(request, PROBLEM_MALFORMED_HEADER,

@@ -42,6 +42,7 @@ void state_read(struct worker *worker, struct worker_state *ret_state)
 		.state_serial = ++worker->state_serial,
 		.sessions = sessions_count(worker),
 		.login = (uint32_t)login_state(worker),
+		.native = (uint32_t)login_state(worker),
 	};
 	pthread_mutex_unlock(&worker->state_lock);
 }
@@ -59,6 +60,7 @@ static void response_fill(struct worker *worker, const struct reply *reply, stru
 		.calls = {reply->calls, reply->calls_count},
 		.sessions = state.sessions,
 		.login = state.login,
+		.native = state.native,
 		.state_serial = state.state_serial,
 		.operation_opened = reply->operation_opened ? reply->operation_opened : "",
 		.operation_closed = reply->operation_closed ? reply->operation_closed : "",

@@ -34,7 +34,7 @@ CK_RV token_acquire(int channel, enum token_purpose purpose, CK_USER_TYPE user, 
 
 void token_release(int channel, CK_RV rv, enum login_state login)
 {
-	struct token_release message = {.rv = rv, .login = (uint32_t)login};
+	struct token_release message = {.rv = rv, .login = (uint32_t)login, .native = (uint32_t)login};
 	struct buffer payload BUFFER_AUTO;
 
 	buffer_init(&payload, FRAME_CHUNK);

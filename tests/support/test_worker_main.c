@@ -3,8 +3,8 @@
  *
  * A request's query is a list of commands separated by ';', carried out in order:
  *   sleep=MS   hang   die   garbage   big=BYTES   again   calls=NAME   open=ID
- *   sessions=N   login=0|1|2                     what it reports of itself from then on
- *   acquire=PURPOSE[,USER]   release=RV[,LOGIN]   the token
+ *   sessions=N   login=0|1|2[,NATIVE]            what it reports of itself from then on
+ *   acquire=PURPOSE[,USER]   release=RV[,LOGIN[,NATIVE]]   the token
  *   question   descriptors   environment          shown in the answer
  * The answer's body is "key=value" lines. An application's init_args are carried out in the same way at its start, and there
  *   fail=RV   deaf (takes no commands on the control pair)   mute (no news on the control pair)
@@ -34,7 +34,9 @@ static struct worker_start start;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t idle = PTHREAD_COND_INITIALIZER;
 static unsigned running, sessions, instances_ended, queries, reinits;
-static enum login_state login;
+static enum login_state login, native;
+static unsigned held;
+static struct login_policy login_rules;
 static uint64_t serial, policy_generation;
 static bool deaf, mute;
 
@@ -46,6 +48,7 @@ struct job {
 	struct buffer body;
 	unsigned status;
 	uint64_t rv, generation;
+	unsigned last_tries;
 	struct bytes call;
 	const char *opened;
 	bool garbage;
@@ -72,6 +75,18 @@ static void must(bool done)
 		_exit(3);
 }
 
+/* "LOGIN[,NATIVE]"; without the second both are the same. */
+static void set_login(const char *value)
+{
+	char *end;
+	pthread_mutex_lock(&mutex);
+	login = native = (enum login_state)strtoul(value, &end, 10);
+	if (*end == ',')
+		native = (enum login_state)strtoul(end + 1, NULL, 10);
+	serial++;
+	pthread_mutex_unlock(&mutex);
+}
+
 static void acquire(struct job *job, const char *value)
 {
 	char *end;
@@ -87,6 +102,7 @@ static void acquire(struct job *job, const char *value)
 	must(token_grant_unpack(payload.data, payload.len, job->arena, &grant) == STATUS_OK);
 	job->rv = grant.rv;
 	job->generation = grant.generation;
+	job->last_tries = grant.last_tries;
 }
 
 static void release(struct job *job, const char *value)
@@ -95,12 +111,11 @@ static void release(struct job *job, const char *value)
 	struct token_release news = {.rv = strtoull(value, &end, 0)};
 	if (job->rv != CKR_OK)
 		return;
+	if (*end == ',')
+		set_login(end + 1);
 	pthread_mutex_lock(&mutex);
-	if (*end == ',') {
-		login = (enum login_state)strtoul(end + 1, NULL, 10);
-		serial++;
-	}
 	news.login = login;
+	news.native = native;
 	pthread_mutex_unlock(&mutex);
 	BUFFER_AUTO struct buffer payload;
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
@@ -142,6 +157,9 @@ static void show_question(struct job *job)
 	line_number(job, "slots", start.slots.count);
 	line_number(job, "start_generation", start.token_generation);
 	line_number(job, "body", job->request->body.len);
+	line_number(job, "cache_pin", login_rules.cache_pin);
+	line_number(job, "logout_after", login_rules.logout_after);
+	line_number(job, "exclusive", login_rules.exclusive);
 }
 
 static void fill(struct job *job, size_t len)
@@ -172,7 +190,7 @@ static void carry_out(struct job *job, const char *name, const char *value)
 	else if (strcmp(name, "sessions") == 0)
 		set(&sessions, value);
 	else if (strcmp(name, "login") == 0)
-		set((unsigned *)&login, value);
+		set_login(value);
 	else if (strcmp(name, "acquire") == 0)
 		acquire(job, value);
 	else if (strcmp(name, "release") == 0)
@@ -256,6 +274,7 @@ static void respond(struct job *job)
 		.calls = {&job->call, job->call.len > 0},
 		.sessions = sessions,
 		.login = login,
+		.native = native,
 		.state_serial = serial,
 		.operation_opened = job->opened,
 		.body = {job->body.data, job->body.len}};
@@ -275,12 +294,17 @@ static void do_request(int fd, const struct worker_request *request, struct aren
 	if (start.role == ROLE_INVENTORY && request->route == ROUTE_inventory) {
 		answer_inventory(&job);
 	} else {
+		pthread_mutex_lock(&mutex);
+		held = request->held;
+		pthread_mutex_unlock(&mutex);
 		carry_out_all(&job, request->query);
 		line_number(&job, "pid", (uint64_t)getpid());
 		line_number(&job, "rv", job.rv);
 		line_number(&job, "generation", job.generation);
 		line_number(&job, "instances_ended", instances_ended);
 		line_number(&job, "policy", policy_generation);
+		line_number(&job, "last_tries", job.last_tries);
+		line_number(&job, "held", held);
 		line_number(&job, "running", running);
 	}
 	respond(&job);
@@ -331,6 +355,8 @@ static void take_policy(const struct bytes *packed)
 	must(worker_policy_unpack(packed->data, packed->len, &arena, &policy) == STATUS_OK);
 	pthread_mutex_lock(&mutex);
 	policy_generation = policy.generation;
+	if (policy.login.len > 0)
+		must(login_policy_unpack(policy.login.data, policy.login.len, &arena, &login_rules) == STATUS_OK);
 	pthread_mutex_unlock(&mutex);
 }
 
@@ -358,13 +384,22 @@ static void start_up(void)
 static void tell_state(void)
 {
 	pthread_mutex_lock(&mutex);
-	struct worker_state state = {serial, sessions, login};
+	struct worker_state state = {serial, sessions, login, native};
 	pthread_mutex_unlock(&mutex);
 	BUFFER_AUTO struct buffer payload;
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
 	worker_state_pack(&payload, &state);
 	if (!mute)
 		must(frame_send(CONTROL, FRAME_STATE, payload.data, payload.len) == STATUS_OK);
+}
+
+static bool says_held(const struct bytes *packed)
+{
+	ARENA_AUTO struct arena arena;
+	struct end_instance message;
+	arena_init(&arena, ARENA);
+	must(end_instance_unpack(packed->data, packed->len, &arena, &message) == STATUS_OK);
+	return message.held != 0;
 }
 
 static void command(enum frame_type type, const struct buffer *payload)
@@ -377,7 +412,9 @@ static void command(enum frame_type type, const struct buffer *payload)
 		instances_ended++;
 		serial++;
 		sessions = 0;
-		login = LOGIN_NONE;
+		/* A held application keeps its login without a session. */
+		if (!says_held(&bytes))
+			login = native = LOGIN_NONE;
 		pthread_mutex_unlock(&mutex);
 		tell_state();
 		break;

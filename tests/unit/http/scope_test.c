@@ -78,3 +78,26 @@ Test(scope, a_batch_of_signatures_has_time_by_the_size_of_its_body)
 	cr_expect_eq(deadline(ROUTE_key_sign, 1 << 20, 0), 120000, "at most what a key generation may take");
 	cr_expect_eq(deadline(ROUTE_key, 1 << 20, 0), 10000, "other routes have no batches");
 }
+
+/* The instance id that a request of `identity` reaches its worker with. */
+static void bound(const char *identity, const char *instance, unsigned char ret_instance[INSTANCE_ID_LEN])
+{
+	struct peer peer = {.identity = identity};
+	struct gate_head head = {.fields = {[GATE_CLIENT_INSTANCE] = {instance, strlen(instance)}}};
+	struct request request = {.peer = &peer, .head = &head, .match = {.row = route_row(ROUTE_keys)}};
+	cr_assert(scope_read(&request));
+	memcpy(ret_instance, request.instance, INSTANCE_ID_LEN);
+}
+
+Test(scope, X11_an_instance_id_is_worth_nothing_to_another_identity)
+{
+	static const char id[] = "000102030405060708090a0b0c0d0e0f", next[] = "000102030405060708090a0b0c0d0e10";
+	unsigned char one[INSTANCE_ID_LEN], again[INSTANCE_ID_LEN], other[INSTANCE_ID_LEN], second[INSTANCE_ID_LEN];
+	bound("alice", id, one);
+	bound("alice", id, again);
+	bound("bob", id, other);
+	bound("alice", next, second);
+	cr_expect_arr_eq(one, again, sizeof one);
+	cr_expect_arr_neq(one, other, sizeof one);
+	cr_expect_arr_neq(one, second, sizeof one);
+}
