@@ -11,6 +11,7 @@
 
 #include "api/arena.h"
 #include "api/buffer.h"
+#include "api/login_wishes.h"
 #include "server/common/status.h"
 
 struct bytes {
@@ -24,8 +25,6 @@ struct bytes_list {
 
 enum worker_role { ROLE_INVENTORY, ROLE_APPLICATION };
 enum login_state { LOGIN_NONE, LOGIN_USER, LOGIN_SO };
-enum logout_after { LOGOUT_AFTER_NEVER, LOGOUT_AFTER_SIGN, LOGOUT_AFTER_PRIVATE_OP };
-enum { FORCE_LOGIN_NON_REPUDIATION = 0x40 }; /* the only bit of a force_login mask */
 enum token_purpose {
 	TOKEN_FOR_MODULE, /* C_Initialize, C_Finalize */
 	TOKEN_FOR_LOGIN,

@@ -67,13 +67,32 @@ static CK_RV translate(struct running_call *run)
 	return CKR_OK;
 }
 
+/* Only the strictest rule asks for what costs the module a question (B7). */
+static bool private_counts(const struct running_call *run)
+{
+	return run->session && login_rules(run->request->worker).logout_after == LOGOUT_AFTER_PRIVATE_OP;
+}
+
+static bool is_private(struct running_call *run, CK_OBJECT_HANDLE handle)
+{
+	struct object_info *info = object_describe(run->request->worker, run->session->module, handle);
+	bool private = info && info->private;
+
+	object_info_release(info);
+	return private;
+}
+
 static bool found_translate(struct running_call *run, const union wire_value *found)
 {
+	struct session_operation *search = private_counts(run) ? &run->session->operations[OPERATION_FIND] : NULL;
+
 	for (CK_ULONG i = 0; i < *found->found.count; i++) {
 		CK_OBJECT_HANDLE *item = &found->found.items[i];
 		object_recognise(run->request, run->native[0].number, *item);
 		if (object_add(run->request->worker, *item, false, item) != CKR_OK)
 			return false;
+		if (search)
+			search->found_private = search->found_private || is_private(run, *item);
 	}
 	return true;
 }
@@ -88,6 +107,7 @@ static bool made_translate(struct running_call *run, CK_OBJECT_HANDLE *handle)
 	struct object_info *info = object_describe(worker, run->native[0].number, *handle);
 	if (info && !info->token && run->session)
 		object_own(worker, *handle, run->session);
+	run->private = run->private || !info || info->private;
 	if (run->row->audit == AUDIT_OBJECT) {
 		object_info_release(run->key);
 		run->key = object_info_keep(info);
@@ -211,15 +231,48 @@ static CK_RV invoke_translated(struct running_call *run)
 	return rv;
 }
 
-/* Any call on a session that has no rules of its own. */
-static CK_RV run_on_session(struct running_call *run)
+/* After a forced logout the handles of private objects stay, but the objects show again only after a login (B10). */
+static CK_RV check_login(struct running_call *run)
 {
-	struct worker *worker = run->request->worker;
-	CK_RV rv = CKR_OK;
+	for (size_t i = 0; i < run->row->argument_count; i++) {
+		if (run->row->arguments[i].kind == WIRE_OBJECT &&
+			object_awaits_login(run->request->worker, run->call->values[i].number))
+			return CKR_USER_NOT_LOGGED_IN;
+	}
+	return CKR_OK;
+}
 
-	run->session = session_acquire(worker, run->request->message->instance, run->handle);
-	if (run->session)
-		rv = session_settle(worker, run->session);
+/* Before the call: whether it touches private objects by itself, not as a part of an operation. */
+static void look_at_objects(struct running_call *run)
+{
+	bool part = run->row->step != STEP_NONE && run->row->id != CALL_DigestKey;
+
+	if (part || !private_counts(run))
+		return;
+	for (size_t i = 0; i < run->row->argument_count; i++) {
+		if (run->row->arguments[i].kind == WIRE_OBJECT)
+			run->private = run->private || is_private(run, run->call->values[i].number);
+	}
+}
+
+/* What of this call a forced logout may follow; `before` is its operation as it was before the call (B9). */
+static void note_use(const struct running_call *run, const struct session_operation *before, CK_RV rv)
+{
+	const struct call_row *row = run->row;
+	bool ends = before->begun && (row->step == STEP_SINGLE || row->step == STEP_FINAL) &&
+		    rv != CKR_OPERATION_NOT_INITIALIZED && !call_asks_length(run->call, rv);
+	bool signs = row->operation == OPERATION_SIGN || row->operation == OPERATION_SIGN_RECOVER;
+
+	if (ends && signs)
+		run->request->signed_ = true;
+	if (run->private || (ends && (row->operation == OPERATION_FIND ? before->found_private : before->private)))
+		run->request->private_used = true;
+}
+
+static CK_RV run_checked(struct running_call *run)
+{
+	CK_RV rv = check_login(run);
+
 	if (rv == CKR_OK)
 		rv = translate(run);
 	if (rv == CKR_OK && (run->row->step != STEP_INIT))
@@ -228,7 +281,28 @@ static CK_RV run_on_session(struct running_call *run)
 		rv = check_key(run);
 	if (rv == CKR_OK)
 		rv = check_reauthentication(run);
+	if (rv == CKR_OK)
+		look_at_objects(run);
 	return rv == CKR_OK ? invoke_translated(run) : rv;
+}
+
+/* Any call on a session that has no rules of its own. */
+static CK_RV run_on_session(struct running_call *run)
+{
+	struct worker *worker = run->request->worker;
+	struct session_operation before = {0};
+
+	run->session = session_acquire(worker, run->request->message->instance, run->handle);
+	if (!run->session)
+		return run_checked(run);
+	CK_RV rv = session_settle(worker, run->session);
+	if (rv != CKR_OK)
+		return rv;
+	if (run->row->operation != OPERATION_NONE)
+		before = run->session->operations[run->row->operation];
+	rv = run_checked(run);
+	note_use(run, &before, rv);
+	return rv;
 }
 
 static CK_RV run_session_info(struct running_call *run)
@@ -237,8 +311,12 @@ static CK_RV run_session_info(struct running_call *run)
 	CK_SESSION_INFO *info = run->call->values[1].info;
 	CK_RV rv = run_on_session(run);
 
-	if (rv == CKR_OK)
-		info->slotID = slot_id_of(worker->slots[0].name, strlen(worker->slots[0].name));
+	if (rv != CKR_OK)
+		return rv;
+	info->slotID = slot_id_of(worker->slots[0].name, strlen(worker->slots[0].name));
+	/* With a kept PIN the module is mostly logged out, and the application is in (B4). */
+	if (login_state(worker) == LOGIN_USER)
+		info->state = (info->flags & CKF_RW_SESSION) ? CKS_RW_USER_FUNCTIONS : CKS_RO_USER_FUNCTIONS;
 	return rv;
 }
 
@@ -359,9 +437,13 @@ bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 
 	if (call->row->arguments[0].kind == WIRE_SESSION)
 		run.handle = call->values[0].number;
-	bool makes = makes_objects(call->row);
-	CK_RV rv = makes ? making_begin(request) : CKR_OK;
-	bool turn = makes && rv == CKR_OK;
+	bool makes = makes_objects(call->row), turn = false;
+	bool kept = pin_cache_kept(request->worker);
+	CK_RV rv = kept && private_use_needed(request->worker, call) ? private_use_begin(request) : CKR_OK;
+	if (rv == CKR_OK && makes) {
+		rv = making_begin(request);
+		turn = rv == CKR_OK;
+	}
 	module_share(request);
 	if (rv == CKR_OK)
 		rv = run_allowed(&run);
@@ -374,6 +456,7 @@ bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 	module_unshare(request);
 	if (turn)
 		making_end(request);
+	recorded = private_use_end(request) && recorded;
 	wipe_pins(call);
 	if (recorded && (call->row->id == CALL_CloseSession || call->row->id == CALL_CloseAllSessions))
 		recorded = login_rest(request->worker, request);

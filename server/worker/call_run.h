@@ -19,6 +19,7 @@ struct running_call {
 	bool has_mechanism;
 	unsigned char input[32];
 	bool has_input;
+	bool private; /* it uses, reads, makes or changes a private object; looked at only where a rule asks (B7) */
 	const char *refused; /* why it was not run */
 	uint64_t began;
 };

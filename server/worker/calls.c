@@ -93,19 +93,22 @@ static bool read_groups(struct json_reader *in, struct group *groups, size_t *co
 	return !json_failed(in);
 }
 
-static bool read_body(struct json_reader *in, struct group *groups, size_t *count)
+static bool read_body(struct json_reader *in, struct group *groups, size_t *count, struct login_wishes *wishes)
 {
 	struct json_text name;
-	bool seen = false;
+	bool seen = false, wished = false;
 
 	if (!json_enter_object(in))
 		return false;
 	while (json_next_member(in, &name)) {
-		if (!json_text_is(name, "groups") || seen)
+		if (json_text_is(name, "groups") && !seen)
+			seen = read_groups(in, groups, count);
+		else if (json_text_is(name, "login") && !wished)
+			wished = login_wishes_decode(in, wishes);
+		else
 			return json_fail(in, "unknown or repeated member; the body is {\"groups\":[…]}");
-		if (!read_groups(in, groups, count))
+		if (json_failed(in))
 			return false;
-		seen = true;
 	}
 	if (!json_failed(in) && !seen)
 		return json_fail(in, "the member groups is missing");
@@ -201,7 +204,7 @@ void resource_calls(struct request *request)
 		return;
 	}
 	json_reader_init(&in, (const char *)body->data, body->len, request->arena);
-	if (!read_body(&in, groups, &count)) {
+	if (!read_body(&in, groups, &count, &request->wishes)) {
 		reply_malformed(request, &in);
 		return;
 	}

@@ -33,8 +33,10 @@ void worker_stop(struct worker *worker)
 		wait_for_the_end();
 	/* A module that is in a call must not be finalized; the process ends as it is. */
 	if (idle && worker->module.initialised && pthread_mutex_trylock(&worker->login.lock) == 0 &&
-		pthread_rwlock_trywrlock(&worker->module.lock) == 0)
+		pthread_rwlock_trywrlock(&worker->module.lock) == 0) {
+		pin_cache_erase(worker);
 		(void)invoke_finalize(&worker->module);
+	}
 	_exit(0);
 }
 
@@ -62,8 +64,22 @@ static void end_instance(struct worker *worker, const struct buffer *payload)
 	pthread_rwlock_rdlock(&worker->module.lock);
 	sessions_close_instance(worker, message.instance);
 	pthread_rwlock_unlock(&worker->module.lock);
+	atomic_store(&worker->login.held, message.held != 0);
 	(void)!login_rest(worker, NULL);
+	private_use_settle(worker);
 	tell_state(worker);
+}
+
+/* A PIN that the new rules do not let be kept is erased at once (B14). */
+static bool policy_follow(struct worker *worker, const struct buffer *payload)
+{
+	if (!policy_replace(&worker->policy, payload->data, payload->len))
+		return false;
+	if (pin_cache_kept(worker) && !login_rules(worker).cache_pin) {
+		(void)!login_end(worker, NULL, LOGIN_END_POLICY);
+		tell_state(worker);
+	}
+	return true;
 }
 
 /* False at the end of the control socket, or when it says so. */
@@ -75,9 +91,18 @@ static bool command(struct worker *worker, struct buffer *payload)
 		return false;
 	switch (type) {
 	case FRAME_END_INSTANCE: end_instance(worker, payload); return true;
-	case FRAME_POLICY: return policy_replace(&worker->policy, payload->data, payload->len);
+	case FRAME_POLICY: return policy_follow(worker, payload);
 	default: return false;
 	}
+}
+
+/* Milliseconds until something here ends; -1: nothing does. */
+static int next_deadline(struct worker *worker)
+{
+	enum login_end end;
+	int keep = login_keep_left(worker), pin = pin_cache_left(worker, &end);
+
+	return keep < 0 ? pin : pin < 0 ? keep : keep < pin ? keep : pin;
 }
 
 void control_serve(struct worker *worker)
@@ -85,12 +110,12 @@ void control_serve(struct worker *worker)
 	struct buffer payload;
 	struct pollfd fds[2] = {{.fd = WORKER_CONTROL_FD, .events = POLLIN}, {.fd = worker->wake, .events = POLLIN}};
 	uint64_t woken;
+	enum login_end end;
 	bool open = true;
 
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
 	while (open) {
-		int left = login_keep_left(worker);
-		int ready = poll(fds, 2, left);
+		int ready = poll(fds, 2, next_deadline(worker));
 		if (ready < 0 && errno != EINTR)
 			break;
 		if (ready > 0 && fds[1].revents)
@@ -100,6 +125,10 @@ void control_serve(struct worker *worker)
 		if (login_keep_left(worker) == 0) {
 			atomic_store(&worker->login.keep_until_ms, 0);
 			(void)!login_rest(worker, NULL);
+			tell_state(worker);
+		}
+		if (pin_cache_left(worker, &end) == 0) {
+			(void)!login_end(worker, NULL, end);
 			tell_state(worker);
 		}
 	}

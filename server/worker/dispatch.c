@@ -26,18 +26,28 @@ static void run_resource(struct request *request, handler run)
 	atomic_fetch_add(&worker->login.resources, 1);
 	atomic_store(&worker->login.used_ms, (uint64_t)clock_ms());
 	bool makes = (route_row(request->message->route)->permissions & 1u << PERMISSION_WRITE) != 0;
-	CK_RV rv = makes ? making_begin(request) : CKR_OK;
+	/* Before the turn to make objects, under which nobody can log in. */
+	CK_RV rv = makes ? private_use_begin(request) : CKR_OK;
+	bool turn = false;
+	if (rv == CKR_OK && makes) {
+		rv = making_begin(request);
+		turn = rv == CKR_OK;
+	}
 	if (rv == CKR_OK) {
 		module_share(request);
 		run(request);
 		module_unshare(request);
 	} else {
-		reply_return(request, rv, "The token is taken by another program; try again.");
+		reply_return(request, rv,
+			rv == CKR_USER_NOT_LOGGED_IN ? "The application was logged out."
+						     : "The token is taken by another program; try again.");
 	}
-	if (makes && rv == CKR_OK)
+	if (turn)
 		making_end(request);
+	bool recorded = private_use_end(request);
 	atomic_fetch_sub(&worker->login.resources, 1);
-	if (!login_rest(worker, request))
+	recorded = login_rest(worker, request) && recorded;
+	if (!recorded)
 		reply_withhold(request);
 }
 

@@ -22,6 +22,7 @@
 
 #include "api/codec.h"
 #include "api/limits.h"
+#include "api/login_wishes.h"
 #include "server/common/clock.h"
 #include "server/common/frame.h"
 #include "server/worker/worker.h"
@@ -80,6 +81,7 @@ struct object {
 	CK_SESSION_HANDLE home; /* of a session object: the module session it ends with */
 	struct object_info *info; /* as last read, or NULL */
 	struct object_identity *identity; /* what it is found again by, or NULL */
+	bool private_owned; /* a private session object: it keeps the module logged in (B10) */
 };
 
 struct objects {
@@ -88,6 +90,7 @@ struct objects {
 	size_t buckets, count;
 	size_t session_objects; /* how many of them are session objects */
 	size_t unbound; /* how many of them wait to be found again */
+	atomic_uint private_owned; /* how many private session objects there are */
 	pthread_mutex_t refind; /* one thread at a time finds objects again; taken before `lock` */
 	uint32_t last; /* the handle given last */
 };
@@ -101,6 +104,8 @@ struct objects {
 struct session_operation {
 	bool begun;
 	bool private; /* it needs the login: its key is a private object, or could not be read */
+	bool keeps_login; /* … and is not over, so that the module stays logged in (B10); a search does as well */
+	bool found_private; /* of a search: private objects are among what was found */
 	bool awaiting; /* an always-authenticate key: its PIN has not been given */
 	bool reauthenticated;
 	bool recorded; /* that its key was used, by the record of an earlier part */
@@ -123,6 +128,7 @@ struct session {
 	CK_SESSION_HANDLE parked[SESSION_PARKED_MAX];
 	unsigned parked_count;
 	unsigned objects; /* session objects made in it */
+	struct login_wishes wishes; /* of the client that opened it, or logged in on it (B1); under sessions.lock */
 };
 
 struct sessions {
@@ -130,6 +136,9 @@ struct sessions {
 	struct session **slots; /* `max` of them */
 	unsigned max, count, read_only;
 	uint32_t serial; /* keeps the handles of one place in the table apart */
+	/* The strictest wishes of all sessions, for login_rules. */
+	atomic_bool no_cache;
+	atomic_uint logout_after, force_login;
 };
 
 /* Idle module sessions for the resource routes, and the anchor (X5). */
@@ -144,11 +153,57 @@ struct pool {
 
 struct login {
 	pthread_mutex_t lock;
-	_Atomic int state; /* enum login_state */
-	atomic_uint logouts; /* completed logouts */
+	_Atomic int state; /* enum login_state, as the application sees it */
+	_Atomic int native; /* enum login_state of the module itself: LOGIN_NONE between the uses of a kept PIN */
+	atomic_uint logouts; /* completed logouts of the application; internal ones do not count */
+	atomic_uint private_uses; /* requests that run a private use with the kept PIN (B11) */
+	atomic_bool held; /* the application is held open (C8) */
 	_Atomic uint64_t keep_idle_ms, keep_until_ms,
 		used_ms; /* login_keep; CLOCK_MONOTONIC; keep_until_ms 0: not kept */
 	atomic_uint resources; /* resource requests that run now */
+};
+
+/* What ends an application's login; the cached PIN is erased with it (B14). END(constant, handles, reason for the audit) */
+#define LOGIN_ENDS(END) \
+	END(LOGOUT, GO, NULL) \
+	END(LAST_SESSION, GO, "nobody uses the application any more") \
+	END(LOCKED, GO, "the token has locked its PIN") \
+	END(SHUTDOWN, GO, "the application's worker ends") \
+	END(SIGNED, STAY, "the policy wants a login for each signature") \
+	END(PRIVATE_OP, STAY, "the policy wants a login for each private use") \
+	END(EXPIRED, STAY, "the PIN was kept for as long as the policy allows") \
+	END(IDLE, STAY, "the kept PIN was not used for as long as the policy allows") \
+	END(PIN_CHANGED, STAY, "a PIN of the token was changed, or the token was initialised") \
+	END(TOKEN_CHANGED, STAY, "the token was removed or is another one") \
+	END(REJECTED, STAY, "the token does not take the kept PIN any more") \
+	END(LAST_TRY, STAY, "the token has one try for its PIN left, or none") \
+	END(POLICY, STAY, "the policy does not let the PIN be kept any more") \
+	END(REVOKED, STAY, "the identity may not use the application any more")
+
+enum login_end {
+#define END(constant, handles, reason) LOGIN_END_##constant,
+	LOGIN_ENDS(END)
+#undef END
+		LOGIN_END_COUNT
+};
+
+/* What becomes of the handles of private token objects at a logout: gone (X3), or to be found again after the next login (B10). */
+enum logout_handles { LOGOUT_HANDLES_GO, LOGOUT_HANDLES_STAY };
+
+/* The rules that hold for this application: the server's, and the stricter wishes of its sessions (B1). */
+struct login_rules {
+	bool cache_pin;
+	enum logout_after logout_after;
+	bool force_login; /* keys of non-repudiation certificates ask for their PIN (B18) */
+	uint64_t ttl_ms, idle_ms;
+};
+
+/* --- the kept PIN --- */
+
+struct pin_cache {
+	struct pin_page *page; /* locked memory; NULL: no PIN can be kept */
+	atomic_bool kept;
+	_Atomic uint64_t since_ms, used_ms; /* CLOCK_MONOTONIC */
 };
 
 /* --- saved operation states --- */
@@ -172,6 +227,9 @@ struct policy {
 	struct arena arena;
 	struct worker_policy rules;
 	atomic_bool has_labels;
+	atomic_bool cache_pin;
+	atomic_uint logout_after, force_login;
+	_Atomic uint64_t ttl_ms, idle_ms;
 };
 
 struct running {
@@ -192,6 +250,7 @@ struct worker {
 	struct objects objects;
 	struct pool pool;
 	struct login login;
+	struct pin_cache pin_cache;
 	struct saved_states states;
 	struct policy policy;
 	struct running running;
@@ -233,6 +292,8 @@ void policy_init(struct policy *policy);
 bool policy_replace(struct policy *policy, const void *packed, size_t len) MUST_USE;
 /* False: no key is marked, so none need be looked at. */
 bool policy_has_labels(const struct worker *worker);
+/* The rules of logins as they are now; any thread. */
+struct login_rules login_rules(const struct worker *worker);
 
 /* invoke.c: the functions that are no row of calls.def; and calls outside a request. */
 CK_RV invoke_initialize(const struct module *module, const char *init_args);
@@ -266,10 +327,16 @@ CK_RV module_reinitialise(struct worker *worker, bool must) MUST_USE;
 CK_RV making_begin(struct request *request) MUST_USE;
 void making_end(struct request *request);
 
-/* token.c: questions to the gateway. */
-CK_RV token_acquire(
-	int channel, enum token_purpose purpose, CK_USER_TYPE user, int wait_ms, uint64_t *ret_generation) MUST_USE;
-void token_release(int channel, CK_RV rv, enum login_state login);
+/* token.c: questions to the gateway, on the pair `channel`; the wait is bounded by token_wait_ms of worker_start. */
+CK_RV token_acquire(struct worker *worker, int channel, enum token_purpose purpose, CK_USER_TYPE user,
+	struct token_grant *ret_grant) MUST_USE;
+/*
+ * With the token: CKR_PIN_LOCKED if it says that the next wrong PIN is the last, and the grant does not let it be risked (B16). Under
+ * module.lock.
+ */
+CK_RV token_try_allowed(struct worker *worker, CK_USER_TYPE user, const struct token_grant *grant) MUST_USE;
+/* `rv`: what the token answered, or CKR_CANCEL if it was not asked; the gateway also learns who is logged in now. */
+void token_release(struct worker *worker, int channel, CK_RV rv);
 
 /* session.c */
 bool sessions_init(struct sessions *sessions, unsigned max) MUST_USE;
@@ -293,11 +360,16 @@ CK_RV session_cancel(struct worker *worker, struct session *session) MUST_USE;
 
 /* pool.c */
 CK_RV pool_open(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
+/* As session_lend, without a private use. */
+CK_RV pool_lend(struct request *request, CK_SESSION_HANDLE *ret_session) MUST_USE;
 void pool_close_idle(struct worker *worker);
 void pool_forget(struct worker *worker); /* the module has been finalized */
 /* The anchor, opened if it is not. */
 CK_RV anchor_open(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
 void anchor_close(struct worker *worker);
+
+/* Adds what the request asks for to the wishes of its session. */
+void session_wish(struct worker *worker, struct session *session, const struct login_wishes *wishes);
 
 /* object.c. Handles: `virtual` is the client's, `module` the module's. */
 bool objects_init(struct objects *objects) MUST_USE;
@@ -314,6 +386,13 @@ bool objects_hang_on(struct worker *worker, const struct session *session, CK_SE
 /* Around a logout: before it the worker learns which objects are private; afterwards their handles are gone (X3). */
 void objects_classify(struct worker *worker, CK_SESSION_HANDLE session);
 void objects_remove_private(struct worker *worker);
+/* The same where handles stay: before it token objects are identified, afterwards private ones wait to be found again. */
+void objects_remember_private(struct worker *worker, CK_SESSION_HANDLE session);
+void objects_unbind_private(struct worker *worker);
+/* True unless the object is known not to need a login; false too for a handle that names none. */
+bool object_may_be_private(struct worker *worker, CK_OBJECT_HANDLE handle);
+/* True if it can only be found again after a login. */
+bool object_awaits_login(struct worker *worker, CK_OBJECT_HANDLE handle);
 void objects_remove_all(struct worker *worker);
 size_t objects_session_count(struct worker *worker);
 /* Reads what an event and the rules need; NULL if the module will not tell. The caller releases it. */
@@ -335,6 +414,9 @@ CK_OBJECT_HANDLE object_refind(struct request *request, CK_OBJECT_HANDLE handle)
 /* If `module`, just found, is an object that waits to be found again, it gets its old handle back. */
 void object_recognise(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module);
 void object_identity_free(struct object_identity *identity);
+/* What tells the object from others; NULL if the module will not say. */
+struct object_identity *object_identity_read(
+	struct worker *worker, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module);
 
 /* login.c: on a client's session; `handle` is the client's. */
 CK_RV login_session(struct request *request, CK_ULONG handle, CK_USER_TYPE user, const union wire_value *pin) MUST_USE;
@@ -344,6 +426,12 @@ CK_RV logout_session(struct request *request, CK_ULONG handle) MUST_USE;
  * `request` is NULL outside of one. False: the event could not be kept.
  */
 bool login_rest(struct worker *worker, struct request *request) MUST_USE;
+/* The login of the module itself. Any thread. */
+enum login_state login_native_state(const struct worker *worker);
+/* Ends the login for that reason, if there is one: under no lock, `request` NULL outside of one. False: the event could not be kept. */
+bool login_end(struct worker *worker, struct request *request, enum login_end end) MUST_USE;
+/* The same under login.lock, without the module held. Any CKR of C_Logout. */
+CK_RV login_end_locked(struct worker *worker, struct request *request, enum login_end end, bool *ret_recorded) MUST_USE;
 /* Milliseconds until the kept login ends; -1: none is kept. */
 int login_keep_left(struct worker *worker);
 /* C_SetPIN, C_InitPIN, C_InitToken: everything around the call itself. */
@@ -351,8 +439,42 @@ CK_RV pin_change(struct request *request, const struct call *call) MUST_USE;
 CK_RV token_initialise(struct request *request, const struct call *call) MUST_USE;
 /* Before a native login with nobody logged in: re-initialises the module when its view of the token is old (X10). Under login.lock. */
 CK_RV module_freshen(struct worker *worker, uint64_t generation) MUST_USE;
-/* Ends the login in the module through `session` and all that hangs on it (X3, X4). Under login.lock and module.lock. */
-CK_RV logout_native(struct worker *worker, struct request *request, CK_SESSION_HANDLE session) MUST_USE;
+/*
+ * Ends the login of the application through `session`: the module's own, if there is one, and all that hangs on it (X3, X4). Under
+ * login.lock and module.lock.
+ */
+CK_RV logout_native(struct worker *worker, struct request *request, CK_SESSION_HANDLE session,
+	enum logout_handles handles) MUST_USE;
+/* Ends the login of the module alone, so that other applications can use the token (B4); the application stays logged in. */
+CK_RV logout_internal(struct worker *worker, struct request *request, CK_SESSION_HANDLE session) MUST_USE;
+
+/* pin_cache.c; under login.lock but for pin_cache_kept and pin_cache_left. False: no locked memory, so no PIN is kept. */
+bool pin_cache_init(struct pin_cache *cache) MUST_USE;
+/* Whether it can keep that PIN. */
+bool pin_cache_takes(const struct worker *worker, const union wire_value *pin);
+bool pin_cache_kept(const struct worker *worker);
+void pin_cache_store(struct worker *worker, const union wire_value *pin, const CK_TOKEN_INFO *token);
+/* The kept PIN itself, good under login.lock. */
+union wire_value pin_cache_pin(const struct worker *worker);
+/* Whether `token` is the one whose PIN is kept. */
+bool pin_cache_fits(const struct worker *worker, const CK_TOKEN_INFO *token);
+void pin_cache_used(struct worker *worker);
+void pin_cache_erase(struct worker *worker);
+/* Milliseconds until it must be erased, and why; -1: none is kept. */
+int pin_cache_left(struct worker *worker, enum login_end *ret_end);
+
+/*
+ * private_use.c: while a PIN is kept, the module is logged in only around private uses (B4, B11). The request holds neither
+ * login.lock nor a session; the module is given up and taken again meanwhile. Nothing happens without a kept PIN, nor twice.
+ * CKR_OK also if nobody is logged in by now: then the call itself finds out. CKR_USER_NOT_LOGGED_IN if the kept PIN was no good (B15).
+ */
+CK_RV private_use_begin(struct request *request) MUST_USE;
+/* At the end of every request's or call's work, begun or not. False: an event could not be kept. */
+bool private_use_end(struct request *request) MUST_USE;
+/* What the control thread does for it: after sessions were closed without a request. */
+void private_use_settle(struct worker *worker);
+/* Whether the call must have begun one: from its row's kinds and its arguments. */
+bool private_use_needed(struct worker *worker, const struct call *call);
 
 /* track.c: the operations of a session as the audit and X4 need them; the session is locked. */
 /* After the call. `key` is what is known of an Init's key, or NULL; `logouts` the count of completed logouts before the call. */
@@ -370,6 +492,8 @@ bool track_input_sha256(struct session *session, const struct call *call, unsign
 
 /* True if an operation with an always-authenticate key is under way. */
 bool track_reauthenticates(const struct session *session);
+/* How many operations of all sessions keep the module logged in (B10). */
+unsigned track_keeping_login(void);
 
 /* saved_state.c: what C_GetOperationState gives is a reference. `session` is the client's or NULL, `module` its handle in the module. */
 CK_RV saved_state_get(struct request *request, const struct session *session, CK_SESSION_HANDLE module,

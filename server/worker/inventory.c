@@ -53,16 +53,15 @@ static void facts_read(struct request *request, struct slot_facts *facts)
  */
 static void facts_read_surely(struct request *request, struct slot_facts *facts)
 {
-	uint64_t generation;
+	struct token_grant grant;
 
 	facts_read(request, facts);
 	if (facts->rv == CKR_OK)
 		return;
-	if (token_acquire(request->channel, TOKEN_FOR_MODULE, CKU_USER, (int)request->worker->start.token_wait_ms,
-		    &generation) != CKR_OK)
+	if (token_acquire(request->worker, request->channel, TOKEN_FOR_MODULE, CKU_USER, &grant) != CKR_OK)
 		return;
 	facts_read(request, facts);
-	token_release(request->channel, CKR_OK, LOGIN_NONE);
+	token_release(request->worker, request->channel, CKR_OK);
 }
 
 static void pad(unsigned char *field, size_t size, const char *text)
@@ -255,15 +254,14 @@ static bool slot_pack(struct request *request, const struct worker_slot *slot, s
 static CK_RV start_anew(struct request *request)
 {
 	struct worker *worker = request->worker;
-	uint64_t generation;
+	struct token_grant grant;
 
 	module_unshare(request);
 	pthread_mutex_lock(&worker->login.lock);
-	CK_RV rv = token_acquire(
-		request->channel, TOKEN_FOR_MODULE, CKU_USER, (int)worker->start.token_wait_ms, &generation);
+	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_MODULE, CKU_USER, &grant);
 	if (rv == CKR_OK) {
 		rv = module_reinitialise(worker, true);
-		token_release(request->channel, rv, LOGIN_NONE);
+		token_release(worker, request->channel, rv);
 	}
 	pthread_mutex_unlock(&worker->login.lock);
 	module_share(request);

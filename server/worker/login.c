@@ -15,6 +15,11 @@ enum login_state login_state(const struct worker *worker)
 	return (enum login_state)atomic_load(&worker->login.state);
 }
 
+enum login_state login_native_state(const struct worker *worker)
+{
+	return (enum login_state)atomic_load(&worker->login.native);
+}
+
 unsigned login_epoch(const struct worker *worker)
 {
 	return atomic_load(&worker->login.logouts);
@@ -38,32 +43,6 @@ static CK_RV login_invoke(
 	return invoke(request, CALL_Login, v);
 }
 
-/* True if nobody is logged in after the module's answer to C_Logout: it did so, or the token took the session with it. */
-static bool logout_done(CK_SESSION_HANDLE session, CK_RV rv)
-{
-	if (rv == CKR_OK || rv == CKR_USER_NOT_LOGGED_IN)
-		return true;
-	return session != CK_INVALID_HANDLE && (rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED ||
-						       rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT);
-}
-
-CK_RV logout_native(struct worker *worker, struct request *request, CK_SESSION_HANDLE session)
-{
-	const union wire_value v[] = {{.number = session}};
-
-	objects_classify(worker, session);
-	CK_RV rv = request ? invoke(request, CALL_Logout, v) : invoke_uncounted(worker, CALL_Logout, v);
-	if (!logout_done(session, rv))
-		return rv;
-	objects_remove_private(worker);
-	atomic_store(&worker->login.state, LOGIN_NONE);
-	/* After the module's own logout: what began before this has ended, what begins later finds nobody logged in. */
-	atomic_fetch_add(&worker->login.logouts, 1);
-	atomic_store(&worker->login.keep_until_ms, 0);
-	anchor_close(worker);
-	return rv;
-}
-
 /*
  * C_Login itself. The module's "already logged in" is never taken for success (X1): it would not have looked at the
  * PIN, and nobody should be logged in here.
@@ -74,10 +53,12 @@ static CK_RV login_native(
 	struct worker *worker = request->worker;
 	CK_RV rv = login_invoke(request, session, user, pin);
 
+	if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN || rv == CKR_USER_ANOTHER_ALREADY_LOGGED_IN)
+		atomic_store(&worker->login.native, user == CKU_SO ? LOGIN_SO : LOGIN_USER);
 	if (rv == CKR_OK)
 		atomic_store(&worker->login.state, user == CKU_SO ? LOGIN_SO : LOGIN_USER);
-	else if (rv == CKR_USER_ALREADY_LOGGED_IN || rv == CKR_USER_ANOTHER_ALREADY_LOGGED_IN)
-		(void)!logout_native(worker, request, session);
+	else if (login_native_state(worker) != LOGIN_NONE)
+		(void)!logout_native(worker, request, session, LOGOUT_HANDLES_GO);
 	if (rv != CKR_OK)
 		anchor_close(worker);
 	return rv == CKR_USER_ALREADY_LOGGED_IN ? CKR_FUNCTION_FAILED : rv;
@@ -89,7 +70,6 @@ static CK_RV login_on(struct request *request, CK_ULONG handle, CK_USER_TYPE use
 	struct worker *worker = request->worker;
 	CK_RV rv = CKR_OK;
 
-	module_share(request);
 	CK_SESSION_HANDLE anchor = CK_INVALID_HANDLE;
 	CK_RV anchored = anchor_open(worker, &anchor);
 	if (handle == 0) {
@@ -100,29 +80,55 @@ static CK_RV login_on(struct request *request, CK_ULONG handle, CK_USER_TYPE use
 		if (session)
 			session_release(worker, session);
 	}
-	module_unshare(request);
 	return rv;
+}
+
+/* Keeps the PIN that has just logged in, and logs the module out; without a place for the PIN the module stays logged in. */
+static void pin_keep(struct request *request, const union wire_value *pin)
+{
+	struct worker *worker = request->worker;
+	CK_TOKEN_INFO token = {0};
+	const union wire_value v[] = {{.number = worker->module.slot}, {.info = &token}};
+	CK_SESSION_HANDLE anchor;
+
+	if (!pin_cache_takes(worker, pin))
+		return;
+	module_quiet(request);
+	if (invoke_uncounted(worker, CALL_GetTokenInfo, v) == CKR_OK && anchor_open(worker, &anchor) == CKR_OK &&
+		logout_internal(worker, request, anchor) == CKR_OK)
+		pin_cache_store(worker, pin, &token);
+	module_unshare(request);
 }
 
 /* The whole login; the request does not hold the module. */
 static CK_RV login_run(struct request *request, CK_ULONG handle, CK_USER_TYPE user, const union wire_value *pin)
 {
 	struct worker *worker = request->worker;
-	uint64_t generation;
+	struct token_grant grant;
 
 	if (login_state(worker) != LOGIN_NONE || (user == CKU_SO && sessions_read_only(worker) > 0))
 		return login_taken(worker, user);
 	/* Some modules take an empty PIN for one that they know already. */
 	if (pin->bytes.data && pin->bytes.len == 0)
 		return CKR_PIN_INCORRECT;
-	CK_RV rv = token_acquire(
-		request->channel, TOKEN_FOR_LOGIN, user, (int)worker->start.token_wait_ms, &generation);
+	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_LOGIN, user, &grant);
 	if (rv != CKR_OK)
 		return rv;
-	rv = module_freshen(worker, generation);
-	if (rv == CKR_OK)
+	rv = module_freshen(worker, grant.generation);
+	if (rv != CKR_OK) {
+		token_release(worker, request->channel, rv);
+		return rv;
+	}
+	module_share(request);
+	rv = token_try_allowed(worker, user, &grant);
+	bool tried = rv == CKR_OK;
+	if (tried)
 		rv = login_on(request, handle, user, pin);
-	token_release(request->channel, rv, login_state(worker));
+	module_unshare(request);
+	/* Another application may use the token until this one needs it (B13). */
+	if (rv == CKR_OK && user == CKU_USER && login_rules(worker).cache_pin && !request->message->anonymous)
+		pin_keep(request, pin);
+	token_release(worker, request->channel, tried ? rv : CKR_CANCEL);
 	return rv;
 }
 
@@ -137,11 +143,22 @@ static bool session_exists(struct request *request, CK_ULONG handle)
 	return true;
 }
 
+/* What the client asks for holds from this login on (B1). */
+static void login_wish(struct request *request, CK_ULONG handle)
+{
+	struct session *session = session_acquire(request->worker, request->message->instance, handle);
+
+	if (!session)
+		return;
+	session_wish(request->worker, session, &request->wishes);
+	session_release(request->worker, session);
+}
+
 /* A token that locks its PIN ends the login of all sessions, whether the module says so or not (A16, A17). */
 static void lock_out(struct request *request, CK_SESSION_HANDLE session, CK_RV rv)
 {
 	if (rv == CKR_PIN_LOCKED && login_state(request->worker) != LOGIN_NONE)
-		(void)!logout_native(request->worker, request, session);
+		(void)!logout_native(request->worker, request, session, LOGOUT_HANDLES_GO);
 }
 
 /* Under login.lock and module.lock: forwards the PIN only if the session's operation awaits it (A23). */
@@ -177,21 +194,23 @@ static bool context_awaited(struct request *request, CK_ULONG handle)
 static CK_RV context_run(struct request *request, CK_ULONG handle, const union wire_value *pin)
 {
 	struct worker *worker = request->worker;
-	uint64_t generation;
+	struct token_grant grant;
 	bool awaited = context_awaited(request, handle);
 	CK_RV rv = CKR_OK;
 
 	module_unshare(request);
 	pthread_mutex_lock(&worker->login.lock);
 	if (awaited)
-		rv = token_acquire(request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC,
-			(int)worker->start.token_wait_ms, &generation);
+		rv = token_acquire(worker, request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, &grant);
 	if (rv == CKR_OK) {
 		module_share(request);
-		rv = context_login(request, handle, pin);
+		rv = awaited ? token_try_allowed(worker, CKU_USER, &grant) : CKR_OK;
+		bool tried = rv == CKR_OK;
+		if (tried)
+			rv = context_login(request, handle, pin);
 		module_unshare(request);
 		if (awaited)
-			token_release(request->channel, rv, login_state(worker));
+			token_release(worker, request->channel, tried ? rv : CKR_CANCEL);
 	}
 	pthread_mutex_unlock(&worker->login.lock);
 	module_share(request);
@@ -214,6 +233,7 @@ CK_RV login_session(struct request *request, CK_ULONG handle, CK_USER_TYPE user,
 	}
 	if (user == CKU_CONTEXT_SPECIFIC)
 		return context_run(request, handle, pin);
+	login_wish(request, handle);
 	module_unshare(request);
 	pthread_mutex_lock(&worker->login.lock);
 	CK_RV rv = login_run(request, handle, user, pin);
@@ -255,16 +275,19 @@ CK_RV login_user(struct request *request, CK_USER_TYPE user, const unsigned char
 static CK_RV context_on(struct request *request, CK_SESSION_HANDLE session, const union wire_value *pin)
 {
 	struct worker *worker = request->worker;
-	uint64_t generation;
-	CK_RV rv = token_acquire(
-		request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, (int)worker->start.token_wait_ms, &generation);
+	struct token_grant grant;
+	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, &grant);
 
 	if (rv != CKR_OK)
 		return rv;
 	module_share(request);
-	rv = login_invoke(request, session, CKU_CONTEXT_SPECIFIC, pin);
-	lock_out(request, session, rv);
-	token_release(request->channel, rv, login_state(worker));
+	rv = token_try_allowed(worker, CKU_USER, &grant);
+	bool tried = rv == CKR_OK;
+	if (tried) {
+		rv = login_invoke(request, session, CKU_CONTEXT_SPECIFIC, pin);
+		lock_out(request, session, rv);
+	}
+	token_release(worker, request->channel, tried ? rv : CKR_CANCEL);
 	return rv;
 }
 

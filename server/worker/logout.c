@@ -2,18 +2,94 @@
 
 #include <unistd.h>
 
-/* Under login.lock, without the module held: asks for the token, then ends the login through `handle`, or the anchor for 0. */
-static CK_RV logout_run(struct request *request, CK_ULONG handle)
+static const struct {
+	enum logout_handles handles;
+	const char *reason;
+} ends[LOGIN_END_COUNT] = {
+#define END(constant, handles, reason) [LOGIN_END_##constant] = {LOGOUT_HANDLES_##handles, reason},
+	LOGIN_ENDS(END)
+#undef END
+};
+
+/* True if nobody is logged in after the module's answer to C_Logout: it did so, or the token took the session with it. */
+static bool logout_done(CK_SESSION_HANDLE session, CK_RV rv)
 {
-	struct worker *worker = request->worker;
-	uint64_t generation;
+	if (rv == CKR_OK || rv == CKR_USER_NOT_LOGGED_IN)
+		return true;
+	return session != CK_INVALID_HANDLE && (rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED ||
+						       rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT);
+}
+
+static CK_RV logout_invoke(struct worker *worker, struct request *request, CK_SESSION_HANDLE session)
+{
+	const union wire_value v[] = {{.number = session}};
+	CK_RV rv = request ? invoke(request, CALL_Logout, v) : invoke_uncounted(worker, CALL_Logout, v);
+
+	if (!logout_done(session, rv))
+		return rv;
+	atomic_store(&worker->login.native, LOGIN_NONE);
+	return rv;
+}
+
+CK_RV logout_internal(struct worker *worker, struct request *request, CK_SESSION_HANDLE session)
+{
+	objects_remember_private(worker, session);
+	CK_RV rv = logout_invoke(worker, request, session);
+	if (login_native_state(worker) != LOGIN_NONE)
+		return rv;
+	objects_unbind_private(worker);
+	return CKR_OK;
+}
+
+/* Nothing of the application's login is left. */
+static void login_gone(struct worker *worker)
+{
+	pin_cache_erase(worker);
+	atomic_store(&worker->login.state, LOGIN_NONE);
+	/* After the module's own logout: what began before this has ended, what begins later finds nobody logged in. */
+	atomic_fetch_add(&worker->login.logouts, 1);
+	atomic_store(&worker->login.keep_until_ms, 0);
+	anchor_close(worker);
+}
+
+CK_RV logout_native(
+	struct worker *worker, struct request *request, CK_SESSION_HANDLE session, enum logout_handles handles)
+{
+	bool idle = login_native_state(worker) == LOGIN_NONE && pin_cache_kept(worker);
+	CK_RV rv = CKR_OK;
+
+	if (login_native_state(worker) == LOGIN_NONE && login_state(worker) == LOGIN_NONE)
+		return logout_invoke(worker, request, session);
+	if (handles == LOGOUT_HANDLES_STAY)
+		objects_remember_private(worker, session);
+	else
+		objects_classify(worker, session);
+	/* With a kept PIN the module may be logged out already; it still judges a session that is none. */
+	if (!idle || session == CK_INVALID_HANDLE)
+		rv = logout_invoke(worker, request, session);
+	if (!logout_done(session, rv) || (idle && session == CK_INVALID_HANDLE))
+		return rv;
+	if (handles == LOGOUT_HANDLES_STAY)
+		objects_unbind_private(worker);
+	else
+		objects_remove_private(worker);
+	login_gone(worker);
+	return rv;
+}
+
+/* Under login.lock, without the module held: asks for the token, then ends the login through `handle`, or the anchor for 0. */
+static CK_RV logout_run(struct worker *worker, struct request *request, CK_ULONG handle, enum logout_handles handles)
+{
+	struct token_grant grant;
 	struct session *session = NULL;
 
 	/* A logout goes on without the token: it takes nothing from anybody. */
-	bool granted = login_state(worker) != LOGIN_NONE &&
-		       token_acquire(request->channel, TOKEN_FOR_LOGOUT, CKU_USER, (int)worker->start.token_wait_ms,
-			       &generation) == CKR_OK;
-	module_quiet(request);
+	bool granted = request && login_native_state(worker) != LOGIN_NONE &&
+		       token_acquire(worker, request->channel, TOKEN_FOR_LOGOUT, CKU_USER, &grant) == CKR_OK;
+	if (request)
+		module_quiet(request);
+	else
+		pthread_rwlock_rdlock(&worker->module.lock);
 	CK_SESSION_HANDLE native = CK_INVALID_HANDLE;
 	CK_RV rv = CKR_OK;
 	if (handle == 0) {
@@ -24,13 +100,46 @@ static CK_RV logout_run(struct request *request, CK_ULONG handle)
 		native = session ? session->module : CK_INVALID_HANDLE;
 	}
 	if (rv == CKR_OK)
-		rv = logout_native(worker, request, native);
+		rv = logout_native(worker, request, native, handles);
 	if (session)
 		session_release(worker, session);
-	module_unshare(request);
+	if (request)
+		module_unshare(request);
+	else
+		pthread_rwlock_unlock(&worker->module.lock);
 	if (granted)
-		token_release(request->channel, rv, login_state(worker));
+		token_release(worker, request->channel, rv);
 	return rv;
+}
+
+CK_RV login_end_locked(struct worker *worker, struct request *request, enum login_end end, bool *ret_recorded)
+{
+	struct event event = {.kind = AUDIT_LOGIN, .function = "C_Logout", .reason = ends[end].reason};
+
+	*ret_recorded = true;
+	if (login_state(worker) == LOGIN_NONE)
+		return CKR_OK;
+	event.rv = logout_run(worker, request, 0, ends[end].handles);
+	/* Whatever the token says: what could log in again is gone. */
+	if (login_state(worker) != LOGIN_NONE)
+		pin_cache_erase(worker);
+	if (request)
+		*ret_recorded = event_add(request, &event);
+	return event.rv;
+}
+
+bool login_end(struct worker *worker, struct request *request, enum login_end end)
+{
+	bool held = request && request->holds_module, recorded;
+
+	if (held)
+		module_unshare(request);
+	pthread_mutex_lock(&worker->login.lock);
+	(void)!login_end_locked(worker, request, end, &recorded);
+	pthread_mutex_unlock(&worker->login.lock);
+	if (held)
+		module_share(request);
+	return recorded;
 }
 
 CK_RV logout_session(struct request *request, CK_ULONG handle)
@@ -39,7 +148,7 @@ CK_RV logout_session(struct request *request, CK_ULONG handle)
 
 	module_unshare(request);
 	pthread_mutex_lock(&worker->login.lock);
-	CK_RV rv = logout_run(request, handle);
+	CK_RV rv = logout_run(worker, request, handle, ends[LOGIN_END_LOGOUT].handles);
 	pthread_mutex_unlock(&worker->login.lock);
 	module_share(request);
 	return rv;
@@ -53,7 +162,8 @@ CK_RV login_out(struct request *request)
 
 	module_unshare(request);
 	pthread_mutex_lock(&worker->login.lock);
-	CK_RV rv = login_state(worker) == LOGIN_NONE ? CKR_USER_NOT_LOGGED_IN : logout_run(request, 0);
+	CK_RV rv = login_state(worker) == LOGIN_NONE ? CKR_USER_NOT_LOGGED_IN
+						     : logout_run(worker, request, 0, ends[LOGIN_END_LOGOUT].handles);
 	pthread_mutex_unlock(&worker->login.lock);
 	if (held)
 		module_share(request);
@@ -90,38 +200,21 @@ int login_keep_left(struct worker *worker)
 
 static bool at_rest(struct worker *worker)
 {
-	return sessions_count(worker) == 0 && login_keep_left(worker) <= 0 &&
+	return sessions_count(worker) == 0 && !atomic_load(&worker->login.held) && login_keep_left(worker) <= 0 &&
 	       atomic_load(&worker->login.resources) == 0;
 }
 
 /* Under login.lock. */
 static bool rest(struct worker *worker, struct request *request)
 {
-	struct event event = {
-		.kind = AUDIT_LOGIN,
-		.function = "C_Logout",
-		.reason = "nobody uses the application any more",
-	};
+	bool recorded;
 
 	saved_states_clear(worker);
-	if (login_state(worker) == LOGIN_NONE) {
-		pthread_rwlock_rdlock(&worker->module.lock);
-		objects_remove_all(worker);
-		pthread_rwlock_unlock(&worker->module.lock);
-		return true;
-	}
-	if (request) {
-		event.rv = logout_run(request, 0);
-	} else {
-		CK_SESSION_HANDLE anchor;
-		pthread_rwlock_rdlock(&worker->module.lock);
-		event.rv = anchor_open(worker, &anchor);
-		if (event.rv == CKR_OK)
-			event.rv = logout_native(worker, NULL, anchor);
-		pthread_rwlock_unlock(&worker->module.lock);
-	}
+	(void)!login_end_locked(worker, request, LOGIN_END_LAST_SESSION, &recorded);
+	pthread_rwlock_rdlock(&worker->module.lock);
 	objects_remove_all(worker);
-	return !request || event_add(request, &event);
+	pthread_rwlock_unlock(&worker->module.lock);
+	return recorded;
 }
 
 bool login_rest(struct worker *worker, struct request *request)

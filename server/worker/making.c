@@ -9,13 +9,12 @@
 CK_RV making_begin(struct request *request)
 {
 	struct worker *worker = request->worker;
-	uint64_t generation;
+	struct token_grant grant;
 
 	if (!worker->start.verify_login_fresh)
 		return CKR_OK;
 	pthread_mutex_lock(&worker->login.lock);
-	CK_RV rv = token_acquire(
-		request->channel, TOKEN_FOR_OBJECTS, CKU_USER, (int)worker->start.token_wait_ms, &generation);
+	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_OBJECTS, CKU_USER, &grant);
 	if (rv != CKR_OK)
 		pthread_mutex_unlock(&worker->login.lock);
 	return rv;
@@ -27,6 +26,6 @@ void making_end(struct request *request)
 
 	if (!worker->start.verify_login_fresh)
 		return;
-	token_release(request->channel, CKR_OK, login_state(worker));
+	token_release(worker, request->channel, CKR_OK);
 	pthread_mutex_unlock(&worker->login.lock);
 }

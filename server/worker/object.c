@@ -136,6 +136,8 @@ static void object_drop(struct objects *objects, struct object *object)
 		objects->unbound--;
 	objects->count--;
 	objects->session_objects -= object->owner != NULL;
+	if (object->private_owned)
+		atomic_fetch_sub(&objects->private_owned, 1);
 	object_free(object);
 }
 
@@ -194,6 +196,9 @@ void object_own(struct worker *worker, CK_OBJECT_HANDLE handle, struct session *
 	if (object && !object->owner) {
 		object->owner = session;
 		object->home = session->module;
+		object->private_owned = !object->info || object->info->private;
+		if (object->private_owned)
+			atomic_fetch_add(&objects->private_owned, 1);
 		objects->session_objects++;
 		session->objects++;
 	}
@@ -294,8 +299,9 @@ void objects_remove_all(struct worker *worker)
 	objects_drop_if(worker, any, NULL);
 }
 
-/* The handles of all objects of which it is not known yet whether they are private; a malloced array, or NULL. */
-static CK_OBJECT_HANDLE *handles_unknown(struct objects *objects, size_t *ret_count)
+/* The handles of all objects for which `wanted` holds; a malloced array, or NULL. */
+static CK_OBJECT_HANDLE *handles_if(
+	struct objects *objects, bool (*wanted)(const struct object *, const void *), size_t *ret_count)
 {
 	size_t count = 0;
 
@@ -303,7 +309,7 @@ static CK_OBJECT_HANDLE *handles_unknown(struct objects *objects, size_t *ret_co
 	CK_OBJECT_HANDLE *handles = calloc(objects->count + 1, sizeof *handles);
 	for (size_t i = 0; handles && i < objects->buckets; i++) {
 		for (const struct object *object = objects->by_handle[i]; object; object = object->next_handle) {
-			if (!object->info)
+			if (wanted(object, NULL))
 				handles[count++] = object->handle;
 		}
 	}
@@ -312,10 +318,16 @@ static CK_OBJECT_HANDLE *handles_unknown(struct objects *objects, size_t *ret_co
 	return handles;
 }
 
+static bool is_unknown(const struct object *object, const void *context)
+{
+	(void)context;
+	return !object->info;
+}
+
 void objects_classify(struct worker *worker, CK_SESSION_HANDLE session)
 {
 	size_t count;
-	CK_OBJECT_HANDLE *handles = handles_unknown(&worker->objects, &count);
+	CK_OBJECT_HANDLE *handles = handles_if(&worker->objects, is_unknown, &count);
 
 	for (size_t i = 0; handles && i < count; i++)
 		object_info_release(object_describe(worker, session, handles[i]));
@@ -325,6 +337,96 @@ void objects_classify(struct worker *worker, CK_SESSION_HANDLE session)
 void objects_remove_private(struct worker *worker)
 {
 	objects_drop_if(worker, is_private, NULL);
+}
+
+/* A private object of the token that could not be found again as it is known now. */
+static bool is_unidentified(const struct object *object, const void *context)
+{
+	return is_private(object, context) && !object->owner && !object->identity &&
+	       object->module != CK_INVALID_HANDLE;
+}
+
+static void object_identify(struct worker *worker, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE handle)
+{
+	struct objects *objects = &worker->objects;
+
+	pthread_mutex_lock(&objects->lock);
+	const struct object *object = object_find(objects, handle);
+	CK_OBJECT_HANDLE module = object ? object->module : CK_INVALID_HANDLE;
+	pthread_mutex_unlock(&objects->lock);
+	struct object_identity *identity = module != CK_INVALID_HANDLE ? object_identity_read(worker, session, module)
+								       : NULL;
+	pthread_mutex_lock(&objects->lock);
+	struct object *again = object_find(objects, handle);
+	if (again && again->module == module && !again->identity) {
+		again->identity = identity;
+		identity = NULL;
+	}
+	pthread_mutex_unlock(&objects->lock);
+	object_identity_free(identity);
+}
+
+void objects_remember_private(struct worker *worker, CK_SESSION_HANDLE session)
+{
+	size_t count;
+
+	objects_classify(worker, session);
+	CK_OBJECT_HANDLE *handles = handles_if(&worker->objects, is_unidentified, &count);
+	for (size_t i = 0; handles && i < count; i++)
+		object_identify(worker, session, handles[i]);
+	free(handles);
+}
+
+static bool is_private_of_session(const struct object *object, const void *context)
+{
+	return object->owner && is_private(object, context);
+}
+
+void objects_unbind_private(struct worker *worker)
+{
+	struct objects *objects = &worker->objects;
+
+	objects_drop_if(worker, is_private_of_session, NULL);
+	pthread_mutex_lock(&objects->lock);
+	for (size_t i = 0; i < objects->buckets; i++) {
+		for (struct object *object = objects->by_handle[i]; object; object = object->next_handle) {
+			if (object->module == CK_INVALID_HANDLE || !is_private(object, NULL))
+				continue;
+			unlink_module(objects, object);
+			object->module = CK_INVALID_HANDLE;
+			objects->unbound++;
+		}
+	}
+	pthread_mutex_unlock(&objects->lock);
+}
+
+bool object_may_be_private(struct worker *worker, CK_OBJECT_HANDLE handle)
+{
+	struct objects *objects = &worker->objects;
+
+	if (handle == CK_INVALID_HANDLE)
+		return false;
+	pthread_mutex_lock(&objects->lock);
+	const struct object *object = object_find(objects, handle);
+	bool private = object && is_private(object, NULL);
+	/* Without a login of the module, what it has a handle for is public. */
+	if (private && object->module != CK_INVALID_HANDLE && login_native_state(worker) == LOGIN_NONE)
+	private = false;
+	pthread_mutex_unlock(&objects->lock);
+	return private;
+}
+
+bool object_awaits_login(struct worker *worker, CK_OBJECT_HANDLE handle)
+{
+	struct objects *objects = &worker->objects;
+
+	if (handle == CK_INVALID_HANDLE || login_native_state(worker) != LOGIN_NONE)
+		return false;
+	pthread_mutex_lock(&objects->lock);
+	const struct object *object = object_find(objects, handle);
+	bool awaits = object && object->module == CK_INVALID_HANDLE && object->identity && is_private(object, NULL);
+	pthread_mutex_unlock(&objects->lock);
+	return awaits;
 }
 
 void objects_unbind(struct worker *worker)
@@ -359,6 +461,8 @@ void object_changed(struct worker *worker, CK_OBJECT_HANDLE handle)
 	if (object) {
 		object_info_release(object->info);
 		object->info = NULL;
+		object_identity_free(object->identity);
+		object->identity = NULL;
 	}
 	pthread_mutex_unlock(&objects->lock);
 }

@@ -17,34 +17,43 @@ static CK_RV on_session(struct request *request, const struct call *call)
 	v[0].number = session ? session->module : CK_INVALID_HANDLE;
 	CK_RV rv = invoke(request, call->row->id, v);
 	if (rv == CKR_PIN_LOCKED && session && login_state(worker) != LOGIN_NONE)
-		(void)!logout_native(worker, request, session->module);
+		(void)!logout_native(worker, request, session->module, LOGOUT_HANDLES_GO);
 	if (session)
 		session_release(worker, session);
 	return rv;
+}
+
+/* A kept PIN may be the old one (B14). */
+static CK_RV forget_kept(struct request *request)
+{
+	bool recorded = true;
+
+	if (pin_cache_kept(request->worker))
+		(void)!login_end_locked(request->worker, request, LOGIN_END_PIN_CHANGED, &recorded);
+	return recorded ? CKR_OK : CKR_HOST_MEMORY;
 }
 
 /* Under login.lock, without the module held. */
 static CK_RV change_run(struct request *request, const struct call *call)
 {
 	struct worker *worker = request->worker;
-	uint64_t generation;
-	CK_RV rv = token_acquire(
-		request->channel, TOKEN_FOR_PIN_CHANGE, CKU_USER, (int)worker->start.token_wait_ms, &generation);
+	struct token_grant grant;
+	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_PIN_CHANGE, CKU_USER, &grant);
 
 	if (rv != CKR_OK)
 		return rv;
-	if (login_state(worker) == LOGIN_NONE)
-		rv = module_freshen(worker, generation);
+	if (login_native_state(worker) == LOGIN_NONE)
+		rv = module_freshen(worker, grant.generation);
 	if (rv == CKR_OK) {
 		module_share(request);
 		rv = on_session(request, call);
 		module_unshare(request);
 	}
 	/* The gateway raises the generation by one; this worker's module made the change and knows it. */
-	if (rv == CKR_OK && worker->module.generation == generation)
-		worker->module.generation = generation + 1;
-	token_release(request->channel, rv, login_state(worker));
-	return rv;
+	if (rv == CKR_OK && worker->module.generation == grant.generation)
+		worker->module.generation = grant.generation + 1;
+	token_release(worker, request->channel, rv);
+	return rv == CKR_OK ? forget_kept(request) : rv;
 }
 
 CK_RV pin_change(struct request *request, const struct call *call)
@@ -80,14 +89,13 @@ static CK_RV initialise_native(struct request *request, const struct call *call)
 static CK_RV initialise_run(struct request *request, const struct call *call)
 {
 	struct worker *worker = request->worker;
-	uint64_t generation;
-	CK_RV rv = token_acquire(
-		request->channel, TOKEN_FOR_INIT_TOKEN, CKU_SO, (int)worker->start.token_wait_ms, &generation);
+	struct token_grant grant;
+	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_INIT_TOKEN, CKU_SO, &grant);
 
 	if (rv != CKR_OK)
 		return rv;
-	if (login_state(worker) == LOGIN_NONE && sessions_count(worker) == 0)
-		rv = module_freshen(worker, generation);
+	if (login_native_state(worker) == LOGIN_NONE && sessions_count(worker) == 0)
+		rv = module_freshen(worker, grant.generation);
 	if (rv == CKR_OK) {
 		module_share(request);
 		rv = initialise_native(request, call);
@@ -97,10 +105,10 @@ static CK_RV initialise_run(struct request *request, const struct call *call)
 		objects_remove_all(worker);
 		/* A new label may not be the configured one: then the slot has no token from now on, and that is no error of this call. */
 		(void)!module_reinitialise(worker, true);
-		worker->module.generation = generation + 1;
+		worker->module.generation = grant.generation + 1;
 	}
-	token_release(request->channel, rv, login_state(worker));
-	return rv;
+	token_release(worker, request->channel, rv);
+	return rv == CKR_OK ? forget_kept(request) : rv;
 }
 
 CK_RV token_initialise(struct request *request, const struct call *call)

@@ -29,21 +29,51 @@ static bool labels_keep(struct arena *arena, struct worker_policy *rules)
 	return true;
 }
 
+static void login_keep_rules(struct policy *policy, const struct login_policy *login)
+{
+	atomic_store(&policy->cache_pin, login->cache_pin != 0);
+	atomic_store(&policy->logout_after, login->logout_after);
+	atomic_store(&policy->force_login, login->force_login);
+	atomic_store(&policy->ttl_ms, login->pin_cache_ttl_ms);
+	atomic_store(&policy->idle_ms, login->pin_cache_idle_ms);
+}
+
+struct login_rules login_rules(const struct worker *worker)
+{
+	const struct policy *policy = &worker->policy;
+	const struct sessions *sessions = &worker->sessions;
+	unsigned server = atomic_load(&policy->logout_after), client = atomic_load(&sessions->logout_after);
+	unsigned force = atomic_load(&policy->force_login) | atomic_load(&sessions->force_login);
+
+	return (struct login_rules){
+		.cache_pin = atomic_load(&policy->cache_pin) && !atomic_load(&sessions->no_cache),
+		.logout_after = (enum logout_after)(server > client ? server : client),
+		.force_login = (force & FORCE_LOGIN_NON_REPUDIATION) != 0,
+		.ttl_ms = atomic_load(&policy->ttl_ms),
+		.idle_ms = atomic_load(&policy->idle_ms),
+	};
+}
+
 bool policy_replace(struct policy *policy, const void *packed, size_t len)
 {
 	struct worker_policy rules = {0};
+	struct login_policy login = {0};
 	struct arena arena;
 
 	arena_init(&arena, POLICY_ARENA);
-	if (worker_policy_unpack(packed, len, &arena, &rules) != STATUS_OK || !labels_keep(&arena, &rules)) {
+	if (worker_policy_unpack(packed, len, &arena, &rules) != STATUS_OK || !labels_keep(&arena, &rules) ||
+		(rules.login.len > 0 &&
+			login_policy_unpack(rules.login.data, rules.login.len, &arena, &login) != STATUS_OK)) {
 		arena_done(&arena);
 		return false;
 	}
+	rules.login = (struct bytes){NULL, 0};
 	pthread_mutex_lock(&policy->lock);
 	struct arena old = policy->arena;
 	policy->arena = arena;
 	policy->rules = rules;
 	atomic_store(&policy->has_labels, rules.challenge_only_labels.count > 0);
+	login_keep_rules(policy, &login);
 	pthread_mutex_unlock(&policy->lock);
 	arena_done(&old);
 	return true;

@@ -92,6 +92,16 @@ void anchor_close(struct worker *worker)
 
 CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session)
 {
+	CK_RV rv = private_use_begin(request);
+
+	if (rv != CKR_OK)
+		return rv;
+	request->private_used = login_state(request->worker) == LOGIN_USER;
+	return pool_lend(request, ret_session);
+}
+
+CK_RV pool_lend(struct request *request, CK_SESSION_HANDLE *ret_session)
+{
 	struct worker *worker = request->worker;
 	struct pool *pool = &worker->pool;
 	CK_SESSION_HANDLE session = CK_INVALID_HANDLE;

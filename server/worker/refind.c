@@ -69,7 +69,7 @@ static size_t attributes_compact(CK_ATTRIBUTE *attributes, CK_ULONG *count)
 	return total;
 }
 
-static struct object_identity *identity_read(struct worker *worker, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module)
+struct object_identity *object_identity_read(struct worker *worker, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module)
 {
 	CK_ATTRIBUTE attributes[IDENTIFYING];
 	CK_ULONG count = IDENTIFYING;
@@ -108,7 +108,7 @@ void objects_identify(struct worker *worker, CK_SESSION_HANDLE session)
 			if (object->owner || object->module == CK_INVALID_HANDLE)
 				continue;
 			object_identity_free(object->identity);
-			object->identity = identity_read(worker, session, object->module);
+			object->identity = object_identity_read(worker, session, object->module);
 		}
 	}
 }
@@ -147,7 +147,7 @@ static struct object_identity *identity_take(
 	return identity;
 }
 
-/* Binds the object to what was found, or keeps its identity for another try if the search itself failed. */
+/* Binds the object to what was found. Its identity stays for the next time, or for another try if the search itself failed. */
 static CK_OBJECT_HANDLE settle(struct objects *objects, CK_OBJECT_HANDLE handle, struct object_identity *identity,
 	CK_RV rv, CK_OBJECT_HANDLE found)
 {
@@ -157,7 +157,7 @@ static CK_OBJECT_HANDLE settle(struct objects *objects, CK_OBJECT_HANDLE handle,
 	struct object *object = object_find(objects, handle);
 	if (object && rv == CKR_OK && found != CK_INVALID_HANDLE)
 		bound = object_bind(objects, object, found);
-	if (object && rv != CKR_OK) {
+	if (object && (bound || rv != CKR_OK)) {
 		object->identity = identity;
 		identity = NULL;
 	}
@@ -173,10 +173,13 @@ CK_OBJECT_HANDLE object_refind(struct request *request, CK_OBJECT_HANDLE handle)
 	CK_SESSION_HANDLE session;
 	CK_ULONG count = 0;
 
+	/* Without the login a search would not show it, and it would be lost. */
+	if (object_awaits_login(request->worker, handle))
+		return CK_INVALID_HANDLE;
 	pthread_mutex_lock(&objects->refind);
 	struct object_identity *identity = identity_take(objects, handle, &module);
 	if (identity) {
-		CK_RV rv = session_lend(request, &session);
+		CK_RV rv = pool_lend(request, &session);
 		if (rv == CKR_OK) {
 			rv = find_two(request, session, identity, found, &count);
 			session_give_back(request, session, rv == CKR_OK);
@@ -208,7 +211,7 @@ void object_recognise(struct request *request, CK_SESSION_HANDLE session, CK_OBJ
 	pthread_mutex_lock(&objects->lock);
 	bool wanted = objects->unbound > 0;
 	pthread_mutex_unlock(&objects->lock);
-	struct object_identity *identity = wanted ? identity_read(request->worker, session, module) : NULL;
+	struct object_identity *identity = wanted ? object_identity_read(request->worker, session, module) : NULL;
 	if (!identity)
 		return;
 	pthread_mutex_lock(&objects->lock);

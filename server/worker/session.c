@@ -97,9 +97,33 @@ void session_release(struct worker *worker, struct session *session)
 	session_unref(worker, session);
 }
 
+/* Under sessions->lock. */
+static void wishes_gather(struct sessions *sessions)
+{
+	struct login_wishes all = {0};
+
+	for (unsigned place = 0; place < sessions->max; place++) {
+		if (sessions->slots[place])
+			login_wishes_add(&all, &sessions->slots[place]->wishes);
+	}
+	atomic_store(&sessions->no_cache, all.no_cache);
+	atomic_store(&sessions->logout_after, all.logout_after);
+	atomic_store(&sessions->force_login, all.force_login);
+}
+
+void session_wish(struct worker *worker, struct session *session, const struct login_wishes *wishes)
+{
+	if (!login_wishes_any(wishes))
+		return;
+	pthread_mutex_lock(&worker->sessions.lock);
+	login_wishes_add(&session->wishes, wishes);
+	wishes_gather(&worker->sessions);
+	pthread_mutex_unlock(&worker->sessions.lock);
+}
+
 /* Puts a new session into the table; NULL if the table or the memory is full. */
 static struct session *session_new(
-	struct sessions *sessions, const unsigned char *instance, CK_FLAGS flags, CK_SESSION_HANDLE module)
+	struct sessions *sessions, const struct request *request, CK_FLAGS flags, CK_SESSION_HANDLE module)
 {
 	struct session *session = calloc(1, sizeof *session);
 	unsigned place = 0;
@@ -110,7 +134,8 @@ static struct session *session_new(
 	session->module = module;
 	session->flags = flags;
 	session->refs = 1;
-	memcpy(session->instance, instance, INSTANCE_ID_LEN);
+	memcpy(session->instance, request->message->instance, INSTANCE_ID_LEN);
+	session->wishes = request->wishes;
 	pthread_mutex_lock(&sessions->lock);
 	while (place < sessions->max && sessions->slots[place])
 		place++;
@@ -120,6 +145,8 @@ static struct session *session_new(
 		sessions->slots[place] = session;
 		sessions->count++;
 		sessions->read_only += !(flags & CKF_RW_SESSION);
+		if (login_wishes_any(&session->wishes))
+			wishes_gather(sessions);
 	}
 	pthread_mutex_unlock(&sessions->lock);
 	if (place < sessions->max)
@@ -164,7 +191,7 @@ CK_RV session_open(struct request *request, const union wire_value v[])
 	CK_RV rv = open_giving_way(request, native);
 	if (rv != CKR_OK)
 		return rv;
-	struct session *session = session_new(&worker->sessions, request->message->instance, v[1].number, module);
+	struct session *session = session_new(&worker->sessions, request, v[1].number, module);
 	if (!session) {
 		close_native(worker, module);
 		return CKR_SESSION_COUNT;
@@ -180,6 +207,8 @@ static void session_unlist(struct sessions *sessions, struct session *session)
 	sessions->count--;
 	sessions->read_only -= !(session->flags & CKF_RW_SESSION);
 	session->refs--; /* the acquirer's remains */
+	if (login_wishes_any(&session->wishes))
+		wishes_gather(sessions);
 	pthread_mutex_unlock(&sessions->lock);
 }
 

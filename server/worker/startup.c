@@ -24,6 +24,9 @@ static bool locks_init(struct worker *worker)
 	pthread_mutex_init(&worker->state_lock, NULL);
 	pthread_mutex_init(&worker->states.lock, NULL);
 	policy_init(&worker->policy);
+	if (!pin_cache_init(&worker->pin_cache))
+		log_event(
+			LOG_LEVEL_WARNING, "no memory can be locked: no PIN will be kept; raise RLIMIT_MEMLOCK", NULL);
 	worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return good && worker->wake >= 0;
 }
@@ -58,7 +61,7 @@ static bool read_start(struct worker *worker)
 static CK_RV module_start(struct worker *worker, char *detail)
 {
 	char why[DETAIL_MAX];
-	uint64_t generation;
+	struct token_grant grant;
 
 	if (!sandbox_enter(&worker->start, why)) {
 		snprintf(detail, DETAIL_MAX, "the process cannot be confined: %.200s", why);
@@ -67,14 +70,14 @@ static CK_RV module_start(struct worker *worker, char *detail)
 	CK_RV rv = module_load(worker, detail);
 	if (rv != CKR_OK)
 		return rv;
-	rv = token_acquire(WORKER_PAIR_FD, TOKEN_FOR_MODULE, CKU_USER, (int)worker->start.token_wait_ms, &generation);
+	rv = token_acquire(worker, WORKER_PAIR_FD, TOKEN_FOR_MODULE, CKU_USER, &grant);
 	if (rv != CKR_OK) {
 		snprintf(detail, DETAIL_MAX, "the token was not free in time");
 		return rv;
 	}
-	worker->module.generation = generation;
+	worker->module.generation = grant.generation;
 	rv = module_initialise(worker, detail);
-	token_release(WORKER_PAIR_FD, rv, LOGIN_NONE);
+	token_release(worker, WORKER_PAIR_FD, rv);
 	return rv;
 }
 

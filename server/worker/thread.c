@@ -42,7 +42,7 @@ void state_read(struct worker *worker, struct worker_state *ret_state)
 		.state_serial = ++worker->state_serial,
 		.sessions = sessions_count(worker),
 		.login = (uint32_t)login_state(worker),
-		.native = (uint32_t)login_state(worker),
+		.native = (uint32_t)login_native_state(worker),
 	};
 	pthread_mutex_unlock(&worker->state_lock);
 }
@@ -95,6 +95,7 @@ static enum status serve_request(struct serving *serving)
 
 	if (worker_request_unpack(payload->data, payload->len, &serving->arena, &serving->message) != STATUS_OK)
 		return STATUS_MALFORMED;
+	atomic_store(&request->worker->login.held, serving->message.held != 0);
 	dispatch(request);
 	reply_check(request);
 	return respond(request->worker, request->channel, &request->reply, payload);
@@ -111,6 +112,8 @@ static void serving_reset(struct serving *serving)
 	reply->content_type = NULL;
 	reply->headers_count = reply->events_count = reply->calls_count = 0;
 	reply->operation_opened = reply->operation_closed = NULL;
+	serving->request.wishes = (struct login_wishes){0};
+	serving->request.signed_ = serving->request.private_used = false;
 }
 
 static struct serving *serving_new(struct worker *worker, int channel)

@@ -7,9 +7,11 @@
 
 enum { TOKEN_ANSWER_SPARE_MS = 5000 }; /* beyond the gateway's own bound of the wait */
 
-CK_RV token_acquire(int channel, enum token_purpose purpose, CK_USER_TYPE user, int wait_ms, uint64_t *ret_generation)
+CK_RV token_acquire(struct worker *worker, int channel, enum token_purpose purpose, CK_USER_TYPE user,
+	struct token_grant *ret_grant)
 {
 	struct token_acquire question = {.purpose = (uint32_t)purpose, .user_type = user};
+	int wait_ms = (int)worker->start.token_wait_ms;
 	struct token_grant grant;
 	struct buffer payload BUFFER_AUTO;
 	struct arena arena ARENA_AUTO;
@@ -28,13 +30,29 @@ CK_RV token_acquire(int channel, enum token_purpose purpose, CK_USER_TYPE user, 
 	if (token_grant_unpack(payload.data, payload.len, &arena, &grant) != STATUS_OK)
 		return CKR_DEVICE_ERROR;
 	if (grant.rv == CKR_OK)
-		*ret_generation = grant.generation;
+		*ret_grant = grant;
 	return (CK_RV)grant.rv;
 }
 
-void token_release(int channel, CK_RV rv, enum login_state login)
+CK_RV token_try_allowed(struct worker *worker, CK_USER_TYPE user, const struct token_grant *grant)
 {
-	struct token_release message = {.rv = rv, .login = (uint32_t)login, .native = (uint32_t)login};
+	CK_FLAGS last = user == CKU_SO ? CKF_SO_PIN_FINAL_TRY : CKF_USER_PIN_FINAL_TRY;
+	CK_TOKEN_INFO token = {0};
+	const union wire_value v[] = {{.number = worker->module.slot}, {.info = &token}};
+
+	if (grant->last_tries || !worker->module.slot_found ||
+		invoke_uncounted(worker, CALL_GetTokenInfo, v) != CKR_OK || (token.flags & last) == 0)
+		return CKR_OK;
+	return CKR_PIN_LOCKED;
+}
+
+void token_release(struct worker *worker, int channel, CK_RV rv)
+{
+	struct token_release message = {
+		.rv = rv,
+		.login = (uint32_t)login_state(worker),
+		.native = (uint32_t)login_native_state(worker),
+	};
 	struct buffer payload BUFFER_AUTO;
 
 	buffer_init(&payload, FRAME_CHUNK);

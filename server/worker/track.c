@@ -7,8 +7,25 @@
  * tells an operation's key, mechanism and input to the audit, and which operations a logout has ended (X4).
  */
 
+/* Of the one application of this process. */
+static atomic_uint keeping_login;
+
+unsigned track_keeping_login(void)
+{
+	return atomic_load(&keeping_login);
+}
+
+/* The operation is over, whatever the module makes of it: it does not keep the module logged in any more. */
+static void login_let_go(struct session_operation *operation)
+{
+	if (operation->keeps_login)
+		atomic_fetch_sub(&keeping_login, 1);
+	operation->keeps_login = false;
+}
+
 static void operation_reset(struct session_operation *operation)
 {
+	login_let_go(operation);
 	object_info_release(operation->key);
 	EVP_MD_CTX_free(operation->input);
 	memset(operation, 0, sizeof *operation);
@@ -105,6 +122,9 @@ static void begin(
 	operation->logouts = logouts;
 	operation->key = object_info_keep(key);
 	operation->private = has_key && (!key || key->private);
+	operation->keeps_login = operation->private || call->row->operation == OPERATION_FIND;
+	if (operation->keeps_login)
+		atomic_fetch_add(&keeping_login, 1);
 	operation->awaiting = key && key->class == CKO_PRIVATE_KEY && key->always_authenticate &&
 			      call->row->operation != OPERATION_VERIFY && call->row->operation != OPERATION_ENCRYPT;
 	if (call->row->arguments[1].kind == WIRE_MECHANISM && call->values[1].mechanism) {
@@ -135,6 +155,9 @@ void track_after(struct session *session, const struct call *call, CK_RV rv, str
 		row->arguments[1].kind == WIRE_BYTES)
 		input_add(operation, &call->values[1]);
 	bool ends = row->step == STEP_SINGLE || row->step == STEP_FINAL;
+	/* An error ends it as well, section 5.2. */
+	if (ends || (row->step == STEP_UPDATE && rv != CKR_OK))
+		login_let_go(operation);
 	if ((ends && rv == CKR_OK) || rv == CKR_OPERATION_NOT_INITIALIZED) {
 		operation->begun = false;
 		operation->awaiting = false;

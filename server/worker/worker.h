@@ -19,6 +19,7 @@
 
 #include "api/call.h"
 #include "api/json.h"
+#include "api/login_wishes.h"
 #include "api/problem.h"
 #include "server/common/message.h"
 
@@ -49,6 +50,11 @@ struct request {
 	struct arena *arena; /* wiped when the request ends */
 	int channel; /* the pair it came on, for questions to the gateway */
 	bool holds_module; /* the module cannot be re-initialised meanwhile; kept by the core alone */
+	bool private_use; /* counted in login.private_uses; kept by the core alone */
+	struct login_wishes wishes; /* what the client asks for beyond the rules (B1) */
+	/* What the rules about forced logouts look at when the request ends (B5–B8). */
+	bool signed_; /* a signature was made or failed */
+	bool private_used; /* a private object was used, read, found, made or changed */
 	struct reply reply;
 };
 

@@ -103,15 +103,27 @@ static const char *module_path(const struct worker_options *options, char path[2
 	return path;
 }
 
+/* Packs rules of logins into a policy. */
+static void pack_policy(struct buffer *out, const struct login_policy *login, const char *challenge_only)
+{
+	struct buffer packed BUFFER_AUTO;
+	struct bytes labels[1] = {{(const unsigned char *)challenge_only, challenge_only ? strlen(challenge_only) : 0}};
+
+	buffer_init(&packed, FRAME_CHUNK);
+	login_policy_pack(&packed, login);
+	const struct worker_policy rules = {
+		.generation = 1,
+		.challenge_only_labels = {labels, challenge_only ? 1 : 0},
+		.login = {packed.data, packed.len},
+	};
+	worker_policy_pack(out, &rules);
+}
+
 static void send_start(struct worker_fixture *worker, const struct worker_options *options, unsigned threads)
 {
 	struct buffer slot BUFFER_AUTO, policy BUFFER_AUTO, start BUFFER_AUTO;
 	const char *label = options->label ? options->label : options->mock ? "mock" : "demo";
 	char module[256];
-	struct bytes labels[1] = {{(const unsigned char *)options->challenge_only,
-		options->challenge_only ? strlen(options->challenge_only) : 0}};
-	const struct worker_policy rules = {
-		.generation = 1, .challenge_only_labels = {labels, options->challenge_only ? 1 : 0}};
 	const struct worker_slot one = {.name = "demo-slot",
 		.match_label = label,
 		.match_serial = options->serial ? options->serial : "",
@@ -122,7 +134,7 @@ static void send_start(struct worker_fixture *worker, const struct worker_option
 	buffer_init(&policy, FRAME_CHUNK);
 	buffer_init(&start, FRAME_CHUNK);
 	worker_slot_pack(&slot, &one);
-	worker_policy_pack(&policy, &rules);
+	pack_policy(&policy, &options->login, options->challenge_only);
 	const struct bytes slots[1] = {{slot.data, slot.len}};
 	const struct worker_start message = {
 		.role = options->inventory ? ROLE_INVENTORY : ROLE_APPLICATION,
@@ -167,7 +179,8 @@ static void grant(struct worker_fixture *worker, int fd, const struct buffer *pa
 	*purpose = question.purpose;
 	pthread_mutex_lock(&token_lock);
 	token->asked[question.purpose]++;
-	const struct token_grant answer = {.rv = token->refuse, .generation = token->generation};
+	const struct token_grant answer = {
+		.rv = token->refuse, .generation = token->generation, .last_tries = token->last_tries};
 	token->refuse = 0;
 	token_grant_pack(&out, &answer);
 	if (answer.rv != 0)
@@ -182,6 +195,7 @@ static void released(struct worker_fixture *worker, const struct buffer *payload
 
 	arena_init(&arena, FRAME_CHUNK);
 	cr_assert_eq(token_release_unpack(payload->data, payload->len, &arena, &news), STATUS_OK);
+	worker->token->released_rv = news.rv;
 	if (news.rv == 0 && (purpose == TOKEN_FOR_PIN_CHANGE || purpose == TOKEN_FOR_INIT_TOKEN))
 		worker->token->generation++;
 	pthread_mutex_unlock(&token_lock);
@@ -258,6 +272,26 @@ void worker_fixture_start(
 	snprintf(ret_worker->started_detail, sizeof ret_worker->started_detail, "%s", started.detail);
 }
 
+void worker_fixture_policy(struct worker_fixture *worker, const struct login_policy *login)
+{
+	struct buffer policy BUFFER_AUTO;
+
+	buffer_init(&policy, FRAME_CHUNK);
+	pack_policy(&policy, login, NULL);
+	cr_assert_eq(frame_send(worker->control, FRAME_POLICY, policy.data, policy.len), STATUS_OK);
+}
+
+void worker_fixture_end_instance(struct worker_fixture *worker, const unsigned char *instance, bool held)
+{
+	struct buffer payload BUFFER_AUTO;
+	struct end_instance message = {.held = held};
+
+	memcpy(message.instance, instance, sizeof message.instance);
+	buffer_init(&payload, FRAME_CHUNK);
+	end_instance_pack(&payload, &message);
+	cr_assert_eq(frame_send(worker->control, FRAME_END_INSTANCE, payload.data, payload.len), STATUS_OK);
+}
+
 struct worker_state worker_fixture_state(struct worker_fixture *worker)
 {
 	struct buffer payload BUFFER_AUTO;
@@ -291,6 +325,7 @@ static struct answer answer_of(const struct buffer *payload)
 	answer.status = response.status;
 	answer.sessions = response.sessions;
 	answer.login = response.login;
+	answer.native = response.native;
 	snprintf(answer.content_type, sizeof answer.content_type, "%s", response.content_type);
 	buffer_init(&answer.raw, FRAME_PAYLOAD_MAX);
 	buffer_append(&answer.raw, response.body.data, response.body.len);
@@ -321,6 +356,7 @@ void client_send(const struct client *client, uint32_t route, const char *query,
 		.route = route,
 		.permissions = client->permissions ? client->permissions : (1u << PERMISSION_COUNT) - 1,
 		.identity = "tester",
+		.held = client->held,
 		.deadline_ms = ANSWER_MS,
 		.trace = "00112233445566778899aabbccddeeff",
 		.key = "",
@@ -370,8 +406,10 @@ static json_t *call_with(const struct client *client, const char *format, va_lis
 	char *calls = NULL, *body = NULL;
 
 	cr_assert(vasprintf(&calls, format, arguments) >= 0);
-	cr_assert(asprintf(&body, "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[%s]}]}",
-			  calls) >= 0);
+	const char *login = client->login ? client->login : "{}";
+	cr_assert(asprintf(&body,
+			  "{\"login\":%s,\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[%s]}]}",
+			  login, calls) >= 0);
 	struct answer answer = client_post(client, body);
 	cr_assert_eq(answer.status, 200, "%s\n%.*s", body, (int)answer.raw.len, answer.raw.data);
 	json_t *results = json_object_get(json_array_get(json_object_get(answer.body, "groups"), 0), "results");

@@ -27,6 +27,8 @@ struct token_fixture {
 	uint64_t generation;
 	uint64_t refuse; /* not 0: the answer to the next question for the token */
 	unsigned asked[8]; /* questions by purpose */
+	bool last_tries; /* the grants let the last try of a PIN be risked */
+	uint64_t released_rv; /* of the last release */
 };
 
 /* How a worker is started; zero and NULL mean the usual. */
@@ -44,6 +46,7 @@ struct worker_options {
 	bool fresh, inventory;
 	unsigned threads, sessions_max, operations_max, operation_ttl_ms;
 	uint64_t rest_idle_ms;
+	struct login_policy login; /* all zero: no PIN is kept */
 };
 
 struct worker_fixture {
@@ -56,7 +59,7 @@ struct worker_fixture {
 
 /* One answer: the body parsed, and what the gateway would act on. */
 struct answer {
-	unsigned status, sessions, login;
+	unsigned status, sessions, login, native;
 	json_t *body; /* NULL if it is not JSON */
 	char content_type[64];
 	json_t *events; /* array of the audit events */
@@ -71,6 +74,10 @@ void token_fixture_tool(struct token_fixture *token, char *const arguments[]);
 /* Starts a worker and waits for STARTED; `options` may be NULL. */
 void worker_fixture_start(
 	struct token_fixture *token, const struct worker_options *options, struct worker_fixture *ret_worker);
+/* A new policy with these rules of logins, as a reload brings it. */
+void worker_fixture_policy(struct worker_fixture *worker, const struct login_policy *login);
+/* The sessions of that instance end, as at the end of its lease. */
+void worker_fixture_end_instance(struct worker_fixture *worker, const unsigned char *instance, bool held);
 /* Waits for news on the control pair. */
 struct worker_state worker_fixture_state(struct worker_fixture *worker);
 /* Waits for the worker's end after SHUTDOWN and tells its wait status. */
@@ -86,6 +93,8 @@ struct client {
 	unsigned pair;
 	unsigned char instance[16];
 	uint32_t permissions; /* 0: all */
+	bool held; /* the application is held open */
+	const char *login; /* the member `login` of the body, or NULL */
 };
 
 /* Sends a body to POST …/calls and answers the worker's questions; the answer is freed with answer_free. */

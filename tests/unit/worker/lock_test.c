@@ -10,7 +10,7 @@
 #define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\",\"signature\":128}}"
 #define CAREFUL ",{\"CKA_ALWAYS_AUTHENTICATE\":true}"
 
-static struct token_fixture token = {.generation = 1};
+static struct token_fixture token = {.generation = 1, .last_tries = true};
 static struct mock mock;
 static struct worker_fixture one;
 static struct client first = {.worker = &one};

@@ -1,0 +1,263 @@
+#include "server/worker/internal.h"
+
+#include "server/worker/call_run.h"
+
+/*
+ * While a PIN is kept, the module is logged in only around private uses, so that between them other applications have the token (B4).
+ */
+
+/* What the token says about trying its PIN. */
+static bool try_is_last(const CK_TOKEN_INFO *token)
+{
+	return (token->flags & (CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED)) != 0;
+}
+
+/* Why the kept PIN must not be given to this token; LOGIN_END_COUNT: nothing speaks against it. */
+static enum login_end kept_pin_unfit(struct worker *worker)
+{
+	CK_TOKEN_INFO token = {0};
+	const union wire_value v[] = {{.number = worker->module.slot}, {.info = &token}};
+
+	if (!worker->module.slot_found || invoke_uncounted(worker, CALL_GetTokenInfo, v) != CKR_OK ||
+		!pin_cache_fits(worker, &token))
+		return LOGIN_END_TOKEN_CHANGED;
+	return try_is_last(&token) ? LOGIN_END_LAST_TRY : LOGIN_END_COUNT;
+}
+
+/* What a failed login with the kept PIN means for it; LOGIN_END_COUNT: nothing. */
+static enum login_end rejection(CK_RV rv)
+{
+	switch (rv) {
+	case CKR_PIN_LOCKED: return LOGIN_END_LOCKED;
+	case CKR_PIN_INCORRECT:
+	case CKR_PIN_INVALID:
+	case CKR_PIN_LEN_RANGE:
+	case CKR_PIN_EXPIRED:
+	case CKR_USER_PIN_NOT_INITIALIZED: return LOGIN_END_REJECTED;
+	case CKR_DEVICE_REMOVED:
+	case CKR_TOKEN_NOT_PRESENT: return LOGIN_END_TOKEN_CHANGED;
+	default: return LOGIN_END_COUNT;
+	}
+}
+
+/* Gives the kept PIN to the module, once. */
+static CK_RV login_kept(struct request *request)
+{
+	struct worker *worker = request->worker;
+	CK_SESSION_HANDLE anchor;
+	CK_RV rv = anchor_open(worker, &anchor);
+
+	if (rv != CKR_OK)
+		return rv;
+	const union wire_value v[] = {{.number = anchor}, {.number = CKU_USER}, pin_cache_pin(worker)};
+	rv = invoke(request, CALL_Login, v);
+	if (rv == CKR_OK) {
+		atomic_store(&worker->login.native, LOGIN_USER);
+	} else if (rv == CKR_USER_ALREADY_LOGGED_IN || rv == CKR_USER_ANOTHER_ALREADY_LOGGED_IN) {
+		/* Nobody should be: the PIN was not looked at (X1). */
+		atomic_store(&worker->login.native, LOGIN_USER);
+		(void)!logout_internal(worker, request, anchor);
+		rv = CKR_FUNCTION_FAILED;
+	}
+	return rv;
+}
+
+/* With the token: logs the module in. `ret_end` not LOGIN_END_COUNT: the application's login must end for that reason. */
+static CK_RV login_with_token(struct request *request, const struct token_grant *grant, enum login_end *ret_end)
+{
+	struct worker *worker = request->worker;
+	CK_RV rv = CKR_CANCEL;
+
+	*ret_end = LOGIN_END_COUNT;
+	/* A PIN of another generation of the token would cost a try. */
+	if (grant->generation != worker->module.generation) {
+		*ret_end = LOGIN_END_PIN_CHANGED;
+		return rv;
+	}
+	rv = module_freshen(worker, grant->generation);
+	if (rv != CKR_OK)
+		return rv;
+	module_share(request);
+	*ret_end = kept_pin_unfit(worker);
+	rv = CKR_CANCEL;
+	if (*ret_end == LOGIN_END_COUNT) {
+		rv = login_kept(request);
+		*ret_end = rejection(rv);
+	}
+	module_unshare(request);
+	return rv;
+}
+
+/* Under login.lock, with a kept PIN and the module logged out. */
+static CK_RV login_internal(struct request *request)
+{
+	struct worker *worker = request->worker;
+	struct token_grant grant;
+	enum login_end end;
+	bool recorded = true;
+	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_PRIVATE_USE, CKU_USER, &grant);
+
+	if (rv != CKR_OK)
+		return rv;
+	rv = login_with_token(request, &grant, &end);
+	/* The PIN is gone before anybody hears of it; there is no second try (B15). */
+	if (end != LOGIN_END_COUNT)
+		(void)!login_end_locked(worker, request, end, &recorded);
+	token_release(worker, request->channel, rv);
+	if (!recorded)
+		return CKR_HOST_MEMORY;
+	return end == LOGIN_END_COUNT ? rv : CKR_USER_NOT_LOGGED_IN;
+}
+
+CK_RV private_use_begin(struct request *request)
+{
+	struct worker *worker = request->worker;
+	CK_RV rv = CKR_OK;
+
+	if (request->private_use || !pin_cache_kept(worker))
+		return CKR_OK;
+	bool held = request->holds_module;
+	module_unshare(request);
+	pthread_mutex_lock(&worker->login.lock);
+	if (pin_cache_kept(worker)) {
+		if (login_native_state(worker) == LOGIN_NONE)
+			rv = login_internal(request);
+		if (rv == CKR_OK) {
+			pin_cache_used(worker);
+			atomic_fetch_add(&worker->login.private_uses, 1);
+			request->private_use = true;
+		}
+	}
+	pthread_mutex_unlock(&worker->login.lock);
+	if (held)
+		module_share(request);
+	return rv;
+}
+
+/* True if the module is logged in for nobody. */
+static bool logout_due(struct worker *worker)
+{
+	return pin_cache_kept(worker) && login_native_state(worker) != LOGIN_NONE &&
+	       atomic_load(&worker->login.private_uses) == 0 && track_keeping_login() == 0 &&
+	       atomic_load(&worker->objects.private_owned) == 0;
+}
+
+/* Under login.lock. A logout that fails is due again at the end of the next call. */
+static void logout_for_request(struct request *request)
+{
+	struct worker *worker = request->worker;
+	CK_SESSION_HANDLE anchor;
+	struct token_grant grant;
+	bool granted = token_acquire(worker, request->channel, TOKEN_FOR_LOGOUT, CKU_USER, &grant) == CKR_OK;
+
+	module_quiet(request);
+	CK_RV rv = anchor_open(worker, &anchor);
+	if (rv == CKR_OK)
+		rv = logout_internal(worker, request, anchor);
+	module_unshare(request);
+	if (granted)
+		token_release(worker, request->channel, rv);
+}
+
+/* The rule that ends the login now, or LOGIN_END_COUNT (B5–B8, B1). */
+static enum login_end end_by_rules(const struct request *request)
+{
+	const struct worker *worker = request->worker;
+
+	if (!request->signed_ && !request->private_used && !pin_cache_kept(worker))
+		return LOGIN_END_COUNT;
+	const struct login_rules rules = login_rules(worker);
+	if (login_state(worker) != LOGIN_USER)
+		return LOGIN_END_COUNT;
+	if (rules.logout_after != LOGOUT_AFTER_NEVER && request->signed_)
+		return LOGIN_END_SIGNED;
+	if (rules.logout_after == LOGOUT_AFTER_PRIVATE_OP && request->private_used)
+		return LOGIN_END_PRIVATE_OP;
+	return pin_cache_kept(worker) && !rules.cache_pin ? LOGIN_END_POLICY : LOGIN_END_COUNT;
+}
+
+bool private_use_end(struct request *request)
+{
+	struct worker *worker = request->worker;
+	enum login_end end = end_by_rules(request);
+	bool recorded = true;
+
+	if (request->private_use)
+		atomic_fetch_sub(&worker->login.private_uses, 1);
+	request->private_use = request->signed_ = request->private_used = false;
+	if (end == LOGIN_END_COUNT && !logout_due(worker))
+		return true;
+	bool held = request->holds_module;
+	module_unshare(request);
+	pthread_mutex_lock(&worker->login.lock);
+	if (end != LOGIN_END_COUNT)
+		(void)!login_end_locked(worker, request, end, &recorded);
+	else if (logout_due(worker))
+		logout_for_request(request);
+	pthread_mutex_unlock(&worker->login.lock);
+	if (held)
+		module_share(request);
+	return recorded;
+}
+
+void private_use_settle(struct worker *worker)
+{
+	CK_SESSION_HANDLE anchor;
+
+	if (!logout_due(worker))
+		return;
+	pthread_mutex_lock(&worker->login.lock);
+	if (logout_due(worker)) {
+		pthread_rwlock_rdlock(&worker->module.lock);
+		if (anchor_open(worker, &anchor) == CKR_OK)
+			(void)!logout_internal(worker, NULL, anchor);
+		pthread_rwlock_unlock(&worker->module.lock);
+	}
+	pthread_mutex_unlock(&worker->login.lock);
+}
+
+/* True unless the template says plainly that it is about public objects. */
+static bool template_may_be_private(const union wire_value *template)
+{
+	for (CK_ULONG i = 0; i < template->attributes.count; i++) {
+		const CK_ATTRIBUTE *attribute = &template->attributes.items[i];
+		const CK_BBOOL *value = attribute->pValue;
+		if (attribute->type == CKA_PRIVATE)
+			return !value || attribute->ulValueLen != sizeof *value || *value != CK_FALSE;
+	}
+	return true;
+}
+
+static CK_RV look(void *context, CK_OBJECT_HANDLE *handle)
+{
+	struct worker *worker = context;
+
+	return object_may_be_private(worker, *handle) ? CKR_USER_NOT_LOGGED_IN : CKR_OK;
+}
+
+bool private_use_needed(struct worker *worker, const struct call *call)
+{
+	const struct call_row *row = call->row;
+	bool searches = row->operation == OPERATION_FIND && row->step == STEP_INIT;
+	bool makes = call_argument(row, WIRE_NEW_OBJECT) < row->argument_count;
+
+	for (size_t i = 0; i < row->argument_count; i++) {
+		const union wire_value *value = &call->values[i];
+		switch (row->arguments[i].kind) {
+		case WIRE_OBJECT:
+			if (object_may_be_private(worker, value->number))
+				return true;
+			break;
+		case WIRE_MECHANISM:
+			if (value->mechanism && mechanism_visit_handles(value->mechanism, look, worker) != CKR_OK)
+				return true;
+			break;
+		case WIRE_TEMPLATE:
+			if ((searches || makes) && template_may_be_private(value))
+				return true;
+			break;
+		default: break;
+		}
+	}
+	return false;
+}
