@@ -71,7 +71,7 @@ Test(crowd, two_hundred_programs_that_start_log_in_and_sign_at_once_all_succeed)
 	gateway_start(&g);
 	rest_login(&g, ALICE, NULL);
 	rest_key(&g, "{\"type\":\"EC\",\"label\":\"crowd\"}");
-	CK_FUNCTION_LIST *f = module_load(&g, ALICE, NULL);
+	CK_FUNCTION_LIST *f = module_load(&g, ALICE);
 	cr_assert_eq(f->C_Finalize(NULL), CKR_OK);
 	cr_assert_eq(pipe(gate), 0);
 	for (int i = 0; i < PROGRAMS; i++)
