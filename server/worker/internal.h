@@ -65,6 +65,7 @@ struct module {
 struct object_info {
 	atomic_uint refs;
 	CK_OBJECT_CLASS class;
+	CK_KEY_TYPE key_type; /* CK_UNAVAILABLE_INFORMATION: not a key, or the module will not tell */
 	bool token, private, always_authenticate;
 	char label[OBJECT_LABEL_MAX + 1];
 	unsigned char id[OBJECT_ID_MAX];
