@@ -334,7 +334,13 @@ CK_OBJECT_HANDLE object_refind(struct request *request, CK_OBJECT_HANDLE handle)
 void object_recognise(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module);
 void object_identity_free(struct object_identity *identity);
 
-/* login.c: on a client's session; `handle` is the client's. */
+/*
+ * login.c: one login, logout, PIN change or re-initialisation at a time. login_lock gives the module up first and returns whether the
+ * request held it; login_unlock takes that back.
+ */
+bool login_lock(struct request *request) MUST_USE;
+void login_unlock(struct request *request, bool held);
+/* On a client's session; `handle` is the client's. */
 CK_RV login_session(struct request *request, CK_ULONG handle, CK_USER_TYPE user, const union wire_value *pin) MUST_USE;
 CK_RV logout_session(struct request *request, CK_ULONG handle) MUST_USE;
 /*

@@ -257,16 +257,14 @@ static CK_RV start_anew(struct request *request)
 	struct worker *worker = request->worker;
 	uint64_t generation;
 
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	CK_RV rv = token_acquire(
 		request->channel, TOKEN_FOR_MODULE, CKU_USER, (int)worker->start.token_wait_ms, &generation);
 	if (rv == CKR_OK) {
 		rv = module_reinitialise(worker, true);
 		token_release(request->channel, rv, LOGIN_NONE);
 	}
-	pthread_mutex_unlock(&worker->login.lock);
-	module_share(request);
+	login_unlock(request, held);
 	return rv;
 }
 

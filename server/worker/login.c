@@ -20,6 +20,22 @@ unsigned login_epoch(const struct worker *worker)
 	return atomic_load(&worker->login.logouts);
 }
 
+bool login_lock(struct request *request)
+{
+	bool held = request->holds_module;
+
+	module_unshare(request);
+	pthread_mutex_lock(&request->worker->login.lock);
+	return held;
+}
+
+void login_unlock(struct request *request, bool held)
+{
+	pthread_mutex_unlock(&request->worker->login.lock);
+	if (held)
+		module_share(request);
+}
+
 /* What PKCS#11 says to a login while somebody is logged in (B13: the module is not asked). */
 static CK_RV login_taken(struct worker *worker, CK_USER_TYPE user)
 {
@@ -181,8 +197,7 @@ static CK_RV context_run(struct request *request, CK_ULONG handle, const union w
 	bool awaited = context_awaited(request, handle);
 	CK_RV rv = CKR_OK;
 
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	if (awaited)
 		rv = token_acquire(request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC,
 			(int)worker->start.token_wait_ms, &generation);
@@ -193,8 +208,7 @@ static CK_RV context_run(struct request *request, CK_ULONG handle, const union w
 		if (awaited)
 			token_release(request->channel, rv, login_state(worker));
 	}
-	pthread_mutex_unlock(&worker->login.lock);
-	module_share(request);
+	login_unlock(request, held);
 	return rv;
 }
 
@@ -214,11 +228,9 @@ CK_RV login_session(struct request *request, CK_ULONG handle, CK_USER_TYPE user,
 	}
 	if (user == CKU_CONTEXT_SPECIFIC)
 		return context_run(request, handle, pin);
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	CK_RV rv = login_run(request, handle, user, pin);
-	pthread_mutex_unlock(&worker->login.lock);
-	module_share(request);
+	login_unlock(request, held);
 	return rv;
 }
 
@@ -229,18 +241,13 @@ static const char *user_name(CK_USER_TYPE user, char scratch[24])
 
 CK_RV login_user(struct request *request, CK_USER_TYPE user, const unsigned char *pin, size_t pin_len)
 {
-	struct worker *worker = request->worker;
 	const union wire_value value = {.bytes = {(CK_BYTE *)(uintptr_t)pin, pin_len}};
 	uint64_t began = clock_us();
-	bool held = request->holds_module;
 	char scratch[24];
 
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	CK_RV rv = login_run(request, 0, user, &value);
-	pthread_mutex_unlock(&worker->login.lock);
-	if (held)
-		module_share(request);
+	login_unlock(request, held);
 	const struct event event = {
 		.kind = AUDIT_LOGIN,
 		.function = "C_Login",

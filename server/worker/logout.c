@@ -35,13 +35,9 @@ static CK_RV logout_run(struct request *request, CK_ULONG handle)
 
 CK_RV logout_session(struct request *request, CK_ULONG handle)
 {
-	struct worker *worker = request->worker;
-
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	CK_RV rv = logout_run(request, handle);
-	pthread_mutex_unlock(&worker->login.lock);
-	module_share(request);
+	login_unlock(request, held);
 	return rv;
 }
 
@@ -49,14 +45,9 @@ CK_RV login_out(struct request *request)
 {
 	struct worker *worker = request->worker;
 	uint64_t began = clock_us();
-	bool held = request->holds_module;
-
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	CK_RV rv = login_state(worker) == LOGIN_NONE ? CKR_USER_NOT_LOGGED_IN : logout_run(request, 0);
-	pthread_mutex_unlock(&worker->login.lock);
-	if (held)
-		module_share(request);
+	login_unlock(request, held);
 	const struct event event = {
 		.kind = AUDIT_LOGIN,
 		.function = "C_Logout",

@@ -49,13 +49,9 @@ static CK_RV change_run(struct request *request, const struct call *call)
 
 CK_RV pin_change(struct request *request, const struct call *call)
 {
-	struct worker *worker = request->worker;
-
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	CK_RV rv = change_run(request, call);
-	pthread_mutex_unlock(&worker->login.lock);
-	module_share(request);
+	login_unlock(request, held);
 	return rv;
 }
 
@@ -105,12 +101,8 @@ static CK_RV initialise_run(struct request *request, const struct call *call)
 
 CK_RV token_initialise(struct request *request, const struct call *call)
 {
-	struct worker *worker = request->worker;
-
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	CK_RV rv = initialise_run(request, call);
-	pthread_mutex_unlock(&worker->login.lock);
-	module_share(request);
+	login_unlock(request, held);
 	return rv;
 }
