@@ -24,6 +24,20 @@ struct bytes_list {
 
 enum worker_role { ROLE_INVENTORY, ROLE_APPLICATION };
 enum login_state { LOGIN_NONE, LOGIN_USER, LOGIN_SO };
+
+/* Why a worker logs its application out though nobody asked: CAUSE(constant, the reason for the audit record). */
+#define LOGOUT_CAUSES(CAUSE) \
+	CAUSE(LEASE, "the lease of the last client has ended") \
+	CAUSE(IDLE, "the login over REST was idle for too long") \
+	CAUSE(MAXIMUM, "the login over REST has lasted as long as it may")
+
+enum logout_cause {
+#define CAUSE(constant, reason) LOGOUT_##constant,
+	LOGOUT_CAUSES(CAUSE)
+#undef CAUSE
+		LOGOUT_COUNT
+};
+
 enum token_purpose {
 	TOKEN_FOR_MODULE, /* C_Initialize, C_Finalize */
 	TOKEN_FOR_LOGIN,

@@ -38,32 +38,36 @@ void worker_stop(struct worker *worker)
 	_exit(0);
 }
 
-/* What changed without a request. A gateway that does not take it is gone or asks later. */
-static void tell_state(struct worker *worker)
+/*
+ * What changed without a request, with the login that ended by it. False: the gateway does not take it. Then this process has
+ * to end, so that the gateway records the end of the login by that.
+ */
+static bool tell_state(struct worker *worker, enum login_state ended, enum logout_cause cause)
 {
 	struct buffer payload BUFFER_AUTO;
 	struct worker_state state;
 
 	state_read(worker, &state);
+	state.ended_login = (uint32_t)ended;
+	state.ended_cause = (uint32_t)cause;
 	buffer_init(&payload, FRAME_CHUNK);
 	worker_state_pack(&payload, &state);
-	if (!payload.failed)
-		(void)!frame_send(WORKER_CONTROL_FD, FRAME_STATE, payload.data, payload.len);
+	return !payload.failed && frame_send(WORKER_CONTROL_FD, FRAME_STATE, payload.data, payload.len) == STATUS_OK;
 }
 
-static void end_instance(struct worker *worker, const struct buffer *payload)
+/* False: see tell_state. */
+static bool end_instance(struct worker *worker, const struct buffer *payload)
 {
 	struct arena arena ARENA_AUTO;
 	struct end_instance message;
 
 	arena_init(&arena, FRAME_CHUNK);
 	if (end_instance_unpack(payload->data, payload->len, &arena, &message) != STATUS_OK)
-		return;
+		return true;
 	pthread_rwlock_rdlock(&worker->module.lock);
 	sessions_close_instance(worker, message.instance);
 	pthread_rwlock_unlock(&worker->module.lock);
-	(void)!login_rest(worker, NULL);
-	tell_state(worker);
+	return tell_state(worker, login_expire(worker), LOGOUT_LEASE);
 }
 
 /* False at the end of the control socket, or when it says so. */
@@ -74,7 +78,7 @@ static bool command(struct worker *worker, struct buffer *payload)
 	if (frame_receive(WORKER_CONTROL_FD, -1, &type, payload) != STATUS_OK)
 		return false;
 	switch (type) {
-	case FRAME_END_INSTANCE: end_instance(worker, payload); return true;
+	case FRAME_END_INSTANCE: return end_instance(worker, payload);
 	case FRAME_POLICY: return policy_replace(&worker->policy, payload->data, payload->len);
 	default: return false;
 	}
@@ -98,9 +102,9 @@ void control_serve(struct worker *worker)
 		if (ready > 0 && fds[0].revents)
 			open = command(worker, &payload);
 		if (login_keep_left(worker) == 0) {
+			enum logout_cause cause = login_keep_cause(worker);
 			atomic_store(&worker->login.keep_until_ms, 0);
-			(void)!login_rest(worker, NULL);
-			tell_state(worker);
+			open = tell_state(worker, login_expire(worker), cause) && open;
 		}
 	}
 	worker_stop(worker);

@@ -37,8 +37,8 @@ static void run_resource(struct request *request, handler run)
 	if (makes && rv == CKR_OK)
 		making_end(request);
 	atomic_fetch_sub(&worker->login.resources, 1);
-	if (!login_rest(worker, request))
-		reply_withhold(request);
+	/* An event that is lost here is told by the reply. */
+	(void)!login_rest(worker, request);
 }
 
 void dispatch(struct request *request)
@@ -54,4 +54,6 @@ void dispatch(struct request *request)
 		resource_calls(request);
 	else
 		run_resource(request, handlers[route]);
+	if (request->reply.event_lost)
+		reply_withhold(request);
 }

@@ -345,9 +345,13 @@ CK_RV login_session(struct request *request, CK_ULONG handle, CK_USER_TYPE user,
 CK_RV logout_session(struct request *request, CK_ULONG handle) MUST_USE;
 /*
  * If neither a client session nor a kept login nor a running resource request is left: logs out and forgets the handles (C7).
- * `request` is NULL outside of one. False: the event could not be kept.
+ * False: the event could not be kept.
  */
 bool login_rest(struct worker *worker, struct request *request) MUST_USE;
+/* The same outside of a request: gives the login that it ended, for the gateway to record; LOGIN_NONE if it ended none. */
+enum login_state login_expire(struct worker *worker) MUST_USE;
+/* Why a kept login ends when login_keep_left is 0. */
+enum logout_cause login_keep_cause(struct worker *worker);
 /* Milliseconds until the kept login ends; -1: none is kept. */
 int login_keep_left(struct worker *worker);
 /* C_SetPIN, C_InitPIN, C_InitToken: everything around the call itself. */
@@ -357,6 +361,8 @@ CK_RV token_initialise(struct request *request, const struct call *call) MUST_US
 CK_RV module_freshen(struct worker *worker, uint64_t generation) MUST_USE;
 /* Ends the login in the module through `session` and all that hangs on it (X3, X4). Under login.lock and module.lock. */
 CK_RV logout_native(struct worker *worker, struct request *request, CK_SESSION_HANDLE session) MUST_USE;
+/* The same, if somebody is logged in, because the token has locked the PIN; adds the event. */
+void logout_locked(struct request *request, CK_SESSION_HANDLE session);
 
 /* track.c: the operations of a session as the audit and X4 need them; the session is locked. */
 /* After the call. `key` is what is known of an Init's key, or NULL; `logouts` the count of completed logouts before the call. */

@@ -156,8 +156,8 @@ static bool session_exists(struct request *request, CK_ULONG handle)
 /* A token that locks its PIN ends the login of all sessions, whether the module says so or not (A16, A17). */
 static void lock_out(struct request *request, CK_SESSION_HANDLE session, CK_RV rv)
 {
-	if (rv == CKR_PIN_LOCKED && login_state(request->worker) != LOGIN_NONE)
-		(void)!logout_native(request->worker, request, session);
+	if (rv == CKR_PIN_LOCKED)
+		logout_locked(request, session);
 }
 
 /* Under login.lock and module.lock: forwards the PIN only if the session's operation awaits it (A23). */
@@ -255,7 +255,9 @@ CK_RV login_user(struct request *request, CK_USER_TYPE user, const unsigned char
 		.user = user_name(user, scratch),
 		.latency_us = clock_us() - began,
 	};
-	return event_add(request, &event) ? rv : CKR_HOST_MEMORY;
+	/* What is lost here makes the whole answer withheld: the module's outcome is not another. */
+	(void)!event_add(request, &event);
+	return rv;
 }
 
 /* Under login.lock, without the module held: asks for the token, then gives the PIN with the module held. */

@@ -54,7 +54,25 @@ CK_RV login_out(struct request *request)
 		.rv = rv,
 		.latency_us = clock_us() - began,
 	};
-	return event_add(request, &event) ? rv : CKR_HOST_MEMORY;
+	/* What is lost here makes the whole answer withheld: the logout is done, and its outcome is not another. */
+	(void)!event_add(request, &event);
+	return rv;
+}
+
+void logout_locked(struct request *request, CK_SESSION_HANDLE session)
+{
+	struct event event = {
+		.kind = AUDIT_LOGIN,
+		.function = "C_Logout",
+		.reason = "the token has locked the PIN",
+	};
+	uint64_t began = clock_us();
+
+	if (login_state(request->worker) == LOGIN_NONE)
+		return;
+	event.rv = logout_native(request->worker, request, session);
+	event.latency_us = clock_us() - began;
+	(void)!event_add(request, &event);
 }
 
 void login_keep(struct worker *worker, uint64_t idle_ms, uint64_t max_ms)
@@ -79,15 +97,21 @@ int login_keep_left(struct worker *worker)
 	return end <= now ? 0 : end - now > INT32_MAX ? INT32_MAX : (int)(end - now);
 }
 
+enum logout_cause login_keep_cause(struct worker *worker)
+{
+	return (uint64_t)clock_ms() >= atomic_load(&worker->login.keep_until_ms) ? LOGOUT_MAXIMUM : LOGOUT_IDLE;
+}
+
 static bool at_rest(struct worker *worker)
 {
 	return sessions_count(worker) == 0 && login_keep_left(worker) <= 0 &&
 	       atomic_load(&worker->login.resources) == 0;
 }
 
-/* Under login.lock. */
-static bool rest(struct worker *worker, struct request *request)
+/* Under login.lock; `request` is NULL outside of one. */
+static bool rest(struct worker *worker, struct request *request, enum login_state *ret_ended)
 {
+	enum login_state before = login_state(worker);
 	struct event event = {
 		.kind = AUDIT_LOGIN,
 		.function = "C_Logout",
@@ -95,7 +119,7 @@ static bool rest(struct worker *worker, struct request *request)
 	};
 
 	saved_states_clear(worker);
-	if (login_state(worker) == LOGIN_NONE) {
+	if (before == LOGIN_NONE) {
 		pthread_rwlock_rdlock(&worker->module.lock);
 		objects_remove_all(worker);
 		pthread_rwlock_unlock(&worker->module.lock);
@@ -112,10 +136,12 @@ static bool rest(struct worker *worker, struct request *request)
 		pthread_rwlock_unlock(&worker->module.lock);
 	}
 	objects_remove_all(worker);
+	if (login_state(worker) == LOGIN_NONE)
+		*ret_ended = before;
 	return !request || event_add(request, &event);
 }
 
-bool login_rest(struct worker *worker, struct request *request)
+static bool rest_if_unused(struct worker *worker, struct request *request, enum login_state *ret_ended)
 {
 	bool kept = true;
 
@@ -126,9 +152,24 @@ bool login_rest(struct worker *worker, struct request *request)
 		module_unshare(request);
 	pthread_mutex_lock(&worker->login.lock);
 	if (at_rest(worker))
-		kept = rest(worker, request);
+		kept = rest(worker, request, ret_ended);
 	pthread_mutex_unlock(&worker->login.lock);
 	if (held)
 		module_share(request);
 	return kept;
+}
+
+bool login_rest(struct worker *worker, struct request *request)
+{
+	enum login_state ended;
+
+	return rest_if_unused(worker, request, &ended);
+}
+
+enum login_state login_expire(struct worker *worker)
+{
+	enum login_state ended = LOGIN_NONE;
+
+	(void)!rest_if_unused(worker, NULL, &ended);
+	return ended;
 }

@@ -16,8 +16,8 @@ static CK_RV on_session(struct request *request, const struct call *call)
 		v[i] = call->values[i];
 	v[0].number = session ? session->module : CK_INVALID_HANDLE;
 	CK_RV rv = invoke(request, call->row->id, v);
-	if (rv == CKR_PIN_LOCKED && session && login_state(worker) != LOGIN_NONE)
-		(void)!logout_native(worker, request, session->module);
+	if (rv == CKR_PIN_LOCKED && session)
+		logout_locked(request, session->module);
 	if (session)
 		session_release(worker, session);
 	return rv;
