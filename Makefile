@@ -224,14 +224,22 @@ $(BUILD)/fuzz/obj/%.o: %.c
 $(addprefix $(BUILD)/fuzz/,$(FUZZ_NAMES)): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%_fuzz.o $(FUZZ_OBJECTS)
 	$(call say,LD,$@)
 	$(Q)clang -fsanitize=fuzzer,address,undefined -o $@ $^ -ljansson -lhttp_parser -lyaml -lcrypto
+# The configurations of today join the kept ones: the documented one, the same with every key in force, and docker's.
+FUZZ_SEEDS := $(BUILD)/fuzz/seeds
+$(FUZZ_SEEDS)/config: config/p11gated.yaml docker/p11gated.yaml
+	@mkdir -p $@
+	$(Q)cp config/p11gated.yaml $@/sample
+	$(Q)sed -E 's/#(  |[^ ])/\1/' config/p11gated.yaml > $@/all
+	$(Q)cp docker/p11gated.yaml $@/docker
+	@touch $@
 TARGET ?= $(FUZZ_NAMES)
 SECONDS ?= 60
 .PHONY: fuzz
-fuzz: $(addprefix $(BUILD)/fuzz/,$(TARGET))
+fuzz: $(addprefix $(BUILD)/fuzz/,$(TARGET)) $(FUZZ_SEEDS)/config
 	@for t in $(TARGET); do \
-		mkdir -p $(BUILD)/fuzz/found/$$t; \
+		mkdir -p $(BUILD)/fuzz/found/$$t $(FUZZ_SEEDS)/$$t; \
 		$(BUILD)/fuzz/$$t -max_total_time=$(SECONDS) -max_len=1048576 -len_control=200 -timeout=10 -print_final_stats=1 \
-			-artifact_prefix=$(BUILD)/fuzz/found/$$t- $(BUILD)/fuzz/found/$$t tests/fuzz/corpus/$$t || exit 1; \
+			-artifact_prefix=$(BUILD)/fuzz/found/$$t- $(BUILD)/fuzz/found/$$t $(FUZZ_SEEDS)/$$t tests/fuzz/corpus/$$t || exit 1; \
 	done
 
 # --- trying it out ---

@@ -4,121 +4,30 @@
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-enum { INVALID = 0x80 };
+/* Value of each character in either alphabet, marked; those that have none are 0. */
+enum { MARK = 0x80 };
+#define VALUE(v) (MARK | (v))
+#define EIGHT(v) \
+	VALUE(v), VALUE((v) + 1), VALUE((v) + 2), VALUE((v) + 3), VALUE((v) + 4), VALUE((v) + 5), VALUE((v) + 6), \
+		VALUE((v) + 7)
+#define DIGITS(v) EIGHT(v), VALUE((v) + 8), VALUE((v) + 9)
+#define LETTERS(v) EIGHT(v), EIGHT((v) + 8), DIGITS((v) + 16)
 
-#define ROW_INVALID \
-	INVALID, INVALID, INVALID, INVALID, INVALID, INVALID, INVALID, INVALID, INVALID, INVALID, INVALID, INVALID, \
-		INVALID, INVALID, INVALID, INVALID
-
-/* Value of each character in either alphabet. */
-static const unsigned char values[256] = {
-	ROW_INVALID,
-	ROW_INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	62,
-	INVALID,
-	62,
-	INVALID,
-	63,
-	52,
-	53,
-	54,
-	55,
-	56,
-	57,
-	58,
-	59,
-	60,
-	61,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	0,
-	1,
-	2,
-	3,
-	4,
-	5,
-	6,
-	7,
-	8,
-	9,
-	10,
-	11,
-	12,
-	13,
-	14,
-	15,
-	16,
-	17,
-	18,
-	19,
-	20,
-	21,
-	22,
-	23,
-	24,
-	25,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	63,
-	INVALID,
-	26,
-	27,
-	28,
-	29,
-	30,
-	31,
-	32,
-	33,
-	34,
-	35,
-	36,
-	37,
-	38,
-	39,
-	40,
-	41,
-	42,
-	43,
-	44,
-	45,
-	46,
-	47,
-	48,
-	49,
-	50,
-	51,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	INVALID,
-	ROW_INVALID,
-	ROW_INVALID,
-	ROW_INVALID,
-	ROW_INVALID,
-	ROW_INVALID,
-	ROW_INVALID,
-	ROW_INVALID,
-	ROW_INVALID,
+static const unsigned char marked[256] = {
+	['A'] = LETTERS(0),
+	['a'] = LETTERS(26),
+	['0'] = DIGITS(52),
+	['-'] = VALUE(62),
+	['+'] = VALUE(62),
+	['_'] = VALUE(63),
+	['/'] = VALUE(63),
 };
+
+/* MARK if the character has no value. */
+static inline unsigned char value_of(unsigned char character)
+{
+	return marked[character] ^ MARK;
+}
 
 size_t base64url_encoded_len(size_t len)
 {
@@ -171,14 +80,14 @@ bool base64url_decode(unsigned char *out, size_t *ret_len, const char *text, siz
 	if (!padding_strip(text, &len) || len % 4 == 1)
 		return false;
 	for (; len >= 4; in += 4, len -= 4, out += 3) {
-		unsigned char a = values[in[0]], b = values[in[1]], c = values[in[2]], d = values[in[3]];
+		unsigned char a = value_of(in[0]), b = value_of(in[1]), c = value_of(in[2]), d = value_of(in[3]);
 		seen |= a | b | c | d;
 		out[0] = (unsigned char)(a << 2 | b >> 4);
 		out[1] = (unsigned char)(b << 4 | c >> 2);
 		out[2] = (unsigned char)(c << 6 | d);
 	}
 	if (len > 0) {
-		unsigned char a = values[in[0]], b = values[in[1]], c = len == 3 ? values[in[2]] : 0;
+		unsigned char a = value_of(in[0]), b = value_of(in[1]), c = len == 3 ? value_of(in[2]) : 0;
 		seen |= a | b | c;
 		if ((len == 2 && (b & 15) != 0) || (len == 3 && (c & 3) != 0))
 			return false;
@@ -186,7 +95,7 @@ bool base64url_decode(unsigned char *out, size_t *ret_len, const char *text, siz
 		if (len == 3)
 			*out++ = (unsigned char)(b << 4 | c >> 2);
 	}
-	if (seen & INVALID)
+	if (seen & MARK)
 		return false;
 	*ret_len = (size_t)(out - start);
 	return true;

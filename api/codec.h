@@ -119,6 +119,14 @@ bool info_decode(struct json_reader *in, enum wire_kind kind, void *ret_info) __
 CK_RV mechanism_visit_handles(CK_MECHANISM *mechanism, CK_RV (*visit)(void *context, CK_OBJECT_HANDLE *handle),
 	void *context) __attribute__((warn_unused_result));
 
+/*
+ * True if a key of that class (CKO_) and type (CKK_) can be what an operation with the mechanism uses, as far as the
+ * mechanism's row in mechanisms.def says. What nothing is known of fits: a mechanism without a row, a vendor's key type, and
+ * CK_UNAVAILABLE_INFORMATION for a type that could not be read.
+ */
+bool mechanism_fits_key(CK_MECHANISM_TYPE mechanism, CK_OBJECT_CLASS class, CK_KEY_TYPE type)
+	__attribute__((warn_unused_result));
+
 /* How an attribute's value is typed (attributes.def). */
 enum attribute_type {
 	ATTRIBUTE_BOOL,

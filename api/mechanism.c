@@ -16,12 +16,44 @@ enum parameter {
 
 static enum parameter parameter_of(CK_MECHANISM_TYPE type)
 {
-#define MECHANISM(name, parameter) \
+#define MECHANISM(name, parameter, ...) \
 	case name: return PARAMETER_##parameter;
 	switch (type) {
 #include "api/mechanisms.def"
 	}
 	return PARAMETER_UNTYPED;
+}
+
+/* What a row's list of key types may hold beside CKK_ values. */
+#define NO_KEY CK_UNAVAILABLE_INFORMATION
+#define ANY_KEY (CK_UNAVAILABLE_INFORMATION - 1)
+#define ANY_SECRET_KEY (CK_UNAVAILABLE_INFORMATION - 2)
+
+static bool type_listed(const CK_KEY_TYPE *listed, size_t count, CK_OBJECT_CLASS class, CK_KEY_TYPE type)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (listed[i] == type || listed[i] == NO_KEY || listed[i] == ANY_KEY)
+			return true;
+		if (listed[i] == ANY_SECRET_KEY && class == CKO_SECRET_KEY)
+			return true;
+	}
+	return false;
+}
+
+bool mechanism_fits_key(CK_MECHANISM_TYPE mechanism, CK_OBJECT_CLASS class, CK_KEY_TYPE type)
+{
+	/* CK_UNAVAILABLE_INFORMATION has the bit too. */
+	if ((type & CKK_VENDOR_DEFINED) != 0)
+		return true;
+#define MECHANISM(name, parameter, ...) \
+	case name: { \
+		static const CK_KEY_TYPE listed[] = {__VA_ARGS__}; \
+		return type_listed(listed, sizeof(listed) / sizeof(listed[0]), class, type); \
+	}
+	switch (mechanism) {
+#include "api/mechanisms.def"
+	}
+	return true;
 }
 
 static enum struct_id struct_of(enum parameter parameter)

@@ -19,7 +19,7 @@ static const struct name attribute_names[] = {
 #include "api/attributes.def"
 };
 static const struct name mechanism_names[] = {
-#define MECHANISM(name, parameter) NAME(#name, name, MECHANISM)
+#define MECHANISM(name, ...) NAME(#name, name, MECHANISM)
 #include "api/mechanisms.def"
 };
 static const struct name return_names[] = {
@@ -85,7 +85,7 @@ static const char *attribute_name(CK_ULONG number)
 
 static const char *mechanism_name(CK_ULONG number)
 {
-#define MECHANISM(name, parameter) \
+#define MECHANISM(name, ...) \
 	case name: return #name;
 	switch (number) {
 #include "api/mechanisms.def"

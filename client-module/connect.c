@@ -57,6 +57,10 @@ static enum io connect_address(struct connection *connection, const struct clien
 	int error = connect(fd, address->ai_addr, address->ai_addrlen) == 0 ? 0 : errno;
 	enum io io = error == 0 || error == EINPROGRESS || error == EINTR ? connection_wait(connection, POLLOUT)
 									  : IO_FAILED;
+	/* A process that was not run for a while finds its time over and the connection made. */
+	if (io == IO_TIMEOUT && poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, 0) > 0) {
+		io = IO_OK;
+	}
 	if (io == IO_OK) {
 		socklen_t len = sizeof(error);
 		(void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);

@@ -14,8 +14,8 @@ enum {
 };
 
 /*
- * Enters a function that fills `output` from the inventory, made as fresh as `refresh` says. With CKR_OK the caller leaves
- * with state_leave.
+ * Enters a function that fills `output` from the inventory, made as fresh as `refresh` says. With CKR_OK the caller stays
+ * until it leaves the state.
  */
 static CK_RV slot_enter(const void *output, CK_RV (*refresh)(struct client *client), struct client **ret_client)
 {
@@ -66,67 +66,45 @@ EXPORT CK_RV C_GetInfo(CK_INFO_PTR info)
 /* The list is fixed from one query of its length to the next (section 5.5). */
 EXPORT CK_RV C_GetSlotList(CK_BBOOL token_present, CK_SLOT_ID_PTR slots, CK_ULONG_PTR count)
 {
-	struct client *client;
+	STATE_AUTO *client = NULL;
 	CK_RV rv = slot_enter(count, slots == NULL ? inventory_fetch : inventory_ensure, &client);
-	if (rv != CKR_OK) {
-		return rv;
-	}
-	rv = slots_list(&client->slots, token_present, slots, count);
-	state_leave(client);
-	return rv;
+	return rv == CKR_OK ? slots_list(&client->slots, token_present, slots, count) : rv;
 }
 
 EXPORT CK_RV C_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO_PTR info)
 {
-	struct client *client;
+	STATE_AUTO *client = NULL;
 	CK_RV rv = slot_enter(info, inventory_fetch, &client);
-	if (rv != CKR_OK) {
-		return rv;
-	}
-	rv = slots_info(&client->slots, slot, info);
-	state_leave(client);
-	return rv;
+	return rv == CKR_OK ? slots_info(&client->slots, slot, info) : rv;
 }
 
 /* The sessions counted are this process's (requirement C11). */
 EXPORT CK_RV C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info)
 {
-	struct client *client;
+	STATE_AUTO *client = NULL;
 	CK_RV rv = slot_enter(info, inventory_fetch, &client);
-	if (rv != CKR_OK) {
-		return rv;
+	if (rv == CKR_OK) {
+		rv = slots_token(&client->slots, slot, info);
 	}
-	rv = slots_token(&client->slots, slot, info);
 	if (rv == CKR_OK) {
 		info->ulSessionCount = session_count(
 			&client->sessions, slots_route(&client->slots, slot), &info->ulRwSessionCount);
 	}
-	state_leave(client);
 	return rv;
 }
 
 EXPORT CK_RV C_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE_PTR mechanisms, CK_ULONG_PTR count)
 {
-	struct client *client;
+	STATE_AUTO *client = NULL;
 	CK_RV rv = slot_enter(count, inventory_ensure, &client);
-	if (rv != CKR_OK) {
-		return rv;
-	}
-	rv = slots_mechanisms(&client->slots, slot, mechanisms, count);
-	state_leave(client);
-	return rv;
+	return rv == CKR_OK ? slots_mechanisms(&client->slots, slot, mechanisms, count) : rv;
 }
 
 EXPORT CK_RV C_GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR info)
 {
-	struct client *client;
+	STATE_AUTO *client = NULL;
 	CK_RV rv = slot_enter(info, inventory_ensure, &client);
-	if (rv != CKR_OK) {
-		return rv;
-	}
-	rv = slots_mechanism(&client->slots, slot, type, info);
-	state_leave(client);
-	return rv;
+	return rv == CKR_OK ? slots_mechanism(&client->slots, slot, type, info) : rv;
 }
 
 /* Lets some time pass; false when C_Finalize wants the thread out. */

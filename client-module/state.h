@@ -15,6 +15,15 @@
 CK_RV state_enter(struct client **ret_client) __attribute__((warn_unused_result));
 void state_leave(struct client *client);
 
+/* A client that leaves at the end of the block it was entered in; it must start as NULL. */
+static inline void state_left(struct client **client)
+{
+	if (*client != NULL) {
+		state_leave(*client);
+	}
+}
+#define STATE_AUTO __attribute__((cleanup(state_left))) struct client
+
 /* For a call inside: true once C_Finalize wants it to end. */
 bool state_stopping(const struct client *client);
 

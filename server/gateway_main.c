@@ -231,6 +231,24 @@ static bool audit_event(struct gateway *gateway, const char *reason, const char 
 	return !event.failed && audit_write(gateway->audit, NULL, &(struct bytes_list){&item, 1}, &last) == STATUS_OK;
 }
 
+/* The logout has happened: a log that cannot be written does not undo it, and refuses key uses from now on. */
+static void logout_record(void *context, const struct registry_logout *logout)
+{
+	struct gateway *gateway = context;
+	const struct audit_subject subject = {
+		.trace = "",
+		.identity = logout->identity,
+		.certificate_sha256 = "",
+		.peer = "",
+		.slot = logout->slot,
+		.application = logout->application,
+	};
+	if (audit_logout(gateway->audit, &subject, logout->user, logout->reason) != STATUS_OK)
+		log_event(LOG_LEVEL_ERROR, "audit log cannot be written; a logout is not in it", "identity",
+			logout->identity, "slot", logout->slot, "application", logout->application, "user",
+			logout->user, "reason", logout->reason, NULL);
+}
+
 static enum status configuration_read(const struct options *options, struct config **ret_config, char *ret_error)
 {
 	enum status status = config_load(options->config, ret_config, ret_error, ERROR_MAX);
@@ -269,8 +287,10 @@ static bool parts_open(struct gateway *gateway, const struct config *config, cha
 			config->audit_file);
 		return false;
 	}
-	if (registry_new(config, &gateway->registry) == STATUS_OK)
+	if (registry_new(config, &gateway->registry) == STATUS_OK) {
+		registry_report_logouts(gateway->registry, logout_record, gateway);
 		return true;
+	}
 	snprintf(ret_error, ERROR_MAX, "the workers cannot be set up; see the lines above");
 	return false;
 }
@@ -286,11 +306,20 @@ static bool gateway_open(struct gateway *gateway, struct config **config, char *
 	       number_write(gateway, "p11gated.pid", (unsigned long)getpid(), ret_error);
 }
 
+/* The last record: after the logins that end with the workers. */
+static void stop_record(struct gateway *gateway)
+{
+	if (!audit_event(gateway, "gateway stopped", gateway->options->config))
+		log_event(LOG_LEVEL_ERROR, "audit log cannot be written", NULL);
+}
+
 static void gateway_close(struct gateway *gateway)
 {
 	listener_free(gateway->listener);
 	if (gateway->registry != NULL)
 		registry_free(gateway->registry);
+	if (gateway->stop)
+		stop_record(gateway);
 	if (gateway->audit != NULL)
 		audit_close(gateway->audit);
 	if (gateway->listener != NULL) {
@@ -401,12 +430,13 @@ static void run(struct gateway *gateway)
 static int stop(struct gateway *gateway)
 {
 	log_event(LOG_LEVEL_INFO, "stopping", NULL);
+	gateway->stop = true;
 	bool drained = listener_stop(gateway->listener, STOP_GRACE_MS);
-	if (!audit_event(gateway, "gateway stopped", gateway->options->config))
-		log_event(LOG_LEVEL_ERROR, "audit log cannot be written", NULL);
 	if (!drained) {
 		/* Threads still wait for their workers; those end by themselves when their sockets close, after what they are doing. */
 		log_event(LOG_LEVEL_WARNING, "stopped before all requests were answered", NULL);
+		registry_abandon_logins(gateway->registry);
+		stop_record(gateway);
 		number_remove(gateway, "port");
 		number_remove(gateway, "p11gated.pid");
 		admin_free(gateway->admin);

@@ -52,7 +52,7 @@ static void structure_write(struct json_writer *w, const struct structure *struc
 static const struct {
 	const char *name, *parameter;
 } mechanisms[] = {
-#define MECHANISM(name, parameter) {#name, #parameter},
+#define MECHANISM(name, parameter, ...) {#name, #parameter},
 #include "api/mechanisms.def"
 };
 

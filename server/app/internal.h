@@ -12,6 +12,7 @@
  *   keeper        the thread that reaps, ends idle workers, and ends leases
  *   application   the table of live applications
  *   inventory     what slots and tokens there are (inventory.h)
+ *   logout        records of logins that end though no client asked
  *   lease, operation, metrics
  *
  * Locks are taken in this order, and none is held while a worker is waited for:
@@ -182,21 +183,21 @@ void spawned_close(struct spawned *spawned, unsigned threads);
 
 /* --- process.c --- */
 
-/* Why a worker ended: CAUSE(constant, label, whether it is news for the log). */
+/* Why a worker ended: CAUSE(constant, label, whether it is news for the log, the reason for the audit record of its login). */
 #define END_CAUSES(CAUSE) \
-	CAUSE(DIED, "died", true) \
-	CAUSE(DEADLINE, "deadline", true) \
-	CAUSE(PROTOCOL, "protocol", true) \
-	CAUSE(START, "start", false) \
-	CAUSE(IDLE, "idle", false) \
-	CAUSE(ROOM, "room", false) \
-	CAUSE(ONE_REQUEST, "one_request", false) \
-	CAUSE(TOKEN_INITIALISED, "token_initialised", false) \
-	CAUSE(RELOAD, "reload", false) \
-	CAUSE(SHUTDOWN, "shutdown", false)
+	CAUSE(DIED, "died", true, "the worker died") \
+	CAUSE(DEADLINE, "deadline", true, "the worker was ended: a request passed its deadline") \
+	CAUSE(PROTOCOL, "protocol", true, "the worker was ended: it sent what it should not") \
+	CAUSE(START, "start", false, "the worker was ended: its start was given up") \
+	CAUSE(IDLE, "idle", false, "the worker was ended: nobody used it") \
+	CAUSE(ROOM, "room", false, "the worker was ended: another needed its place") \
+	CAUSE(ONE_REQUEST, "one_request", false, "the worker was ended: it was for one request") \
+	CAUSE(TOKEN_INITIALISED, "token_initialised", false, "the worker was ended: the token was initialised") \
+	CAUSE(RELOAD, "reload", false, "the worker was ended: a reload changed its slot") \
+	CAUSE(SHUTDOWN, "shutdown", false, "the gateway stopped")
 
 enum end_cause {
-#define CAUSE(constant, label, news) END_##constant,
+#define CAUSE(constant, label, news, reason) END_##constant,
 	END_CAUSES(CAUSE)
 #undef CAUSE
 		END_COUNT
@@ -216,6 +217,7 @@ struct worker_process {
 	const struct module_settings *module;
 	struct application *application; /* a reference; NULL: inventory or one request */
 	char *domain; /* for whom it works; NULL: inventory */
+	char application_hash[33]; /* of the application ID (C16); "": inventory */
 	struct token *token; /* NULL: inventory */
 	struct token_lock *lock;
 	uint64_t serial; /* unlike the pid never used again */
@@ -287,6 +289,16 @@ void process_kill(struct worker_process *process);
 void process_command(struct worker_process *process, enum frame_type type, const struct buffer *payload);
 /* Takes over what the worker says about itself, unless something newer is known. */
 void process_state_news(struct worker_process *process, uint64_t serial, uint32_t sessions, uint32_t login);
+
+/* --- logout.c --- */
+
+/* The worker says that it has ended this login by itself: for the record. Numbers outside their enumerations are ignored. */
+void logout_told(struct worker_process *process, uint32_t login, uint32_t cause);
+/*
+ * Records the login that has ended with the process, once. Nothing is done before the process is gone and all threads have read
+ * what it had sent: that may be an answer with a login or logout in it.
+ */
+void logout_with_process(struct worker_process *process);
 
 /* --- exchange.c --- */
 
@@ -434,6 +446,8 @@ struct registry {
 	struct operations *operations;
 	struct metrics metrics;
 	unsigned char hash_key[32];
+	registry_logout_report *report; /* guarded by mutex, and its context */
+	void *report_context;
 	int epoll, wake; /* keeper */
 	pthread_t keeper;
 	bool keeper_stops; /* guarded by mutex */

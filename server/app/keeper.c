@@ -42,21 +42,8 @@ enum status keeper_watch(struct registry *registry, struct worker_process *proce
 	return STATUS_OK;
 }
 
-/* Only the keeper reaps, so a process in the list stays valid while the keeper looks at it. */
-static bool reap(struct registry *registry, struct worker_process *process)
-{
-	siginfo_t info = {.si_pid = 0};
-	int result = waitid(P_PIDFD, (id_t)process->os.pidfd, &info, WEXITED | WNOHANG);
-	/* ECHILD: somebody else has reaped it; gone it is. */
-	if (result < 0 ? errno != ECHILD : info.si_pid == 0)
-		return false;
-	unwatch(registry, process->os.pidfd);
-	unwatch(registry, process->os.control);
-	process_reaped(process);
-	return true;
-}
-
-static void read_news(struct registry *registry, struct worker_process *process)
+/* Takes what the worker has said; gives why there is no more: STATUS_TIMEOUT (for now), STATUS_CLOSED or its mistake. */
+static enum status take_news(struct worker_process *process)
 {
 	ARENA_AUTO struct arena arena;
 	BUFFER_AUTO struct buffer payload;
@@ -71,9 +58,32 @@ static void read_news(struct registry *registry, struct worker_process *process)
 			status = STATUS_MALFORMED;
 		if (status == STATUS_OK)
 			status = worker_state_unpack(payload.data, payload.len, &arena, &state);
-		if (status == STATUS_OK)
+		if (status == STATUS_OK) {
 			process_state_news(process, state.state_serial, state.sessions, state.login);
+			logout_told(process, state.ended_login, state.ended_cause);
+		}
 	} while (status == STATUS_OK);
+	return status;
+}
+
+/* Only the keeper reaps, so a process in the list stays valid while the keeper looks at it. */
+static bool reap(struct registry *registry, struct worker_process *process)
+{
+	siginfo_t info = {.si_pid = 0};
+	int result = waitid(P_PIDFD, (id_t)process->os.pidfd, &info, WEXITED | WNOHANG);
+	/* ECHILD: somebody else has reaped it; gone it is. */
+	if (result < 0 ? errno != ECHILD : info.si_pid == 0)
+		return false;
+	unwatch(registry, process->os.pidfd);
+	unwatch(registry, process->os.control);
+	(void)!take_news(process);
+	process_reaped(process);
+	return true;
+}
+
+static void read_news(struct registry *registry, struct worker_process *process)
+{
+	enum status status = take_news(process);
 	if (status == STATUS_TIMEOUT)
 		return;
 	unwatch(registry, process->os.control);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 static const char *const cause_labels[END_COUNT] = {
-#define CAUSE(constant, label, news) label,
+#define CAUSE(constant, label, news, reason) label,
 	END_CAUSES(CAUSE)
 #undef CAUSE
 };

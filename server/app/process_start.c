@@ -18,6 +18,8 @@ static struct worker_process *process_alloc(struct registry *registry, const str
 		return NULL;
 	}
 	process->domain = domain;
+	snprintf(process->application_hash, sizeof process->application_hash, "%s",
+		kind->application_hash == NULL ? "" : kind->application_hash);
 	atomic_init(&process->refs, 1);
 	process->registry = registry;
 	process->settings = settings_ref(kind->settings);

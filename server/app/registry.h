@@ -29,6 +29,24 @@ enum status registry_new(const struct config *config, struct registry **ret_regi
 /* Ends all workers (graceful, at most 5 s, then by signal unless one is inside a token write) and frees. */
 void registry_free(struct registry *registry);
 
+/* A login that has ended though no client asked for it. The texts are good during the call. */
+struct registry_logout {
+	const char *identity, *slot;
+	const char *application; /* its registry_application_hash */
+	const char *user; /* "CKU_USER" or "CKU_SO" */
+	const char *reason; /* a sentence */
+};
+
+/*
+ * Called once for each login that ends with its worker, with the lease of its last client, or because its time over REST is up;
+ * not for one that ends by a request, whose answer has the event. Any thread; no lock of the registry is held.
+ */
+typedef void registry_logout_report(void *context, const struct registry_logout *logout);
+/* From now on `function` is told, until registry_free has returned; NULL: nobody. Before the first request, so that none is missed. */
+void registry_report_logouts(struct registry *registry, registry_logout_report *function, void *context);
+/* Reports the logins that are still there: for a program that exits without registry_free, because requests still run. */
+void registry_abandon_logins(struct registry *registry);
+
 /* New configuration: workers of slots that changed or vanished end, the others get the new policy. */
 void registry_reload(struct registry *registry, const struct config *config);
 

@@ -45,6 +45,13 @@ void audit_close(struct audit *audit);
 enum status audit_write(struct audit *audit, const struct audit_subject *subject, const struct bytes_list *events,
 	uint64_t *ret_last_seq) MUST_USE;
 
+/*
+ * Writes the record of a login that ended though no client asked for it: {"kind":"login","function":"C_Logout","user":"CKU_…",
+ * "reason":"…"}. As audit_write, and STATUS_NO_MEMORY.
+ */
+enum status audit_logout(
+	struct audit *audit, const struct audit_subject *subject, const char *user, const char *reason) MUST_USE;
+
 /* False after a failed write until a later one succeeds. Key uses are refused meanwhile. Any thread, never blocks. */
 int audit_healthy(struct audit *audit);
 

@@ -25,6 +25,39 @@ struct bytes_list {
 
 enum worker_role { ROLE_INVENTORY, ROLE_APPLICATION };
 enum login_state { LOGIN_NONE, LOGIN_USER, LOGIN_SO };
+
+/*
+ * What ends an application's login, and erases the PIN that is kept for it (B14): END(constant, handles, reason).
+ *
+ *   handles   of private token objects: GO, or STAY to be found again after the next login (B10)
+ *   reason    for the audit record; NULL: somebody asked for it
+ */
+#define LOGIN_ENDS(END) \
+	END(LOGOUT, GO, NULL) \
+	END(LAST_SESSION, GO, "nobody uses the application any more") \
+	END(LEASE, GO, "the lease of the last client has ended") \
+	END(REST_IDLE, GO, "the login over REST was idle for too long") \
+	END(REST_MAXIMUM, GO, "the login over REST has lasted as long as it may") \
+	END(LOCKED, GO, "the token has locked its PIN") \
+	END(SHUTDOWN, GO, "the application's worker ends") \
+	END(SIGNED, STAY, "the policy wants a login for each signature") \
+	END(PRIVATE_OP, STAY, "the policy wants a login for each private use") \
+	END(EXPIRED, STAY, "the PIN was kept for as long as the policy allows") \
+	END(IDLE, STAY, "the kept PIN was not used for as long as the policy allows") \
+	END(PIN_CHANGED, STAY, "a PIN of the token was changed, or the token was initialised") \
+	END(TOKEN_CHANGED, STAY, "the token was removed or is another one") \
+	END(REJECTED, STAY, "the token does not take the kept PIN any more") \
+	END(LAST_TRY, STAY, "the token has one try for its PIN left, or none") \
+	END(POLICY, STAY, "the policy does not let the PIN be kept any more") \
+	END(REVOKED, STAY, "the identity may not use the application any more")
+
+enum login_end {
+#define END(constant, handles, reason) LOGIN_END_##constant,
+	LOGIN_ENDS(END)
+#undef END
+		LOGIN_END_COUNT
+};
+
 enum token_purpose {
 	TOKEN_FOR_MODULE, /* C_Initialize, C_Finalize */
 	TOKEN_FOR_LOGIN,

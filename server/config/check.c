@@ -177,6 +177,10 @@ static enum status check_limits(struct loader *loader)
 		document_has(loader, "limits.connections_per_ip"))
 		return fault(loader, "limits.connections_per_ip", "more than connections_max (%u); lower it",
 			config->limits.connections_max);
+	if (config->limits.connections_per_identity > config->limits.connections_max &&
+		document_has(loader, "limits.connections_per_identity"))
+		return fault(loader, "limits.connections_per_identity", "more than connections_max (%u); lower it",
+			config->limits.connections_max);
 	if (config->limits.rest_idle_ttl_s > config->limits.rest_max_ttl_s &&
 		document_has(loader, "limits.rest_idle_ttl_s"))
 		return fault(loader, "limits.rest_idle_ttl_s", "more than rest_max_ttl_s (%u); lower it",

@@ -105,7 +105,7 @@ struct config {
 	} log;
 	struct {
 		unsigned worker_threads, worker_idle_s, workers_max, workers_per_identity, queue_max;
-		unsigned connections_max, connections_per_ip, request_s, handshake_s, idle_s;
+		unsigned connections_max, connections_per_ip, connections_per_identity, request_s, handshake_s, idle_s;
 		unsigned sign_s, keygen_s, token_wait_s, lease_ttl_s, sessions_max;
 		unsigned operations_max, operation_ttl_s, rest_idle_ttl_s, rest_max_ttl_s, body_max, inventory_s;
 		unsigned slot_lock_wait_s, internal_logout_wait_s, hold_s, holds_per_identity, guard_reset_s;

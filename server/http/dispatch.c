@@ -21,12 +21,19 @@ static void refuse(struct request *request, enum problem problem, const char *re
 	record_refusal(request, reason);
 }
 
+static void identify_anew(struct request *request)
+{
+	struct connection *connection = request->connection;
+	peer_identify(request->generation, connection->session, false, &connection->peer);
+	share_enter(connection, request->generation->config);
+}
+
 /* Who it is, under the configuration in force now. */
 static bool identify(struct request *request)
 {
 	struct connection *connection = request->connection;
 	if (connection->peer.generation != request->generation->number)
-		peer_identify(request->generation, connection->session, false, &connection->peer);
+		identify_anew(request);
 	const struct peer *peer = &connection->peer;
 	if (peer->refusal == NULL && peer->expires != (time_t)-1 && peer->expires < time(NULL))
 		connection->peer.refusal = "the client certificate has expired";
@@ -39,6 +46,11 @@ static bool identify(struct request *request)
 	if (peer->identity == NULL) {
 		refuse(request, peer->ambiguous ? PROBLEM_IDENTITY_AMBIGUOUS : PROBLEM_IDENTITY_UNKNOWN,
 			peer->ambiguous ? "certificate matches several identities" : "certificate matches no identity");
+		return false;
+	}
+	if (!share_admits(connection, request->generation->config)) {
+		request->answer.close = true;
+		answer_problem(request, PROBLEM_TOO_MANY_CONNECTIONS, NULL);
 		return false;
 	}
 	return true;

@@ -9,6 +9,7 @@
  *   scope      application, instance, trace of a request       own       the routes the gateway answers itself
  *   forward    inventory and worker routes                     record    audit records of refusals
  *   respond    answers and problems                            counters  numbers for /metrics
+ *   share      connections of one identity
  *   problem_page  the pages about problem types
  */
 #ifndef P11GATE_HTTP_INTERNAL_H
@@ -119,6 +120,8 @@ struct connection {
 	struct connection *newer, *older;
 	struct connection_list *list;
 	_Atomic uint64_t timing; /* monotonic milliseconds of the phase's begin << 3 | enum phase */
+	struct share *share; /* of its identity; the listener's lock */
+	atomic_bool crowded; /* its identity has too many: requests are refused */
 	atomic_bool shut; /* the socket was shut down for being too slow or one too many */
 
 	/* input.c */
@@ -159,6 +162,23 @@ void limits_remove(struct connection *connection);
 
 /* Milliseconds that the connection's phase may still take. */
 int limits_left_ms(struct connection *connection);
+
+/* Shuts a connection down that is one too many. */
+void limits_shut(struct connection *connection);
+
+/* --- share.c: connections of one identity --- */
+
+enum { SHARE_BUCKETS = 256 };
+
+/*
+ * Counts the connection for the identity that connection->peer has now, and no longer for an earlier one. What is beyond
+ * limits.connections_per_identity is `crowded`; what is far beyond is shut down.
+ */
+void share_enter(struct connection *connection, const struct config *config);
+void share_leave(struct connection *connection);
+
+/* False: the identity still has too many connections, and the request has to be refused. */
+bool share_admits(struct connection *connection, const struct config *config);
 
 /* Starts and ends the thread that shuts connections down whose phase took too long. */
 enum status reaper_start(struct listener *listener) MUST_USE;
@@ -208,6 +228,7 @@ struct listener {
 	pthread_mutex_t lock; /* guards what follows up to `reaper_end` */
 	struct generation *generation;
 	struct connection_list unauthenticated, authenticated;
+	struct share *shares[SHARE_BUCKETS];
 	pthread_t reaper;
 	pthread_cond_t reaper_wake;
 	bool reaper_end;

@@ -41,6 +41,8 @@ static unsigned phase_limit_s(const struct connection *connection, enum phase ph
 	case PHASE_HANDSHAKE: return config->limits.handshake_s;
 	case PHASE_IDLE:
 		/* The connection is the lease of the client's sessions (C14); TCP keepalive finds dead hosts. */
+		if (atomic_load_explicit(&connection->crowded, memory_order_relaxed))
+			return config->limits.handshake_s;
 		return atomic_load_explicit(&connection->leased, memory_order_relaxed) ? 0 : config->limits.idle_s;
 	case PHASE_READING:
 	case PHASE_WRITING: return config->limits.request_s;
@@ -98,6 +100,13 @@ static void shut(struct connection *connection)
 {
 	if (!atomic_exchange(&connection->shut, true))
 		shutdown(connection->fd, SHUT_RDWR);
+}
+
+void limits_shut(struct connection *connection)
+{
+	if (!atomic_load(&connection->shut))
+		counter_add(connection->listener, COUNTER_REAPED);
+	shut(connection);
 }
 
 /* One connection more than allowed before authentication: the oldest of them has had the most time. */

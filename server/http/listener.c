@@ -134,6 +134,7 @@ static void on_connection(
 	if (connection == NULL)
 		return;
 	limits_remove(connection);
+	share_leave(connection);
 	connection_free(connection);
 	*context = NULL;
 }
@@ -208,6 +209,7 @@ void connection_handshake_done(struct connection *connection, int result)
 		counter_add(connection->listener, COUNTER_HANDSHAKES_RESUMED);
 	/* A resumed session has not been through the verification. */
 	peer_identify(connection->generation, connection->session, !resumed, &connection->peer);
+	share_enter(connection, connection->generation->config);
 }
 
 /* --- the daemon --- */

@@ -58,17 +58,22 @@ static void request_members(struct json_writer *w, const struct request *request
 	text_member(w, "path", head->path.data, head->path.len < EVENT_MAX / 4 ? head->path.len : EVENT_MAX / 4);
 }
 
+static void event_begin(struct json_writer *w, struct buffer *ret_event, const char *kind, const char *reason)
+{
+	buffer_init(ret_event, EVENT_MAX);
+	json_writer_init(w, ret_event);
+	json_begin_object(w);
+	json_name(w, "kind");
+	json_write_string(w, kind);
+	json_name(w, "reason");
+	json_write_string(w, reason);
+}
+
 void record_refusal(struct request *request, const char *reason)
 {
 	struct buffer event BUFFER_AUTO;
-	buffer_init(&event, EVENT_MAX);
 	struct json_writer w;
-	json_writer_init(&w, &event);
-	json_begin_object(&w);
-	json_name(&w, "kind");
-	json_write_string(&w, "refusal");
-	json_name(&w, "reason");
-	json_write_string(&w, reason);
+	event_begin(&w, &event, "refusal", reason);
 	request_members(&w, request);
 	if (request->peer->subject[0] != '\0') {
 		json_name(&w, "subject");
@@ -82,14 +87,8 @@ void record_refusal(struct request *request, const char *reason)
 bool record_outcome_unknown(struct request *request, const char *reason, uint64_t latency_us)
 {
 	struct buffer event BUFFER_AUTO;
-	buffer_init(&event, EVENT_MAX);
 	struct json_writer w;
-	json_writer_init(&w, &event);
-	json_begin_object(&w);
-	json_name(&w, "kind");
-	json_write_string(&w, "outcome-unknown");
-	json_name(&w, "reason");
-	json_write_string(&w, reason);
+	event_begin(&w, &event, "outcome-unknown", reason);
 	json_name(&w, "latency_us");
 	json_write_uint(&w, latency_us);
 	request_members(&w, request);

@@ -216,9 +216,6 @@ static CK_RV invoke_translated(struct running_call *run)
 	/* Checked before anything reads an output: a module may claim to have written more than it had room for. */
 	CK_RV rv = call_outputs_check(run->call, invoke_native(run));
 
-	/* Attributes are read only now for an Init, so that the module's own refusals cost nothing. */
-	if (rv == CKR_OK && !run->key && run->row->step == STEP_INIT)
-		describe(run);
 	if (rv == CKR_OK) {
 		object_follow(run);
 		rv = translate_results(run);
@@ -275,10 +272,12 @@ static CK_RV run_checked(struct running_call *run)
 
 	if (rv == CKR_OK)
 		rv = translate(run);
-	if (rv == CKR_OK && (run->row->step != STEP_INIT))
+	if (rv == CKR_OK) {
 		describe(run);
-	if (rv == CKR_OK)
 		rv = check_key(run);
+	}
+	if (rv == CKR_OK)
+		rv = key_type_check(run);
 	if (rv == CKR_OK)
 		rv = check_reauthentication(run);
 	if (rv == CKR_OK)

@@ -27,6 +27,12 @@ struct running_call {
 /* The place of the row's first argument of that kind, or its number of arguments. */
 size_t call_argument(const struct call_row *row, enum wire_kind kind);
 
+/*
+ * key_type.c: CKR_OK if the call is no Init or the type of its key, if known, goes with the mechanism. Otherwise the Init must not
+ * run: the module's answer to what else is wrong with it, or CKR_KEY_TYPE_INCONSISTENT. Call with `native` and `key` in place.
+ */
+CK_RV key_type_check(const struct running_call *run) MUST_USE;
+
 /* Adds the event that the call, ended with `rv`, must leave. False: it could not be kept. */
 bool call_record(const struct running_call *run, CK_RV rv) MUST_USE;
 

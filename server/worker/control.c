@@ -40,34 +40,39 @@ void worker_stop(struct worker *worker)
 	_exit(0);
 }
 
-/* What changed without a request. A gateway that does not take it is gone or asks later. */
-static void tell_state(struct worker *worker)
+/*
+ * What changed without a request, with the login that ended by it. False: the gateway does not take it. Then this process has
+ * to end, so that the gateway records the end of the login by that.
+ */
+static bool tell_state(struct worker *worker, enum login_state ended, enum login_end end)
 {
 	struct buffer payload BUFFER_AUTO;
 	struct worker_state state;
 
 	state_read(worker, &state);
+	state.ended_login = (uint32_t)ended;
+	state.ended_cause = (uint32_t)end;
 	buffer_init(&payload, FRAME_CHUNK);
 	worker_state_pack(&payload, &state);
-	if (!payload.failed)
-		(void)!frame_send(WORKER_CONTROL_FD, FRAME_STATE, payload.data, payload.len);
+	return !payload.failed && frame_send(WORKER_CONTROL_FD, FRAME_STATE, payload.data, payload.len) == STATUS_OK;
 }
 
-static void end_instance(struct worker *worker, const struct buffer *payload)
+/* False: see tell_state. */
+static bool end_instance(struct worker *worker, const struct buffer *payload)
 {
 	struct arena arena ARENA_AUTO;
 	struct end_instance message;
 
 	arena_init(&arena, FRAME_CHUNK);
 	if (end_instance_unpack(payload->data, payload->len, &arena, &message) != STATUS_OK)
-		return;
+		return true;
 	pthread_rwlock_rdlock(&worker->module.lock);
 	sessions_close_instance(worker, message.instance);
 	pthread_rwlock_unlock(&worker->module.lock);
 	atomic_store(&worker->login.held, message.held != 0);
-	(void)!login_rest(worker, NULL);
+	enum login_state ended = login_expire(worker, LOGIN_END_LEASE);
 	private_use_settle(worker);
-	tell_state(worker);
+	return tell_state(worker, ended, LOGIN_END_LEASE);
 }
 
 /* A PIN that the new rules do not let be kept is erased at once (B14). */
@@ -75,11 +80,9 @@ static bool policy_follow(struct worker *worker, const struct buffer *payload)
 {
 	if (!policy_replace(&worker->policy, payload->data, payload->len))
 		return false;
-	if (pin_cache_kept(worker) && !login_rules(worker).cache_pin) {
-		(void)!login_end(worker, NULL, LOGIN_END_POLICY);
-		tell_state(worker);
-	}
-	return true;
+	if (!pin_cache_kept(worker) || login_rules(worker).cache_pin)
+		return true;
+	return tell_state(worker, login_revoke(worker, LOGIN_END_POLICY), LOGIN_END_POLICY);
 }
 
 /* False at the end of the control socket, or when it says so. */
@@ -90,7 +93,7 @@ static bool command(struct worker *worker, struct buffer *payload)
 	if (frame_receive(WORKER_CONTROL_FD, -1, &type, payload) != STATUS_OK)
 		return false;
 	switch (type) {
-	case FRAME_END_INSTANCE: end_instance(worker, payload); return true;
+	case FRAME_END_INSTANCE: return end_instance(worker, payload);
 	case FRAME_POLICY: return policy_follow(worker, payload);
 	default: return false;
 	}
@@ -123,14 +126,12 @@ void control_serve(struct worker *worker)
 		if (ready > 0 && fds[0].revents)
 			open = command(worker, &payload);
 		if (login_keep_left(worker) == 0) {
+			end = login_keep_end(worker);
 			atomic_store(&worker->login.keep_until_ms, 0);
-			(void)!login_rest(worker, NULL);
-			tell_state(worker);
+			open = tell_state(worker, login_expire(worker, end), end) && open;
 		}
-		if (pin_cache_left(worker, &end) == 0) {
-			(void)!login_end(worker, NULL, end);
-			tell_state(worker);
-		}
+		if (pin_cache_left(worker, &end) == 0)
+			open = tell_state(worker, login_revoke(worker, end), end) && open;
 	}
 	worker_stop(worker);
 }

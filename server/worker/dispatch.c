@@ -44,11 +44,10 @@ static void run_resource(struct request *request, handler run)
 	}
 	if (turn)
 		making_end(request);
-	bool recorded = private_use_end(request);
+	(void)!private_use_end(request);
 	atomic_fetch_sub(&worker->login.resources, 1);
-	recorded = login_rest(worker, request) && recorded;
-	if (!recorded)
-		reply_withhold(request);
+	/* An event that is lost here is told by the reply. */
+	(void)!login_rest(worker, request);
 }
 
 void dispatch(struct request *request)
@@ -64,4 +63,6 @@ void dispatch(struct request *request)
 		resource_calls(request);
 	else
 		run_resource(request, handlers[route]);
+	if (request->reply.event_lost)
+		reply_withhold(request);
 }

@@ -82,7 +82,7 @@ static void event_write(struct json_writer *w, const struct event *event)
 	json_end_object(w);
 }
 
-bool event_add(struct request *request, const struct event *event)
+static bool event_keep(struct request *request, const struct event *event)
 {
 	struct reply *reply = &request->reply;
 	struct buffer text BUFFER_AUTO;
@@ -100,4 +100,12 @@ bool event_add(struct request *request, const struct event *event)
 		return false;
 	reply->events[reply->events_count++] = (struct bytes){copy, text.len};
 	return true;
+}
+
+bool event_add(struct request *request, const struct event *event)
+{
+	bool kept = event_keep(request, event);
+
+	request->reply.event_lost |= !kept;
+	return kept;
 }

@@ -66,6 +66,7 @@ struct module {
 struct object_info {
 	atomic_uint refs;
 	CK_OBJECT_CLASS class;
+	CK_KEY_TYPE key_type; /* CK_UNAVAILABLE_INFORMATION: not a key, or the module will not tell */
 	bool token, private, always_authenticate;
 	char label[OBJECT_LABEL_MAX + 1];
 	unsigned char id[OBJECT_ID_MAX];
@@ -161,30 +162,6 @@ struct login {
 	_Atomic uint64_t keep_idle_ms, keep_until_ms,
 		used_ms; /* login_keep; CLOCK_MONOTONIC; keep_until_ms 0: not kept */
 	atomic_uint resources; /* resource requests that run now */
-};
-
-/* What ends an application's login; the cached PIN is erased with it (B14). END(constant, handles, reason for the audit) */
-#define LOGIN_ENDS(END) \
-	END(LOGOUT, GO, NULL) \
-	END(LAST_SESSION, GO, "nobody uses the application any more") \
-	END(LOCKED, GO, "the token has locked its PIN") \
-	END(SHUTDOWN, GO, "the application's worker ends") \
-	END(SIGNED, STAY, "the policy wants a login for each signature") \
-	END(PRIVATE_OP, STAY, "the policy wants a login for each private use") \
-	END(EXPIRED, STAY, "the PIN was kept for as long as the policy allows") \
-	END(IDLE, STAY, "the kept PIN was not used for as long as the policy allows") \
-	END(PIN_CHANGED, STAY, "a PIN of the token was changed, or the token was initialised") \
-	END(TOKEN_CHANGED, STAY, "the token was removed or is another one") \
-	END(REJECTED, STAY, "the token does not take the kept PIN any more") \
-	END(LAST_TRY, STAY, "the token has one try for its PIN left, or none") \
-	END(POLICY, STAY, "the policy does not let the PIN be kept any more") \
-	END(REVOKED, STAY, "the identity may not use the application any more")
-
-enum login_end {
-#define END(constant, handles, reason) LOGIN_END_##constant,
-	LOGIN_ENDS(END)
-#undef END
-		LOGIN_END_COUNT
 };
 
 /* What becomes of the handles of private token objects at a logout: gone (X3), or to be found again after the next login (B10). */
@@ -415,22 +392,37 @@ CK_OBJECT_HANDLE object_refind(struct request *request, CK_OBJECT_HANDLE handle)
 void object_recognise(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module);
 void object_identity_free(struct object_identity *identity);
 /* What tells the object from others; NULL if the module will not say. */
-struct object_identity *object_identity_read(
-	struct worker *worker, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module);
+struct object_identity *object_identity_read(struct worker *worker, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module);
 
-/* login.c: on a client's session; `handle` is the client's. */
+/*
+ * login.c: one login, logout, PIN change or re-initialisation at a time. login_lock gives the module up first and returns whether the
+ * request held it; login_unlock takes that back.
+ */
+bool login_lock(struct request *request) MUST_USE;
+void login_unlock(struct request *request, bool held);
+/* On a client's session; `handle` is the client's. */
 CK_RV login_session(struct request *request, CK_ULONG handle, CK_USER_TYPE user, const union wire_value *pin) MUST_USE;
 CK_RV logout_session(struct request *request, CK_ULONG handle) MUST_USE;
 /*
  * If neither a client session nor a kept login nor a running resource request is left: logs out and forgets the handles (C7).
- * `request` is NULL outside of one. False: the event could not be kept.
+ * False: the event could not be kept.
  */
 bool login_rest(struct worker *worker, struct request *request) MUST_USE;
+/*
+ * The same outside of a request: gives the login that it ended, for the gateway to record with that reason; LOGIN_NONE if it ended
+ * none.
+ */
+enum login_state login_expire(struct worker *worker, enum login_end end) MUST_USE;
+/* Ends the login for that reason, sessions or not, outside of a request; gives what it ended, likewise. */
+enum login_state login_revoke(struct worker *worker, enum login_end end) MUST_USE;
+/* Why a kept login ends when login_keep_left is 0. */
+enum login_end login_keep_end(struct worker *worker);
 /* The login of the module itself. Any thread. */
 enum login_state login_native_state(const struct worker *worker);
-/* Ends the login for that reason, if there is one: under no lock, `request` NULL outside of one. False: the event could not be kept. */
-bool login_end(struct worker *worker, struct request *request, enum login_end end) MUST_USE;
-/* The same under login.lock, without the module held. Any CKR of C_Logout. */
+/*
+ * Ends the login for that reason, if there is one, under login.lock, without the module held; `request` NULL outside of one, where nothing is recorded. Any CKR of
+ * C_Logout.
+ */
 CK_RV login_end_locked(struct worker *worker, struct request *request, enum login_end end, bool *ret_recorded) MUST_USE;
 /* Milliseconds until the kept login ends; -1: none is kept. */
 int login_keep_left(struct worker *worker);
@@ -445,6 +437,8 @@ CK_RV module_freshen(struct worker *worker, uint64_t generation) MUST_USE;
  */
 CK_RV logout_native(struct worker *worker, struct request *request, CK_SESSION_HANDLE session,
 	enum logout_handles handles) MUST_USE;
+/* The same, if somebody is logged in, because the token has locked the PIN; adds the event. */
+void logout_locked(struct request *request, CK_SESSION_HANDLE session);
 /* Ends the login of the module alone, so that other applications can use the token (B4); the application stays logged in. */
 CK_RV logout_internal(struct worker *worker, struct request *request, CK_SESSION_HANDLE session) MUST_USE;
 

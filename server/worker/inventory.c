@@ -256,15 +256,13 @@ static CK_RV start_anew(struct request *request)
 	struct worker *worker = request->worker;
 	struct token_grant grant;
 
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_MODULE, CKU_USER, &grant);
 	if (rv == CKR_OK) {
 		rv = module_reinitialise(worker, true);
 		token_release(worker, request->channel, rv);
 	}
-	pthread_mutex_unlock(&worker->login.lock);
-	module_share(request);
+	login_unlock(request, held);
 	return rv;
 }
 

@@ -25,6 +25,22 @@ unsigned login_epoch(const struct worker *worker)
 	return atomic_load(&worker->login.logouts);
 }
 
+bool login_lock(struct request *request)
+{
+	bool held = request->holds_module;
+
+	module_unshare(request);
+	pthread_mutex_lock(&request->worker->login.lock);
+	return held;
+}
+
+void login_unlock(struct request *request, bool held)
+{
+	pthread_mutex_unlock(&request->worker->login.lock);
+	if (held)
+		module_share(request);
+}
+
 /* What PKCS#11 says to a login while somebody is logged in (B13: the module is not asked). */
 static CK_RV login_taken(struct worker *worker, CK_USER_TYPE user)
 {
@@ -157,8 +173,8 @@ static void login_wish(struct request *request, CK_ULONG handle)
 /* A token that locks its PIN ends the login of all sessions, whether the module says so or not (A16, A17). */
 static void lock_out(struct request *request, CK_SESSION_HANDLE session, CK_RV rv)
 {
-	if (rv == CKR_PIN_LOCKED && login_state(request->worker) != LOGIN_NONE)
-		(void)!logout_native(request->worker, request, session, LOGOUT_HANDLES_GO);
+	if (rv == CKR_PIN_LOCKED)
+		logout_locked(request, session);
 }
 
 /* Under login.lock and module.lock: forwards the PIN only if the session's operation awaits it (A23). */
@@ -198,8 +214,7 @@ static CK_RV context_run(struct request *request, CK_ULONG handle, const union w
 	bool awaited = context_awaited(request, handle);
 	CK_RV rv = CKR_OK;
 
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	if (awaited)
 		rv = token_acquire(worker, request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, &grant);
 	if (rv == CKR_OK) {
@@ -212,8 +227,7 @@ static CK_RV context_run(struct request *request, CK_ULONG handle, const union w
 		if (awaited)
 			token_release(worker, request->channel, tried ? rv : CKR_CANCEL);
 	}
-	pthread_mutex_unlock(&worker->login.lock);
-	module_share(request);
+	login_unlock(request, held);
 	return rv;
 }
 
@@ -234,11 +248,9 @@ CK_RV login_session(struct request *request, CK_ULONG handle, CK_USER_TYPE user,
 	if (user == CKU_CONTEXT_SPECIFIC)
 		return context_run(request, handle, pin);
 	login_wish(request, handle);
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	CK_RV rv = login_run(request, handle, user, pin);
-	pthread_mutex_unlock(&worker->login.lock);
-	module_share(request);
+	login_unlock(request, held);
 	return rv;
 }
 
@@ -249,18 +261,13 @@ static const char *user_name(CK_USER_TYPE user, char scratch[24])
 
 CK_RV login_user(struct request *request, CK_USER_TYPE user, const unsigned char *pin, size_t pin_len)
 {
-	struct worker *worker = request->worker;
 	const union wire_value value = {.bytes = {(CK_BYTE *)(uintptr_t)pin, pin_len}};
 	uint64_t began = clock_us();
-	bool held = request->holds_module;
 	char scratch[24];
 
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	CK_RV rv = login_run(request, 0, user, &value);
-	pthread_mutex_unlock(&worker->login.lock);
-	if (held)
-		module_share(request);
+	login_unlock(request, held);
 	const struct event event = {
 		.kind = AUDIT_LOGIN,
 		.function = "C_Login",
@@ -268,7 +275,9 @@ CK_RV login_user(struct request *request, CK_USER_TYPE user, const unsigned char
 		.user = user_name(user, scratch),
 		.latency_us = clock_us() - began,
 	};
-	return event_add(request, &event) ? rv : CKR_HOST_MEMORY;
+	/* What is lost here makes the whole answer withheld: the module's outcome is not another. */
+	(void)!event_add(request, &event);
+	return rv;
 }
 
 /* Under login.lock, without the module held: asks for the token, then gives the PIN with the module held. */

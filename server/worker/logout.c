@@ -128,29 +128,23 @@ CK_RV login_end_locked(struct worker *worker, struct request *request, enum logi
 	return event.rv;
 }
 
-bool login_end(struct worker *worker, struct request *request, enum login_end end)
+enum login_state login_revoke(struct worker *worker, enum login_end end)
 {
-	bool held = request && request->holds_module, recorded;
+	bool recorded;
 
-	if (held)
-		module_unshare(request);
 	pthread_mutex_lock(&worker->login.lock);
-	(void)!login_end_locked(worker, request, end, &recorded);
+	enum login_state before = login_state(worker);
+	(void)!login_end_locked(worker, NULL, end, &recorded);
+	bool ended = login_state(worker) == LOGIN_NONE;
 	pthread_mutex_unlock(&worker->login.lock);
-	if (held)
-		module_share(request);
-	return recorded;
+	return ended ? before : LOGIN_NONE;
 }
 
 CK_RV logout_session(struct request *request, CK_ULONG handle)
 {
-	struct worker *worker = request->worker;
-
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
-	CK_RV rv = logout_run(worker, request, handle, ends[LOGIN_END_LOGOUT].handles);
-	pthread_mutex_unlock(&worker->login.lock);
-	module_share(request);
+	bool held = login_lock(request);
+	CK_RV rv = logout_run(request->worker, request, handle, ends[LOGIN_END_LOGOUT].handles);
+	login_unlock(request, held);
 	return rv;
 }
 
@@ -158,22 +152,35 @@ CK_RV login_out(struct request *request)
 {
 	struct worker *worker = request->worker;
 	uint64_t began = clock_us();
-	bool held = request->holds_module;
-
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	CK_RV rv = login_state(worker) == LOGIN_NONE ? CKR_USER_NOT_LOGGED_IN
 						     : logout_run(worker, request, 0, ends[LOGIN_END_LOGOUT].handles);
-	pthread_mutex_unlock(&worker->login.lock);
-	if (held)
-		module_share(request);
+	login_unlock(request, held);
 	const struct event event = {
 		.kind = AUDIT_LOGIN,
 		.function = "C_Logout",
 		.rv = rv,
 		.latency_us = clock_us() - began,
 	};
-	return event_add(request, &event) ? rv : CKR_HOST_MEMORY;
+	/* What is lost here makes the whole answer withheld: the logout is done, and its outcome is not another. */
+	(void)!event_add(request, &event);
+	return rv;
+}
+
+void logout_locked(struct request *request, CK_SESSION_HANDLE session)
+{
+	struct event event = {
+		.kind = AUDIT_LOGIN,
+		.function = "C_Logout",
+		.reason = ends[LOGIN_END_LOCKED].reason,
+	};
+	uint64_t began = clock_us();
+
+	if (login_state(request->worker) == LOGIN_NONE)
+		return;
+	event.rv = logout_native(request->worker, request, session, ends[LOGIN_END_LOCKED].handles);
+	event.latency_us = clock_us() - began;
+	(void)!event_add(request, &event);
 }
 
 void login_keep(struct worker *worker, uint64_t idle_ms, uint64_t max_ms)
@@ -198,26 +205,37 @@ int login_keep_left(struct worker *worker)
 	return end <= now ? 0 : end - now > INT32_MAX ? INT32_MAX : (int)(end - now);
 }
 
+enum login_end login_keep_end(struct worker *worker)
+{
+	bool over = (uint64_t)clock_ms() >= atomic_load(&worker->login.keep_until_ms);
+
+	return over ? LOGIN_END_REST_MAXIMUM : LOGIN_END_REST_IDLE;
+}
+
 static bool at_rest(struct worker *worker)
 {
 	return sessions_count(worker) == 0 && !atomic_load(&worker->login.held) && login_keep_left(worker) <= 0 &&
 	       atomic_load(&worker->login.resources) == 0;
 }
 
-/* Under login.lock. */
-static bool rest(struct worker *worker, struct request *request)
+/* Under login.lock; `request` is NULL outside of one. */
+static bool rest(struct worker *worker, struct request *request, enum login_end end, enum login_state *ret_ended)
 {
+	enum login_state before = login_state(worker);
 	bool recorded;
 
 	saved_states_clear(worker);
-	(void)!login_end_locked(worker, request, LOGIN_END_LAST_SESSION, &recorded);
+	(void)!login_end_locked(worker, request, end, &recorded);
 	pthread_rwlock_rdlock(&worker->module.lock);
 	objects_remove_all(worker);
 	pthread_rwlock_unlock(&worker->module.lock);
+	if (login_state(worker) == LOGIN_NONE)
+		*ret_ended = before;
 	return recorded;
 }
 
-bool login_rest(struct worker *worker, struct request *request)
+static bool rest_if_unused(
+	struct worker *worker, struct request *request, enum login_end end, enum login_state *ret_ended)
 {
 	bool kept = true;
 
@@ -228,9 +246,24 @@ bool login_rest(struct worker *worker, struct request *request)
 		module_unshare(request);
 	pthread_mutex_lock(&worker->login.lock);
 	if (at_rest(worker))
-		kept = rest(worker, request);
+		kept = rest(worker, request, end, ret_ended);
 	pthread_mutex_unlock(&worker->login.lock);
 	if (held)
 		module_share(request);
 	return kept;
+}
+
+bool login_rest(struct worker *worker, struct request *request)
+{
+	enum login_state ended;
+
+	return rest_if_unused(worker, request, LOGIN_END_LAST_SESSION, &ended);
+}
+
+enum login_state login_expire(struct worker *worker, enum login_end end)
+{
+	enum login_state ended = LOGIN_NONE;
+
+	(void)!rest_if_unused(worker, NULL, end, &ended);
+	return ended;
 }

@@ -4,16 +4,18 @@
 #include <string.h>
 
 /*
- * What is read of an object once, for events and for the rules about private and always-authenticate keys.
+ * What is read of an object once, for events, for the rules about private and always-authenticate keys, and for
+ * whether a mechanism goes with the key.
  */
 
 struct reading {
 	CK_OBJECT_CLASS class;
+	CK_KEY_TYPE key_type;
 	CK_BBOOL token, private, always_authenticate;
 	unsigned char label[OBJECT_LABEL_MAX], id[OBJECT_ID_MAX];
 };
 
-enum { READ_CLASS, READ_TOKEN, READ_PRIVATE, READ_ALWAYS, READ_LABEL, READ_ID, READ_COUNT };
+enum { READ_CLASS, READ_KEY_TYPE, READ_TOKEN, READ_PRIVATE, READ_ALWAYS, READ_LABEL, READ_ID, READ_COUNT };
 
 /* True if the module told the attribute and it fits. */
 static bool told(const CK_ATTRIBUTE *attribute, size_t room)
@@ -29,6 +31,8 @@ static struct object_info *info_of(const struct reading *reading, const CK_ATTRI
 		return NULL;
 	atomic_init(&info->refs, 1);
 	info->class = reading->class;
+	info->key_type = attributes[READ_KEY_TYPE].ulValueLen == sizeof reading->key_type ? reading->key_type
+											  : CK_UNAVAILABLE_INFORMATION;
 	info->token = told(&attributes[READ_TOKEN], 1) && reading->token;
 	info->private = !told(&attributes[READ_PRIVATE], 1) || reading->private;
 	info->always_authenticate = told(&attributes[READ_ALWAYS], 1) && reading->always_authenticate;
@@ -46,6 +50,7 @@ static struct object_info *info_read(struct worker *worker, CK_SESSION_HANDLE se
 	struct reading reading = {0};
 	CK_ATTRIBUTE attributes[READ_COUNT] = {
 		[READ_CLASS] = {CKA_CLASS, &reading.class, sizeof reading.class},
+		[READ_KEY_TYPE] = {CKA_KEY_TYPE, &reading.key_type, sizeof reading.key_type},
 		[READ_TOKEN] = {CKA_TOKEN, &reading.token, sizeof reading.token},
 		[READ_PRIVATE] = {CKA_PRIVATE, &reading.private, sizeof reading.private},
 		[READ_ALWAYS] = {CKA_ALWAYS_AUTHENTICATE, &reading.always_authenticate,

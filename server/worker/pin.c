@@ -16,8 +16,8 @@ static CK_RV on_session(struct request *request, const struct call *call)
 		v[i] = call->values[i];
 	v[0].number = session ? session->module : CK_INVALID_HANDLE;
 	CK_RV rv = invoke(request, call->row->id, v);
-	if (rv == CKR_PIN_LOCKED && session && login_state(worker) != LOGIN_NONE)
-		(void)!logout_native(worker, request, session->module, LOGOUT_HANDLES_GO);
+	if (rv == CKR_PIN_LOCKED && session)
+		logout_locked(request, session->module);
 	if (session)
 		session_release(worker, session);
 	return rv;
@@ -58,13 +58,9 @@ static CK_RV change_run(struct request *request, const struct call *call)
 
 CK_RV pin_change(struct request *request, const struct call *call)
 {
-	struct worker *worker = request->worker;
-
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	CK_RV rv = change_run(request, call);
-	pthread_mutex_unlock(&worker->login.lock);
-	module_share(request);
+	login_unlock(request, held);
 	return rv;
 }
 
@@ -113,12 +109,8 @@ static CK_RV initialise_run(struct request *request, const struct call *call)
 
 CK_RV token_initialise(struct request *request, const struct call *call)
 {
-	struct worker *worker = request->worker;
-
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	CK_RV rv = initialise_run(request, call);
-	pthread_mutex_unlock(&worker->login.lock);
-	module_share(request);
+	login_unlock(request, held);
 	return rv;
 }

@@ -66,5 +66,7 @@ void reply_return(struct request *request, CK_RV rv, const char *detail)
 
 void reply_withhold(struct request *request)
 {
+	/* Those of the answer that is withheld. */
+	request->reply.headers_count = 0;
 	reply_problem(request, PROBLEM_RESULT_WITHHELD, "The audit record needs more memory than there is.", NULL);
 }

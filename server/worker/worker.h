@@ -38,6 +38,7 @@ struct reply {
 	size_t headers_count;
 	struct bytes events[REPLY_EVENTS_MAX];
 	size_t events_count; /* audit, in the request's arena */
+	bool event_lost; /* an event could not be kept: the answer is withheld, whatever it is */
 	struct bytes calls[256];
 	size_t calls_count; /* names of functions the module executed */
 	const char *operation_opened, *operation_closed; /* in the request's arena, or NULL */
@@ -165,7 +166,7 @@ struct event {
 	uint64_t latency_us;
 };
 
-/* Adds the event to the reply; the gateway writes it before the answer leaves. False when there is no memory: then the answer must be an error. */
+/* Adds the event to the reply; the gateway writes it before the answer leaves. False when it could not be kept: then the answer is withheld (reply_withhold), whatever the handler makes of it. */
 bool event_add(struct request *request, const struct event *event) __attribute__((warn_unused_result));
 
 /* --- reply helpers --- */

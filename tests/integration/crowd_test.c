@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -71,8 +72,9 @@ Test(crowd, two_hundred_programs_that_start_log_in_and_sign_at_once_all_succeed)
 	gateway_start(&g);
 	rest_login(&g, ALICE, NULL);
 	rest_key(&g, "{\"type\":\"EC\",\"label\":\"crowd\"}");
-	CK_FUNCTION_LIST *f = module_load(&g, ALICE, NULL);
+	CK_FUNCTION_LIST *f = module_load(&g, ALICE);
 	cr_assert_eq(f->C_Finalize(NULL), CKR_OK);
+	setenv("P11GATE_DEBUG", "1", 1); /* a program that fails says why */
 	cr_assert_eq(pipe(gate), 0);
 	for (int i = 0; i < PROGRAMS; i++)
 		if (fork() == 0) {

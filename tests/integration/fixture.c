@@ -3,10 +3,6 @@
 
 #include <criterion/criterion.h>
 #include <curl/curl.h>
-#include <dirent.h>
-#include <dlfcn.h>
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +13,7 @@
 
 /* --- gateways --- */
 
-static int run(char *const argv[])
+int program_run(char *const argv[])
 {
 	pid_t child = fork();
 	int status = -1;
@@ -98,7 +94,7 @@ static void sandbox(const struct gateway *g, const char *verb)
 	(void)snprintf(command, sizeof(command),
 		"config/sandbox.sh %s '%s' > '%s.log' 2>&1 || { cat '%s.log' >&2; exit 1; }", verb, g->directory,
 		g->directory, g->directory);
-	cr_assert_eq(run(argv), 0, "config/sandbox.sh %s failed", verb);
+	cr_assert_eq(program_run(argv), 0, "config/sandbox.sh %s failed", verb);
 }
 
 void gateway_start(struct gateway *g)
@@ -128,7 +124,7 @@ void gateway_stop(struct gateway *g)
 
 	(void)snprintf(log, sizeof(log), "%s.log", g->directory);
 	sandbox(g, "stop");
-	cr_assert_eq(run(remove_argv), 0);
+	cr_assert_eq(program_run(remove_argv), 0);
 }
 
 /* --- HTTPS --- */
@@ -146,7 +142,7 @@ static void other_certificate(const struct gateway *g, enum person who, char *ce
 		return;
 	(void)snprintf(command, sizeof(command), "tests/support/certificate.sh %s '%s' '%s' '%s'", name, g->directory,
 		certificate, key);
-	cr_assert_eq(run(argv), 0, "tests/support/certificate.sh failed");
+	cr_assert_eq(program_run(argv), 0, "tests/support/certificate.sh failed");
 }
 
 static void credentials(const struct gateway *g, enum person who, char *certificate, char *key, size_t size)
@@ -274,158 +270,6 @@ ssize_t raw_request(
 	BIO_free_all(bio);
 	SSL_CTX_free(context);
 	return total;
-}
-
-/* --- the client module --- */
-
-CK_FUNCTION_LIST *module_load(const struct gateway *g, enum person who, const char *application)
-{
-	const char *configuration = who == ALICE ? g->configuration : g->configuration2;
-	CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK};
-	CK_FUNCTION_LIST *f = NULL;
-	CK_C_GetFunctionList get = NULL;
-	char copy[400];
-	void *library;
-
-	if (application != NULL) {
-		char command[1200];
-		char *argv[] = {"sh", "-c", command, NULL};
-		(void)snprintf(copy, sizeof(copy), "/tmp/p11gate-client-%d.conf", (int)getpid());
-		(void)snprintf(command, sizeof(command), "{ cat '%s'; printf '\\n[Misc]\\nAppId = %s\\n'; } > '%s'",
-			configuration, application, copy);
-		cr_assert_eq(run(argv), 0);
-		configuration = copy;
-	}
-	setenv("P11GATE_CONF", configuration, 1);
-	library = dlopen(g->module, RTLD_NOW);
-	cr_assert_not_null(library, "%s", dlerror());
-	*(void **)&get = dlsym(library, "C_GetFunctionList");
-	cr_assert_not_null(get);
-	cr_assert_eq(get(&f), CKR_OK);
-	cr_assert_eq(f->C_Initialize(&args), CKR_OK);
-	if (application != NULL)
-		(void)unlink(copy);
-	return f;
-}
-
-CK_SLOT_ID module_slot_id(CK_FUNCTION_LIST *f)
-{
-	CK_SLOT_ID slots[8];
-	CK_ULONG count = 8;
-
-	cr_assert_eq(f->C_GetSlotList(CK_TRUE, slots, &count), CKR_OK);
-	cr_assert_geq(count, 1);
-	return slots[0];
-}
-
-CK_SESSION_HANDLE module_session(CK_FUNCTION_LIST *f, const struct gateway *g, bool login)
-{
-	CK_SESSION_HANDLE session = 0;
-	CK_RV rv = f->C_OpenSession(module_slot_id(f), CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session);
-
-	cr_assert_eq(rv, CKR_OK, "C_OpenSession: 0x%lx", rv);
-	if (login) {
-		rv = f->C_Login(session, CKU_USER, (CK_BYTE *)g->pin, strlen(g->pin));
-		cr_assert_eq(rv, CKR_OK, "C_Login: 0x%lx", rv);
-	}
-	return session;
-}
-
-int in_child(int (*body)(const struct gateway *g, void *argument), const struct gateway *g, void *argument)
-{
-	pid_t child = fork();
-	int status = -1;
-
-	if (child == 0)
-		_exit(body(g, argument)); /* no Criterion assertion may run in here */
-	waitpid(child, &status, 0);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-/* --- looking at the gateway --- */
-
-long calls_counted(const struct gateway *g, const char *function)
-{
-	ANSWER_AUTO metrics = request(g, ALICE, "GET", "/metrics", NULL, NULL);
-	char wanted[80];
-	long total = 0;
-
-	(void)snprintf(wanted, sizeof(wanted), "function=\"%s\"", function);
-	cr_assert_eq(metrics.status, 200);
-	for (char *at = metrics.text; at != NULL && *at != '\0';) {
-		char *end = strchr(at, '\n');
-		if (end != NULL)
-			*end = '\0';
-		if (strncmp(at, "p11gate_calls_total{", 20) == 0 && strstr(at, wanted) != NULL)
-			total += strtol(strrchr(at, ' ') + 1, NULL, 10);
-		at = end != NULL ? end + 1 : NULL;
-	}
-	return total;
-}
-
-long process_status(pid_t pid, const char *field)
-{
-	char path[64], line[256];
-	long value = -1;
-	FILE *file;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	file = fopen(path, "re");
-	if (file == NULL)
-		return -1;
-	while (fgets(line, sizeof(line), file) != NULL)
-		if (strncmp(line, field, strlen(field)) == 0 && line[strlen(field)] == ':')
-			value = strtol(line + strlen(field) + 1, NULL, 10);
-	(void)fclose(file);
-	return value;
-}
-
-/* Adds the children that one thread of the gateway started. */
-static size_t children_of(pid_t process, const char *task, pid_t *pids, size_t count, size_t max)
-{
-	char path[340], line[8192];
-	FILE *file;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/task/%s/children", (int)process, task);
-	file = fopen(path, "re");
-	if (file == NULL)
-		return count;
-	if (fgets(line, sizeof(line), file) != NULL) {
-		char *at = line, *end;
-		for (long pid = strtol(at, &end, 10); count < max && end != at; pid = strtol(at, &end, 10)) {
-			pids[count++] = (pid_t)pid;
-			at = end;
-		}
-	}
-	(void)fclose(file);
-	return count;
-}
-
-size_t worker_processes(const struct gateway *g, pid_t *ret_pids, size_t max)
-{
-	char path[64];
-	size_t count = 0;
-	DIR *tasks;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)g->pid);
-	tasks = opendir(path);
-	cr_assert_not_null(tasks, "the gateway is not running");
-	for (struct dirent *task = readdir(tasks); task != NULL; task = readdir(tasks))
-		if (task->d_name[0] != '.')
-			count = children_of(g->pid, task->d_name, ret_pids, count, max);
-	(void)closedir(tasks);
-	return count;
-}
-
-bool await_condition(bool (*holds)(const struct gateway *g, void *argument), const struct gateway *g, void *argument,
-	unsigned seconds)
-{
-	for (unsigned i = 0; i < seconds * 100; i++) {
-		if (holds(g, argument))
-			return true;
-		usleep(10000);
-	}
-	return false;
 }
 
 void rest_login(const struct gateway *g, enum person who, const char *const headers[])

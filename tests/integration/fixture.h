@@ -57,13 +57,29 @@ const char *member(const struct answer *answer, const char *path);
 ssize_t raw_request(
 	const struct gateway *g, enum person who, const char *bytes, size_t len, char *ret_answer, size_t size);
 
-/* The client module in this process with the client file of ALICE or BOB and, if not NULL, an application ID of 32 hex digits. */
-CK_FUNCTION_LIST *module_load(const struct gateway *g, enum person who, const char *application);
-CK_SLOT_ID module_slot_id(CK_FUNCTION_LIST *f);
+/* Runs a program to its end; its exit status, or -1. Asserts nothing. */
+int program_run(char *const argv[]);
+
+/* The client module in this process, with the client file of ALICE or BOB. */
+CK_FUNCTION_LIST *module_load(const struct gateway *g, enum person who);
 CK_SESSION_HANDLE module_session(CK_FUNCTION_LIST *f, const struct gateway *g, bool login);
 
-/* Runs `body` in a child process and returns its exit status: a child with the module is a program of its own. */
+/*
+ * Runs `body` in a child process, a program of its own, and gives its exit status, or 128 and the signal that ended it.
+ * In a child nothing asserts: Criterion would wait for it forever. It reports by its exit status, and the test asserts.
+ */
 int in_child(int (*body)(const struct gateway *g, void *argument), const struct gateway *g, void *argument);
+
+/* The same in two steps, for children that run beside the test. */
+pid_t child_start(int (*body)(const struct gateway *g, void *argument), const struct gateway *g, void *argument);
+int child_end(pid_t child);
+
+/*
+ * For a child: the client module with the client file of ALICE or BOB and, if not NULL, an application ID of 32 hexadecimal
+ * digits, and a session. False: there is none, and why is on standard error.
+ */
+bool child_session(const struct gateway *g, enum person who, const char *application, bool login,
+	CK_FUNCTION_LIST **ret_functions, CK_SESSION_HANDLE *ret_session);
 
 /* How often workers have executed a Cryptoki function ("C_Sign"), and live workers, by /metrics. */
 long calls_counted(const struct gateway *g, const char *function);

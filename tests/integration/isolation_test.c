@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 TestSuite(isolation, .timeout = 120);
@@ -30,45 +29,65 @@ Test(isolation, the_gateway_never_maps_a_vendor_module)
 	struct gateway g;
 
 	gateway_start(&g);
-	(void)module_session(module_load(&g, ALICE, NULL), &g, true);
+	(void)module_session(module_load(&g, ALICE), &g, true);
 	cr_expect(maps_contain(g.pid, "p11gated"));
 	cr_expect_not(maps_contain(g.pid, "softhsm"));
 	gateway_stop(&g);
 }
 
-/* A program of its own: logs in under the application ID at `argument` and waits until its input ends. */
+/* What a child and its test tell each other: the child that it is ready, the test, by closing its end, that it may go on. */
+struct signals {
+	int ready[2], hold[2];
+};
+
+static void signals_make(struct signals *signals)
+{
+	cr_assert_eq(pipe(signals->ready), 0);
+	cr_assert_eq(pipe(signals->hold), 0);
+}
+
+/* Waits for so many children; one that ends without having been ready ends the test. */
+static void await_ready(struct signals *signals, int children)
+{
+	char byte;
+
+	close(signals->ready[1]);
+	for (int i = 0; i < children; i++)
+		cr_assert_eq(read(signals->ready[0], &byte, 1), 1, "a child ended early");
+}
+
+static bool tell_ready(struct signals *signals)
+{
+	close(signals->hold[1]);
+	return write(signals->ready[1], "", 1) == 1;
+}
+
+/* A program of its own: logs in and waits until it may go on. */
 static int logged_in_program(const struct gateway *g, void *argument)
 {
-	int *pipes = argument;
-	char byte = 1;
-	CK_FUNCTION_LIST *f = module_load(g, ALICE, NULL);
+	struct signals *signals = argument;
+	CK_FUNCTION_LIST *f;
+	CK_SESSION_HANDLE session;
+	char byte;
 
-	(void)module_session(f, g, true);
-	if (write(pipes[1], &byte, 1) != 1)
+	if (!child_session(g, ALICE, NULL, true, &f, &session) || !tell_ready(signals))
 		return 1;
-	return read(pipes[2], &byte, 1) == 0 ? 0 : 1;
+	return read(signals->hold[0], &byte, 1) == 0 ? 0 : 2;
 }
 
 Test(isolation, every_live_application_has_a_sandboxed_worker_of_its_own)
 {
 	enum { APPLICATIONS = 5, MAX = 32 };
 	struct gateway g;
-	int ready[2], hold[2];
-	char byte;
-	pid_t before[MAX], after[MAX];
+	struct signals signals;
+	pid_t before[MAX], after[MAX], children[APPLICATIONS];
 
 	gateway_start(&g);
 	size_t inventory = worker_processes(&g, before, MAX);
-	cr_assert_eq(pipe(ready), 0);
-	cr_assert_eq(pipe(hold), 0);
-	int pipes[3] = {ready[0], ready[1], hold[0]};
+	signals_make(&signals);
 	for (int i = 0; i < APPLICATIONS; i++)
-		if (fork() == 0) {
-			close(hold[1]);
-			_exit(logged_in_program(&g, pipes));
-		}
-	for (int i = 0; i < APPLICATIONS; i++)
-		cr_assert_eq(read(ready[0], &byte, 1), 1);
+		children[i] = child_start(logged_in_program, &g, &signals);
+	await_ready(&signals, APPLICATIONS);
 	size_t workers = worker_processes(&g, after, MAX);
 	cr_expect_eq(workers - inventory, APPLICATIONS, "%zu workers for %d applications", workers - inventory,
 		APPLICATIONS);
@@ -76,19 +95,21 @@ Test(isolation, every_live_application_has_a_sandboxed_worker_of_its_own)
 		cr_expect_eq(process_status(after[i], "Seccomp"), 2);
 		cr_expect_eq(process_status(after[i], "NoNewPrivs"), 1);
 	}
-	close(hold[0]);
-	close(hold[1]);
+	close(signals.hold[1]);
+	for (int i = 0; i < APPLICATIONS; i++)
+		cr_expect_eq(child_end(children[i]), 0);
 	gateway_stop(&g);
 }
 
 static int wrong_pin_program(const struct gateway *g, void *argument)
 {
-	CK_FUNCTION_LIST *f = module_load(g, ALICE, NULL);
-	CK_SESSION_HANDLE session = module_session(f, g, false);
-	CK_RV rv = f->C_Login(session, CKU_USER, (CK_BYTE *)"wrong pin", 9);
+	CK_FUNCTION_LIST *f;
+	CK_SESSION_HANDLE session;
 
 	(void)argument;
-	return rv == CKR_PIN_INCORRECT ? 0 : 1;
+	if (!child_session(g, ALICE, NULL, false, &f, &session))
+		return 2;
+	return f->C_Login(session, CKU_USER, (CK_BYTE *)"wrong pin", 9) == CKR_PIN_INCORRECT ? 0 : 1;
 }
 
 Test(isolation, X1_a_wrong_pin_is_refused_while_another_application_is_logged_in)
@@ -96,7 +117,7 @@ Test(isolation, X1_a_wrong_pin_is_refused_while_another_application_is_logged_in
 	struct gateway g;
 
 	gateway_shared(&g);
-	CK_FUNCTION_LIST *f = module_load(&g, ALICE, NULL);
+	CK_FUNCTION_LIST *f = module_load(&g, ALICE);
 	(void)module_session(f, &g, true);
 	cr_expect_eq(in_child(wrong_pin_program, &g, NULL), 0);
 	f->C_Finalize(NULL);
@@ -104,15 +125,16 @@ Test(isolation, X1_a_wrong_pin_is_refused_while_another_application_is_logged_in
 
 static int private_objects_program(const struct gateway *g, void *argument)
 {
-	CK_FUNCTION_LIST *f = module_load(g, ALICE, NULL);
-	CK_SESSION_HANDLE session = module_session(f, g, false);
+	CK_FUNCTION_LIST *f;
+	CK_SESSION_HANDLE session;
 	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
 	CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof(class)};
 	CK_OBJECT_HANDLE found[8];
 	CK_ULONG count = 99;
 
 	(void)argument;
-	if (f->C_FindObjectsInit(session, &template, 1) != CKR_OK ||
+	if (!child_session(g, ALICE, NULL, false, &f, &session) ||
+		f->C_FindObjectsInit(session, &template, 1) != CKR_OK ||
 		f->C_FindObjects(session, found, 8, &count) != CKR_OK)
 		return 2;
 	return count == 0 ? 0 : 1;
@@ -127,7 +149,7 @@ Test(isolation, X1_an_application_without_login_finds_no_private_object_of_one_t
 	ANSWER_AUTO made = request(
 		&g, ALICE, "POST", "/v1/slots/demo/keys", "{\"type\":\"EC\",\"label\":\"isolation\"}", NULL);
 	cr_assert(made.status == 201 || made.status == 409, "%s", made.text);
-	CK_FUNCTION_LIST *f = module_load(&g, ALICE, NULL);
+	CK_FUNCTION_LIST *f = module_load(&g, ALICE);
 	(void)module_session(f, &g, true);
 	cr_expect_eq(in_child(private_objects_program, &g, NULL), 0);
 	f->C_Finalize(NULL);
@@ -143,15 +165,13 @@ static CK_RV digest_something(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session)
 	return rv != CKR_OK ? rv : f->C_Digest(session, (CK_BYTE *)"abc", 3, digest, &len);
 }
 
-/* Signs on until its input ends; 0 if nothing ever failed. */
+/* Computes digests for a while; 0 if nothing ever failed. */
 static int busy_program(const struct gateway *g, void *argument)
 {
-	int *pipes = argument;
-	char byte = 1;
-	CK_FUNCTION_LIST *f = module_load(g, BOB, NULL);
-	CK_SESSION_HANDLE session = module_session(f, g, true);
+	CK_FUNCTION_LIST *f;
+	CK_SESSION_HANDLE session;
 
-	if (write(pipes[1], &byte, 1) != 1)
+	if (!child_session(g, BOB, NULL, true, &f, &session) || !tell_ready(argument))
 		return 2;
 	for (int i = 0; i < 300; i++)
 		if (digest_something(f, session) != CKR_OK)
@@ -163,13 +183,12 @@ Test(isolation, a_killed_worker_costs_its_own_application_the_session_and_others
 {
 	enum { MAX = 32 };
 	struct gateway g;
-	int pipes[2];
-	char byte;
+	struct signals signals;
 	pid_t inventory[MAX], workers[MAX];
 
 	gateway_start(&g);
 	size_t before = worker_processes(&g, inventory, MAX);
-	CK_FUNCTION_LIST *f = module_load(&g, ALICE, NULL);
+	CK_FUNCTION_LIST *f = module_load(&g, ALICE);
 	CK_SESSION_HANDLE session = module_session(f, &g, true);
 	size_t now = worker_processes(&g, workers, MAX);
 	cr_assert_eq(now, before + 1);
@@ -180,11 +199,9 @@ Test(isolation, a_killed_worker_costs_its_own_application_the_session_and_others
 			known = known || inventory[k] == workers[i];
 		victim = known ? victim : workers[i];
 	}
-	cr_assert_eq(pipe(pipes), 0);
-	pid_t other = fork();
-	if (other == 0)
-		_exit(busy_program(&g, pipes));
-	cr_assert_eq(read(pipes[0], &byte, 1), 1);
+	signals_make(&signals);
+	pid_t other = child_start(busy_program, &g, &signals);
+	await_ready(&signals, 1);
 
 	cr_assert_eq(kill(victim, SIGKILL), 0);
 	CK_RV rv = digest_something(f, session);
@@ -192,9 +209,7 @@ Test(isolation, a_killed_worker_costs_its_own_application_the_session_and_others
 	cr_expect_eq(digest_something(f, session), CKR_SESSION_HANDLE_INVALID);
 	session = module_session(f, &g, true);
 	cr_expect_eq(digest_something(f, session), CKR_OK);
-	int status = -1;
-	waitpid(other, &status, 0);
-	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the other application noticed: %d", status);
+	cr_expect_eq(child_end(other), 0, "the other application noticed");
 	gateway_stop(&g);
 }
 
@@ -212,7 +227,7 @@ Test(isolation, a_process_goes_on_after_the_gateway_was_killed_and_restarted)
 	struct gateway g;
 
 	gateway_start(&g);
-	CK_FUNCTION_LIST *f = module_load(&g, ALICE, NULL);
+	CK_FUNCTION_LIST *f = module_load(&g, ALICE);
 	CK_SESSION_HANDLE session = module_session(f, &g, true);
 	cr_assert_eq(digest_something(f, session), CKR_OK);
 	cr_assert_eq(kill(g.pid, SIGKILL), 0);

@@ -141,7 +141,7 @@ Test(refusal, a_class_of_operation_that_the_policy_does_not_list_is_refused)
 	char body[200];
 
 	gateway_shared(&g);
-	CK_FUNCTION_LIST *f = module_load(&g, BOB, NULL);
+	CK_FUNCTION_LIST *f = module_load(&g, BOB);
 	CK_SESSION_HANDLE session = module_session(f, &g, false);
 	CK_RV rv = f->C_InitPIN(session, (CK_BYTE *)"1234", 4);
 	cr_expect_neq(rv, CKR_OK);

@@ -185,10 +185,12 @@ Test(resources, X7_a_wrong_pin_is_a_401_problem_with_the_return_value)
 
 static int signs_without_login(const struct gateway *g, void *argument)
 {
-	CK_FUNCTION_LIST *f = module_load(g, ALICE, argument);
-	CK_SESSION_HANDLE session = module_session(f, g, false);
+	CK_FUNCTION_LIST *f;
+	CK_SESSION_HANDLE session;
 	CK_SESSION_INFO info;
 
+	if (!child_session(g, ALICE, argument, false, &f, &session))
+		return 2;
 	return f->C_GetSessionInfo(session, &info) == CKR_OK && info.state == CKS_RW_USER_FUNCTIONS ? 0 : 1;
 }
 

@@ -381,10 +381,10 @@ static void start_up(void)
 	must(frame_send(PAIRS, FRAME_STARTED, payload.data, payload.len) == STATUS_OK);
 }
 
-static void tell_state(void)
+static void tell_state(enum login_state ended)
 {
 	pthread_mutex_lock(&mutex);
-	struct worker_state state = {serial, sessions, login, native};
+	struct worker_state state = {serial, sessions, login, native, ended, LOGIN_END_LEASE};
 	pthread_mutex_unlock(&mutex);
 	BUFFER_AUTO struct buffer payload;
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
@@ -407,8 +407,9 @@ static void command(enum frame_type type, const struct buffer *payload)
 	struct bytes bytes = {payload->data, payload->len};
 	switch (type) {
 	case FRAME_SHUTDOWN: leave(true);
-	case FRAME_END_INSTANCE:
+	case FRAME_END_INSTANCE: {
 		pthread_mutex_lock(&mutex);
+		enum login_state ended = login;
 		instances_ended++;
 		serial++;
 		sessions = 0;
@@ -416,8 +417,9 @@ static void command(enum frame_type type, const struct buffer *payload)
 		if (!says_held(&bytes))
 			login = native = LOGIN_NONE;
 		pthread_mutex_unlock(&mutex);
-		tell_state();
+		tell_state(ended);
 		break;
+	}
 	case FRAME_POLICY: take_policy(&bytes); break;
 	default: _exit(4);
 	}

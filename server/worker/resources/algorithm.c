@@ -4,8 +4,8 @@
 #include <string.h>
 
 static const struct algorithm algorithms[] = {
-#define ALGORITHM(name, type, curve, hash, prepare, mechanism, combined, form) \
-	{name, type, curve, hash, PREPARE_##prepare, mechanism, combined, FORM_##form},
+#define ALGORITHM(name, curve, hash, prepare, mechanism, combined, form) \
+	{name, curve, hash, PREPARE_##prepare, mechanism, combined, FORM_##form},
 #include "server/worker/resources/algorithm.def"
 };
 enum { ALGORITHM_COUNT = sizeof algorithms / sizeof algorithms[0] };

@@ -11,7 +11,6 @@ enum algorithm_form { FORM_OPAQUE, FORM_ECDSA };
 
 struct algorithm {
 	const char *name; /* "ES256" */
-	CK_KEY_TYPE type;
 	const char *curve; /* or NULL */
 	const char *hash; /* OpenSSL's name, or NULL */
 	enum algorithm_prepare prepare;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/codec.h"
 #include "api/limits.h"
 #include "api/names.h"
 #include "server/worker/resources/answer.h"
@@ -49,14 +50,10 @@ void signer_of_mechanism(struct request *request, CK_MECHANISM_TYPE mechanism, s
 bool signer_fits(const struct signer *signer, const struct key *key)
 {
 	const struct algorithm *row = signer->row;
-	if (row == NULL)
-		return true;
-	if (row->type == CKK_GENERIC_SECRET)
-		return key->class == CKO_SECRET_KEY;
-	if (row->type != key->type)
+	if (!mechanism_fits_key(row != NULL ? row->mechanism : signer->mechanism, key->class, key->type))
 		return false;
 	/* A mechanism stands for every curve, a JOSE name for one. */
-	return signer->by_mechanism || row->curve == NULL ||
+	return signer->by_mechanism || row == NULL || row->curve == NULL ||
 	       (key->curve != NULL && strcmp(row->curve, key->curve->name) == 0);
 }
 

@@ -11,7 +11,7 @@
 struct signer {
 	const struct algorithm *algorithm; /* NULL: `mechanism` alone, which takes the input as it is */
 	CK_MECHANISM_TYPE mechanism; /* if there is no algorithm */
-	const struct algorithm *row; /* what is known of the mechanism: which keys fit; or NULL */
+	const struct algorithm *row; /* what is known of the mechanism, or NULL */
 	bool combined; /* the token lists the algorithm's combined mechanism */
 	bool ecdsa; /* the token's result is r‖s */
 	bool der; /* give it out as DER */
@@ -38,7 +38,7 @@ void signer_of_mechanism(struct request *request, CK_MECHANISM_TYPE mechanism, s
 /* Whether the token can sign with the mechanism (C_GetMechanismInfo, CKF_SIGN). */
 bool signer_token_has(struct request *request, CK_MECHANISM_TYPE mechanism);
 
-/* Whether the key's type and curve fit, as far as is known here; of other mechanisms the token judges. */
+/* Whether the key's type and curve fit, as far as the tables know; beyond them the token judges. */
 bool signer_fits(const struct signer *signer, const struct key *key);
 
 /* Bytes of the digest that the algorithm takes; 0 if it takes none. */

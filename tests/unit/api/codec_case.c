@@ -131,3 +131,17 @@ void expect_written(const struct codec_case *c, const char *expected)
 	cr_expect(c->text.len == strlen(expected) && memcmp(c->text.data, expected, c->text.len) == 0, "%.*s is not %s",
 		(int)c->text.len, (const char *)c->text.data, expected);
 }
+
+CK_RV encode_tried(const struct call_row *row, const union wire_value values[])
+{
+	BUFFER_AUTO struct buffer out;
+	struct json_writer w;
+	CK_RV rv;
+
+	buffer_init(&out, LIMIT_BODY);
+	json_writer_init(&w, &out);
+	rv = call_encode(&w, row, values);
+	if (rv != CKR_OK)
+		cr_expect_eq(out.len, 0, "%s wrote although it was refused", row->name);
+	return rv;
+}

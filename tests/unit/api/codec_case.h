@@ -29,6 +29,9 @@ bool guards_intact(const struct codec_case *c);
 /* Writes the request to c->text; asserts that it is not refused. */
 void encode_request(struct codec_case *c, const struct call_row *row, const union wire_value values[]);
 
+/* What the client says to a request; asserts that it writes nothing of one that it refuses. */
+CK_RV encode_tried(const struct call_row *row, const union wire_value values[]);
+
 /* Reads c->text, which is overwritten afterwards: what is decoded must not depend on it. Asserts success. */
 struct call decode_request(struct codec_case *c);
 

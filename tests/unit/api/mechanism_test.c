@@ -11,9 +11,9 @@
 
 static const struct {
 	CK_MECHANISM_TYPE type;
-	const char *name, *parameter;
+	const char *name, *parameter, *key_types;
 } rows[] = {
-#define MECHANISM(name, parameter) {name, #name, #parameter},
+#define MECHANISM(name, parameter, ...) {name, #name, #parameter, #__VA_ARGS__},
 #include "api/mechanisms.def"
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
@@ -539,6 +539,61 @@ Test(info, versions_are_two_numbers_of_a_byte_each)
 			broken[i]);
 		json_reader_init(&in, text, strlen(text), &c.arena);
 		cr_expect_not(info_decode(&in, WIRE_SLOT_INFO, &info), "%s", broken[i]);
+	}
+}
+
+Test(mechanism, a_row_says_which_types_of_keys_the_mechanism_uses)
+{
+	static const struct {
+		CK_MECHANISM_TYPE mechanism;
+		CK_OBJECT_CLASS class;
+		CK_KEY_TYPE type;
+		bool fits;
+	} cases[] = {
+		{CKM_DSA_SHA1, CKO_PRIVATE_KEY, CKK_DSA, true},
+		{CKM_DSA_SHA1, CKO_PRIVATE_KEY, CKK_RSA, false},
+		{CKM_SHA256_RSA_PKCS_PSS, CKO_PUBLIC_KEY, CKK_RSA, true},
+		{CKM_SHA256_RSA_PKCS_PSS, CKO_PUBLIC_KEY, CKK_EC, false},
+		{CKM_DES3_CBC, CKO_SECRET_KEY, CKK_DES2, true},
+		{CKM_DES3_CBC, CKO_SECRET_KEY, CKK_DES3, true},
+		{CKM_DES3_CBC, CKO_SECRET_KEY, CKK_DES, false},
+		{CKM_ECDH1_DERIVE, CKO_PRIVATE_KEY, CKK_EC_MONTGOMERY, true},
+		{CKM_ECDSA, CKO_PRIVATE_KEY, CKK_EC_EDWARDS, false},
+		{CKM_SHA256_HMAC, CKO_SECRET_KEY, CKK_GENERIC_SECRET, true},
+		{CKM_SHA256_HMAC, CKO_SECRET_KEY, CKK_AES, true},
+		{CKM_SHA256_HMAC, CKO_PRIVATE_KEY, CKK_RSA, false},
+		{CKM_CMS_SIG, CKO_PRIVATE_KEY, CKK_RSA, true},
+		{CKM_SHA256, CKO_PRIVATE_KEY, CKK_RSA, true},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		cr_expect_eq(mechanism_fits_key(cases[i].mechanism, cases[i].class, cases[i].type), cases[i].fits,
+			"case %zu", i);
+}
+
+Test(mechanism, what_is_not_known_of_a_key_or_a_mechanism_fits)
+{
+	cr_expect(mechanism_fits_key(CKM_DSA_SHA1, CKO_PRIVATE_KEY, CKK_VENDOR_DEFINED + 1));
+	cr_expect(mechanism_fits_key(CKM_DSA_SHA1, CKO_PRIVATE_KEY, CK_UNAVAILABLE_INFORMATION));
+	cr_expect(mechanism_fits_key(CKM_VENDOR_DEFINED + 1, CKO_PRIVATE_KEY, CKK_RSA));
+}
+
+Test(mechanism, the_types_of_a_row_are_types_of_the_standard)
+{
+	for (size_t i = 0; i < ROWS; i++) {
+		char list[128];
+		CK_ULONG type;
+
+		(void)snprintf(list, sizeof(list), "%s", rows[i].key_types);
+		for (char *rest = list, *name; (name = strtok_r(rest, ", ", &rest)) != NULL;) {
+			bool group = strcmp(name, "NO_KEY") == 0 || strcmp(name, "ANY_KEY") == 0 ||
+				     strcmp(name, "ANY_SECRET_KEY") == 0;
+			struct json_text text = {name, strlen(name)};
+
+			cr_assert(group || name_number(NAMES_KEY_TYPE, text, &type), "%s: %s", rows[i].name, name);
+			if (!group)
+				cr_expect(mechanism_fits_key(rows[i].type, CKO_DATA, type), "%s", rows[i].name);
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ static const struct row attributes[] = {
 #include "api/attributes.def"
 };
 static const struct row mechanisms[] = {
-#define MECHANISM(name, parameter) {NAMES_MECHANISM, #name, name},
+#define MECHANISM(name, ...) {NAMES_MECHANISM, #name, name},
 #include "api/mechanisms.def"
 };
 static const struct row returns[] = {

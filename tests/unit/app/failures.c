@@ -241,6 +241,12 @@ Test(failures, a_worker_that_hangs_in_a_call_that_may_write_is_not_killed_with_t
 	the_writing_one_is_spared("hang", 1u << PERMISSION_WRITE);
 }
 
+/* C_SetPIN needs the permission login alone. */
+Test(failures, a_worker_that_hangs_in_a_call_that_may_change_a_pin_is_not_killed_with_the_others)
+{
+	the_writing_one_is_spared("hang", 1u << PERMISSION_LOGIN);
+}
+
 Test(failures, a_worker_that_cannot_be_watched_is_ended_and_reaped_and_the_next_one_starts)
 {
 	struct asked before = ask(&fixture, 1, "");

@@ -131,6 +131,22 @@ Test(audit, writes_who_where_and_what_in_one_line)
 	audit_close(audit);
 }
 
+Test(audit, tells_of_a_logout_that_nobody_asked_for_who_was_out_and_why)
+{
+	struct audit *audit = opened();
+	char *text;
+
+	cr_expect_eq(audit_logout(audit, &alice, "CKU_SO", "the worker died"), STATUS_OK);
+	text = contents(file);
+	cr_expect_not_null(strstr(text, "\"identity\":\"alice\""), "%s", text);
+	cr_expect_not_null(
+		strstr(text, "\"slot\":\"demo\",\"application\":\"77aa\",\"event\":{\"kind\":\"login\","
+			     "\"function\":\"C_Logout\",\"user\":\"CKU_SO\",\"reason\":\"the worker died\"}}\n"),
+		"%s", text);
+	free(text);
+	audit_close(audit);
+}
+
 Test(audit, times_are_utc_with_microseconds)
 {
 	struct audit *audit = opened();

@@ -301,20 +301,35 @@ struct gateway *gateway_start(struct gateway_options options)
 	return gateway;
 }
 
+static CK_RV client_start(CK_SLOT_ID *ret_slot)
+{
+	CK_ULONG count = 1;
+	CK_RV rv = C_Initialize(NULL);
+	if (rv == CKR_OK) {
+		rv = C_GetSlotList(CK_FALSE, ret_slot, &count);
+	}
+	return rv == CKR_OK && count != 1 ? CKR_TOKEN_NOT_PRESENT : rv;
+}
+
+CK_RV gateway_client_open(CK_SESSION_HANDLE *ret_session)
+{
+	CK_SLOT_ID slot = 0;
+	CK_RV rv = client_start(&slot);
+	return rv == CKR_OK ? C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, ret_session) : rv;
+}
+
 CK_SLOT_ID gateway_client(void)
 {
 	CK_SLOT_ID slot = 0;
-	CK_ULONG count = 1;
-	cr_assert_eq(C_Initialize(NULL), CKR_OK);
-	cr_assert_eq(C_GetSlotList(CK_FALSE, &slot, &count), CKR_OK);
-	cr_assert_eq(count, 1);
+	CK_RV rv = client_start(&slot);
+	cr_assert_eq(rv, CKR_OK, "0x%lx", rv);
 	return slot;
 }
 
 CK_SESSION_HANDLE gateway_client_session(void)
 {
 	CK_SESSION_HANDLE session = 0;
-	cr_assert_eq(
-		C_OpenSession(gateway_client(), CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session), CKR_OK);
+	CK_RV rv = gateway_client_open(&session);
+	cr_assert_eq(rv, CKR_OK, "0x%lx", rv);
 	return session;
 }

@@ -78,4 +78,7 @@ CK_SLOT_ID gateway_client(void);
 /* As gateway_client, and a session on the slot. */
 CK_SESSION_HANDLE gateway_client_session(void);
 
+/* The same for a forked child, which must not assert: the first error of the module's functions. */
+CK_RV gateway_client_open(CK_SESSION_HANDLE *ret_session);
+
 #endif

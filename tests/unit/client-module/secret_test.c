@@ -73,11 +73,13 @@ static int search(bool tell)
 	return hits;
 }
 
-static void make_pin(char *pin)
+static bool make_pin(char *pin)
 {
 	static const char DIGITS[] = "0123456789abcdef";
 	char base64[BASE64_LEN];
-	cr_assert_eq(getrandom(pin, PIN_LEN, 0), PIN_LEN);
+	if (getrandom(pin, PIN_LEN, 0) != PIN_LEN) {
+		return false;
+	}
 	for (int i = 0; i < PIN_LEN; i++) {
 		pin[i] = DIGITS[pin[i] & 15];
 	}
@@ -85,18 +87,31 @@ static void make_pin(char *pin)
 	needle_set(&needles[0], pin, PIN_LEN);
 	needle_set(&needles[1], base64, base64url_encoded_len(PIN_LEN));
 	secret_wipe(base64, sizeof(base64));
+	return true;
 }
+
+/* What went wrong with the test itself, in place of a number of hits. */
+enum { NO_PIN = 96, NOT_FOUND_BEFORE, NO_SESSION, NO_LOGIN };
 
 /* In a child, since the gateway of these tests keeps what it reads and lives in the parent. */
 static int login_and_search(void)
 {
 	char pin[PIN_LEN];
-	make_pin(pin);
-	bool seen = search(false) > 0;
-	CK_SESSION_HANDLE session = gateway_client_session();
-	CK_RV rv = C_Login(session, CKU_USER, (CK_UTF8CHAR *)pin, sizeof(pin));
+	CK_SESSION_HANDLE session = 0;
+	if (!make_pin(pin)) {
+		return NO_PIN;
+	}
+	if (search(false) == 0) {
+		return NOT_FOUND_BEFORE;
+	}
+	CK_RV rv = gateway_client_open(&session);
+	if (rv != CKR_OK) {
+		fprintf(stderr, "no session: 0x%lx\n", rv);
+		return NO_SESSION;
+	}
+	rv = C_Login(session, CKU_USER, (CK_UTF8CHAR *)pin, sizeof(pin));
 	secret_wipe(pin, sizeof(pin));
-	return seen && rv == CKR_OK ? search(true) : 99;
+	return rv == CKR_OK ? search(true) : NO_LOGIN;
 }
 
 static bool login_script(struct peer *peer, const char *request, size_t len)
@@ -115,5 +130,6 @@ Test(secret, X6_no_pin_is_left_after_login)
 	int status;
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_assert(WIFEXITED(status));
-	cr_expect_eq(WEXITSTATUS(status), 0, "%d places, or 99: the test itself did not work", WEXITSTATUS(status));
+	cr_expect_eq(WEXITSTATUS(status), 0, "%d places, or from %d on: the test itself did not work",
+		WEXITSTATUS(status), NO_PIN);
 }

@@ -78,6 +78,8 @@ static const struct mistake mistakes[] = {
 	{"sign_s: 10", "sessions_max: 4096", 9, 17, "limits.sessions_max", "4096 is no number from 1 to 4095"},
 	{"sign_s: 10", "connections_max: 10\n  connections_per_ip: 11", 10, 23, "limits.connections_per_ip",
 		"more than connections_max (10)"},
+	{"sign_s: 10", "connections_max: 10\n  connections_per_identity: 11", 10, 29, "limits.connections_per_identity",
+		"more than connections_max (10)"},
 	{"sign_s: 10", "rest_max_ttl_s: 60\n  rest_idle_ttl_s: 61", 10, 20, "limits.rest_idle_ttl_s",
 		"more than rest_max_ttl_s (60)"},
 	{"port: 0", "port: 65536", 1, 36, "listen.port", "65536 is no number from 0 to 65535"},

@@ -170,6 +170,71 @@ Test(limits, one_address_gets_no_more_connections_than_its_share)
 	fixture_free(fixture);
 }
 
+static bool is_admitted(struct tls_client *client)
+{
+	const char *answer = fixture_ask(client, request);
+	if (answer_status(answer) == 200)
+		return true;
+	cr_expect_eq(answer_status(answer), 429);
+	cr_expect(answer_has(answer, "/docs/errors/too-many-connections"));
+	cr_expect(answer_has(answer, "Retry-After: 1\r\n"));
+	return false;
+}
+
+Test(limits, one_identity_gets_no_more_connections_than_its_share_and_the_others_theirs)
+{
+	struct fixture *fixture = fixture_new("  connections_per_identity: 2\n", "");
+	struct tls_client *first = fixture_connect(fixture, "alice"), *second = fixture_connect(fixture, "alice"),
+			  *third = fixture_connect(fixture, "alice"), *other = fixture_connect(fixture, "bob");
+	cr_expect(is_admitted(first));
+	cr_expect(is_admitted(second));
+	cr_expect_not(is_admitted(third));
+	cr_expect_lt(closed_after(third->fd), 5000);
+	cr_expect(is_admitted(other));
+	fixture_disconnect(third);
+	/* A place that is given back is there for the next one; the gateway sees the end in its own time. */
+	fixture_disconnect(first);
+	bool again = false;
+	for (int64_t end = clock_ms() + WAIT_MS; !again && clock_ms() < end;) {
+		struct tls_client *next = fixture_connect(fixture, "alice");
+		again = is_admitted(next);
+		fixture_disconnect(next);
+	}
+	cr_expect(again);
+	cr_expect(is_admitted(second));
+	fixture_disconnect(second);
+	fixture_disconnect(other);
+	fixture_free(fixture);
+}
+
+Test(limits, connections_far_beyond_the_share_of_their_identity_are_closed_without_a_request)
+{
+	enum { COUNT = 12 };
+	struct tls_client *clients[COUNT];
+	struct fixture *fixture = fixture_new("  connections_per_identity: 1\n", "");
+	for (int i = 0; i < COUNT; i++)
+		(void)fixture_try(fixture, "alice", NULL, &clients[i]);
+	cr_expect_lt(closed_after(clients[COUNT - 1]->fd), 5000);
+	cr_expect(is_admitted(clients[0]));
+	for (int i = 0; i < COUNT; i++)
+		fixture_disconnect(clients[i]);
+	fixture_free(fixture);
+}
+
+Test(limits, a_reload_counts_connections_under_the_new_share)
+{
+	struct fixture *fixture = fixture_new("  connections_per_identity: 1\n", "");
+	struct tls_client *first = fixture_connect(fixture, "alice"), *second;
+	cr_expect(is_admitted(first));
+	cr_assert_eq(fixture_reload(fixture, "  connections_per_identity: 2\n", ""), STATUS_OK);
+	second = fixture_connect(fixture, "alice");
+	cr_expect(is_admitted(second));
+	cr_expect(is_admitted(first));
+	fixture_disconnect(first);
+	fixture_disconnect(second);
+	fixture_free(fixture);
+}
+
 Test(limits, a_stop_ends_idle_connections_at_once)
 {
 	struct fixture *fixture = fixture_new("", "");

@@ -169,5 +169,20 @@ Test(fault, C15_a_login_of_the_resource_routes_ends_when_it_is_not_used)
 	cr_assert_eq(answer.status, 200);
 	cr_assert_eq(answer.login, LOGIN_USER);
 	answer_free(&answer);
-	cr_assert_eq(worker_fixture_state(&worker).login, LOGIN_NONE);
+	struct worker_state state = worker_fixture_state(&worker);
+	cr_assert_eq(state.login, LOGIN_NONE);
+	cr_assert_eq(state.ended_login, LOGIN_USER);
+	cr_assert_eq(state.ended_cause, LOGIN_END_REST_IDLE);
+}
+
+Test(fault, C15_a_login_of_the_resource_routes_ends_after_its_maximum_time)
+{
+	token_fixture_new(&token);
+	worker_fixture_start(&token, &(struct worker_options){.rest_max_ms = 300}, &worker);
+	struct answer answer = client_request(&client, ROUTE_login, "", "{\"pin\":\"1234\"}");
+	cr_assert_eq(answer.status, 200);
+	answer_free(&answer);
+	struct worker_state state = worker_fixture_state(&worker);
+	cr_assert_eq(state.ended_login, LOGIN_USER);
+	cr_assert_eq(state.ended_cause, LOGIN_END_REST_MAXIMUM);
 }

@@ -157,7 +157,7 @@ static void send_start(struct worker_fixture *worker, const struct worker_option
 		.operation_ttl_ms = options->operation_ttl_ms ? options->operation_ttl_ms : 60000,
 		.token_wait_ms = 5000,
 		.rest_idle_ms = options->rest_idle_ms ? options->rest_idle_ms : 60000,
-		.rest_max_ms = 600000,
+		.rest_max_ms = options->rest_max_ms ? options->rest_max_ms : 600000,
 		.application = "00",
 		.policy = {policy.data, policy.len},
 	};

@@ -45,7 +45,7 @@ struct worker_options {
 	const unsigned char *sha256;
 	bool fresh, inventory;
 	unsigned threads, sessions_max, operations_max, operation_ttl_ms;
-	uint64_t rest_idle_ms;
+	uint64_t rest_idle_ms, rest_max_ms;
 	struct login_policy login; /* all zero: no PIN is kept */
 };
 

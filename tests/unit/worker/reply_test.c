@@ -35,3 +35,49 @@ Test(reply, a_call_whose_event_cannot_be_kept_is_answered_with_result_withheld_a
 	cr_expect_eq(request.reply.headers_count, 0);
 	buffer_done(&request.reply.body);
 }
+
+/*
+ * A request to a worker in which `login` is the state and no event finds a place any more. Its login is kept, so that the
+ * end of the request does not end it: there is no module.
+ */
+static void dispatch_without_events(enum route_id route, const char *body, enum login_state login)
+{
+	static struct worker worker;
+	static struct request request;
+	const struct worker_request message = {
+		.route = route,
+		.trace = "00112233445566778899aabbccddeeff",
+		.content_type = "application/json",
+		.key = "",
+		.body = {(const unsigned char *)body, strlen(body)},
+	};
+	ARENA_AUTO struct arena arena;
+
+	arena_init(&arena, 1 << 20);
+	worker = (struct worker){.start.role = ROLE_APPLICATION};
+	pthread_rwlock_init(&worker.module.lock, NULL);
+	pthread_mutex_init(&worker.login.lock, NULL);
+	pthread_mutex_init(&worker.sessions.lock, NULL);
+	worker.login.state = login;
+	worker.login.keep_idle_ms = 60000;
+	worker.login.keep_until_ms = (uint64_t)clock_ms() + 60000;
+	request = (struct request){.worker = &worker, .message = &message, .arena = &arena};
+	buffer_init(&request.reply.body, 1 << 16);
+	request.reply.events_count = REPLY_EVENTS_MAX;
+	dispatch(&request);
+	cr_expect_eq(request.reply.status, 503);
+	cr_expect(body_has(&request, "/docs/errors/result-withheld"));
+	cr_expect(body_has(&request, "CKR_GENERAL_ERROR"));
+	cr_expect_eq(request.reply.headers_count, 0);
+	buffer_done(&request.reply.body);
+}
+
+Test(reply, a_login_whose_event_cannot_be_kept_is_answered_with_result_withheld)
+{
+	dispatch_without_events(ROUTE_login, "{\"pin\":\"1234\"}", LOGIN_USER);
+}
+
+Test(reply, a_logout_whose_event_cannot_be_kept_is_answered_with_result_withheld)
+{
+	dispatch_without_events(ROUTE_logout, "", LOGIN_NONE);
+}

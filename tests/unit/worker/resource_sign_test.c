@@ -294,12 +294,36 @@ Test(resource_sign, unknown_names_and_wrong_keys_are_422)
 		{"{\"algorithm\":\"ES384\",\"data\":\"\"}", "CKR_KEY_TYPE_INCONSISTENT"},
 		{"{\"algorithm\":\"HS256\",\"data\":\"\"}", "CKR_KEY_TYPE_INCONSISTENT"},
 		{"{\"mechanism\":\"CKM_RSA_PKCS\",\"data\":\"\"}", "CKR_KEY_TYPE_INCONSISTENT"},
+		{"{\"mechanism\":\"CKM_AES_CMAC\",\"data\":\"\"}", "CKR_KEY_TYPE_INCONSISTENT"},
 	};
 	make_resource_key(&worker, "EC", "ec", "");
 	for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
 		REST_AUTO struct rest rest = REST(
 			&worker, 422, .route = ROUTE_key_sign, .key = "ec", .body = bodies[i].body);
 		cr_expect_str_eq(text_at(rest.json, "ckr"), bodies[i].ckr, "%s", bodies[i].body);
+	}
+}
+
+Test(resource_sign, a_mechanism_of_another_key_type_is_refused_before_the_token_begins_and_the_key_signs_afterwards)
+{
+	static const char *const mechanisms[] = {"CKM_DSA_SHA1", "CKM_DSA", "CKM_RSA_X_509", "CKM_EDDSA"};
+	static const struct {
+		const char *type, *algorithm;
+	} keys[] = {{"EC", "ES256"}, {"RSA", "RS256"}, {"HMAC", "HS256"}};
+	for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
+		make_resource_key(&worker, keys[k].type, keys[k].type, "");
+		for (size_t i = 0; i < sizeof mechanisms / sizeof mechanisms[0]; i++) {
+			if (k == 1 && i == 2)
+				continue;
+			REST_AUTO struct rest rest = REST(&worker, 422, .route = ROUTE_key_sign, .key = keys[k].type,
+				.body = text_of(
+					"{\"mechanism\":\"%s\",\"data\":\"%s\"}", mechanisms[i], b64(data, DATA_LEN)));
+			cr_expect_str_eq(text_at(rest.json, "ckr"), "CKR_KEY_TYPE_INCONSISTENT");
+			cr_expect_str_eq(text_at(rest.json, "pointer"), "/mechanism");
+			cr_expect_eq(calls_of(&rest, "SignInit"), 0);
+		}
+		REST_ONLY(&worker, 200, .route = ROUTE_key_sign, .key = keys[k].type,
+			.body = with_data(keys[k].algorithm, ""));
 	}
 }
 

@@ -115,6 +115,12 @@ Test(start, the_end_of_an_instance_closes_its_sessions_and_logs_out)
 	struct worker_state state = worker_fixture_state(&worker);
 	cr_assert_eq(state.sessions, 0);
 	cr_assert_eq(state.login, LOGIN_NONE);
+	cr_assert_eq(state.ended_login, LOGIN_USER);
+	cr_assert_eq(state.ended_cause, LOGIN_END_LEASE);
+	/* Once: the next end of the instance finds nobody logged in. */
+	cr_assert_eq(frame_send(worker.control, FRAME_END_INSTANCE, payload.data, payload.len), STATUS_OK);
+	state = worker_fixture_state(&worker);
+	cr_assert_eq(state.ended_login, LOGIN_NONE);
 	expect(&other, "CKR_SESSION_HANDLE_INVALID", "{\"GetSessionInfo\":{\"session\":%lld}}", session);
 }
 

@@ -1,0 +1,96 @@
+/*
+ * How many connections each identity has (limits.connections_per_identity).
+ *
+ * Who it is shows only after the handshake, and only an answer can tell a client what is wrong. So a few connections beyond the
+ * limit are kept, for a short time, to answer one request with 429; those beyond them are shut down.
+ */
+#include "server/http/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHARE_SPARE = 8 };
+
+struct share {
+	struct share *next; /* in its bucket */
+	unsigned connections;
+	char identity[];
+};
+
+static struct share **share_at(struct listener *listener, const char *identity)
+{
+	uint32_t hash = 2166136261u;
+	for (const char *at = identity; *at != '\0'; at++)
+		hash = (hash ^ (unsigned char)*at) * 16777619u;
+	struct share **at = &listener->shares[hash % SHARE_BUCKETS];
+	while (*at != NULL && strcmp((*at)->identity, identity) != 0)
+		at = &(*at)->next;
+	return at;
+}
+
+/* Under the listener's lock, like all below. NULL: no memory. */
+static struct share *share_of(struct listener *listener, const char *identity)
+{
+	struct share **at = share_at(listener, identity);
+	if (*at == NULL) {
+		size_t len = strlen(identity);
+		struct share *share = calloc(1, sizeof *share + len + 1);
+		if (share == NULL)
+			return NULL;
+		memcpy(share->identity, identity, len + 1);
+		*at = share;
+	}
+	return *at;
+}
+
+static void leave(struct connection *connection)
+{
+	struct share *share = connection->share;
+	connection->share = NULL;
+	if (share == NULL || --share->connections > 0)
+		return;
+	*share_at(connection->listener, share->identity) = share->next;
+	free(share);
+}
+
+void share_leave(struct connection *connection)
+{
+	pthread_mutex_lock(&connection->listener->lock);
+	leave(connection);
+	pthread_mutex_unlock(&connection->listener->lock);
+}
+
+void share_enter(struct connection *connection, const struct config *config)
+{
+	struct listener *listener = connection->listener;
+	const char *identity = connection->peer.identity;
+	bool shut = false;
+	pthread_mutex_lock(&listener->lock);
+	if (identity == NULL || connection->share == NULL || strcmp(connection->share->identity, identity) != 0) {
+		leave(connection);
+		connection->share = identity == NULL ? NULL : share_of(listener, identity);
+		if (connection->share != NULL)
+			connection->share->connections++;
+		unsigned count = connection->share == NULL ? 0 : connection->share->connections;
+		/* Without memory to count it, it is one too many. */
+		atomic_store(&connection->crowded,
+			identity != NULL && (count == 0 || count > config->limits.connections_per_identity));
+		shut = count > config->limits.connections_per_identity + SHARE_SPARE;
+	}
+	pthread_mutex_unlock(&listener->lock);
+	if (shut)
+		limits_shut(connection);
+}
+
+bool share_admits(struct connection *connection, const struct config *config)
+{
+	if (!atomic_load_explicit(&connection->crowded, memory_order_relaxed))
+		return true;
+	pthread_mutex_lock(&connection->listener->lock);
+	const struct share *share = connection->share;
+	bool admits = share != NULL && share->connections <= config->limits.connections_per_identity;
+	pthread_mutex_unlock(&connection->listener->lock);
+	if (admits)
+		atomic_store(&connection->crowded, false);
+	return admits;
+}

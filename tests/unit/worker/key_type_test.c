@@ -1,0 +1,274 @@
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/codec.h"
+#include "tests/unit/worker/fixture.h"
+
+/*
+ * Mechanisms with keys of another type. SoftHSM 2.6.1 crashes, among others, in C_Sign by DSA with a key that is not DSA, in C_Sign by
+ * CKM_RSA_X_509 with one that is not RSA, and already in C_VerifyInit by CKM_ECDSA with one that is not EC.
+ */
+
+/* 32 bytes */
+#define DIGEST "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+/* 64 bytes */
+#define SIGNATURE "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0-Pw"
+#define INIT "{\"%sInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"%s\"},\"key\":%lld}}"
+#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":256}}"
+#define PRIVATE_USES "[{\"CKA_SIGN\":true},{\"CKA_DECRYPT\":true},{\"CKA_UNWRAP\":true},{\"CKA_DERIVE\":true}]"
+#define PUBLIC_USES "{\"CKA_VERIFY\":true},{\"CKA_ENCRYPT\":true},{\"CKA_WRAP\":true}"
+#define SECRET_USES \
+	"{\"CKA_SIGN\":true},{\"CKA_VERIFY\":true},{\"CKA_ENCRYPT\":true},{\"CKA_DECRYPT\":true},{\"CKA_WRAP\":true}," \
+	"{\"CKA_UNWRAP\":true},{\"CKA_DERIVE\":true},{\"CKA_EXTRACTABLE\":true}"
+
+/* Domain parameters of 1024 bits. */
+#define DSA_DOMAIN \
+	"{\"CKA_PRIME\":\"_c8JTR9XS0o8uGM0HMlsMQvG16oget--9YouJA6g0VvXa_hbdeu0TlIhUUbbj2Y_SrdhMqTPiRWePxRwqKt7l7VI_" \
+	"x9czRVIKo" \
+	"Bik0pHg8g0EjRUuwdAvDoKqU-wMdogHwNSXxfcgHIiQoY-YNshuw379LoJ1NMXpl0FEfmzIps\"}," \
+	"{\"CKA_SUBPRIME\":\"t8hLHtzbdYX3ASJ07t7_fyKfxsc\"}," \
+	"{\"CKA_BASE\":\"No_huTUAtdq5CTomOwpkDU10ILI6raO3gHnQDlmaB3y5_9hZSKMiPQqjTgS8xEQ_" \
+	"Qu2Ig1aaOIaUkL3J4ZRE76ugyMfKLYnge" \
+	"HORcUohYJb5FSqPap62fZ77T-WxCvlR5QwG_eDGtm3jE-0phn0wfHhhL8KsTthTtw0m5jcgH_Q\"},"
+/* Of 512 bits. */
+#define DH_DOMAIN \
+	"{\"CKA_PRIME\":\"2lzjP4kmrg1rHKN58y3jVL82lXGQWLTDOVn3silhWAobxKoydsvilCiYRQVkCtCHfhMnaEDyl-JtOEFrzB9nyw\"}," \
+	"{\"CKA_BASE\":\"Ag\"},"
+
+static const struct key_kind {
+	const char *generator, *attributes; /* attributes: of the public or secret key, with a comma behind */
+	CK_OBJECT_CLASS class;
+	CK_KEY_TYPE type;
+} kinds[] = {
+	{"CKM_RSA_PKCS_KEY_PAIR_GEN", "{\"CKA_MODULUS_BITS\":1024},{\"CKA_PUBLIC_EXPONENT\":\"AQAB\"},",
+		CKO_PRIVATE_KEY, CKK_RSA},
+	{"CKM_EC_KEY_PAIR_GEN", "{\"CKA_EC_PARAMS\":\"BggqhkjOPQMBBw\"},", CKO_PRIVATE_KEY, CKK_EC},
+	{"CKM_EC_EDWARDS_KEY_PAIR_GEN", "{\"CKA_EC_PARAMS\":\"BgMrZXA\"},", CKO_PRIVATE_KEY, CKK_EC_EDWARDS},
+	{"CKM_DSA_KEY_PAIR_GEN", DSA_DOMAIN, CKO_PRIVATE_KEY, CKK_DSA},
+	{"CKM_DH_PKCS_KEY_PAIR_GEN", DH_DOMAIN, CKO_PRIVATE_KEY, CKK_DH},
+	{"CKM_AES_KEY_GEN", "{\"CKA_VALUE_LEN\":16},", CKO_SECRET_KEY, CKK_AES},
+	{"CKM_GENERIC_SECRET_KEY_GEN", "{\"CKA_VALUE_LEN\":64},", CKO_SECRET_KEY, CKK_GENERIC_SECRET},
+	{"CKM_DES3_KEY_GEN", "", CKO_SECRET_KEY, CKK_DES3},
+};
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
+
+static const struct row {
+	CK_MECHANISM_TYPE type;
+	const char *name, *parameter;
+} rows[] = {
+#define MECHANISM(name, parameter, ...) {name, #name, #parameter},
+#include "api/mechanisms.def"
+};
+enum { ROWS = sizeof rows / sizeof rows[0] };
+
+struct made_key {
+	json_int_t public_key, private_key; /* the same for a secret key */
+};
+
+static struct token_fixture token;
+static struct worker_fixture worker;
+static struct client client = {.worker = &worker, .instance = "keeper of keys"};
+
+static void start(void)
+{
+	token_fixture_new(&token);
+	worker_fixture_start(&token, NULL, &worker);
+	cr_assert_eq(worker.started_rv, 0, "%s", worker.started_detail);
+}
+
+TestSuite(key_type, .init = start, .timeout = 120);
+
+/* A session key of a kind that may do everything. */
+static struct made_key make(json_int_t session, const struct key_kind *kind)
+{
+	if (kind->class == CKO_SECRET_KEY) {
+		json_int_t key = number(&client, "key",
+			"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"%s\"},\"attributes\":"
+			"[%s" SECRET_USES "]}}",
+			session, kind->generator, kind->attributes);
+		return (struct made_key){key, key};
+	}
+	json_t *result = client_call(&client,
+		"{\"GenerateKeyPair\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"%s\"},\"public_attributes\":"
+		"[%s" PUBLIC_USES "],\"private_attributes\":" PRIVATE_USES "}}",
+		session, kind->generator, kind->attributes);
+	cr_assert_str_eq(json_string_value(json_object_get(result, "rv")), "CKR_OK", "%s", kind->generator);
+	struct made_key made = {json_integer_value(json_object_get(result, "public_key")),
+		json_integer_value(json_object_get(result, "private_key"))};
+	json_decref(result);
+	return made;
+}
+
+static const struct key_kind *kind_of(CK_KEY_TYPE type)
+{
+	size_t i = 0;
+
+	while (kinds[i].type != type)
+		i++;
+	return &kinds[i];
+}
+
+static void expect_ecdsa_signs(json_int_t session)
+{
+	struct made_key key = make(session, kind_of(CKK_EC));
+
+	expect(&client, "CKR_OK", INIT "," SIGN, "Sign", session, "CKM_ECDSA", key.private_key, session);
+}
+
+Test(key_type, a_mechanism_of_another_key_type_is_refused_and_the_session_signs_afterwards)
+{
+	static const struct {
+		const char *mechanism;
+		CK_KEY_TYPE type;
+	} misfits[] = {
+		{"CKM_DSA_SHA1", CKK_RSA},
+		{"CKM_DSA_SHA1", CKK_EC},
+		{"CKM_DSA", CKK_AES},
+		{"CKM_DSA_SHA256", CKK_DH},
+		{"CKM_RSA_X_509", CKK_EC},
+		{"CKM_RSA_PKCS", CKK_DSA},
+		{"CKM_ECDSA", CKK_RSA},
+		{"CKM_ECDSA", CKK_EC_EDWARDS},
+		{"CKM_ECDSA", CKK_GENERIC_SECRET},
+		{"CKM_EDDSA", CKK_EC},
+	};
+	json_int_t session = open_logged_in(&client);
+
+	for (size_t i = 0; i < sizeof misfits / sizeof misfits[0]; i++) {
+		struct made_key key = make(session, kind_of(misfits[i].type));
+		expect(&client, "CKR_KEY_TYPE_INCONSISTENT", INIT, "Sign", session, misfits[i].mechanism,
+			key.private_key);
+		expect(&client, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
+		expect(&client, "CKR_KEY_TYPE_INCONSISTENT", INIT, "Verify", session, misfits[i].mechanism,
+			key.public_key);
+		expect(&client, "CKR_OPERATION_NOT_INITIALIZED",
+			"{\"Verify\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":\"" SIGNATURE "\"}}",
+			session);
+		expect_ecdsa_signs(session);
+	}
+}
+
+Test(key_type, what_the_module_itself_answers_stays_its_answer)
+{
+	json_int_t session = open_logged_in(&client);
+	struct made_key ec = make(session, kind_of(CKK_EC)), secret = make(session, kind_of(CKK_GENERIC_SECRET));
+	json_int_t idle = make_key(&client, session, "idle", ",{\"CKA_SIGN\":false}");
+
+	expect(&client, "CKR_KEY_FUNCTION_NOT_PERMITTED", INIT, "Sign", session, "CKM_DSA_SHA1", idle);
+	expect(&client, "CKR_MECHANISM_INVALID", INIT, "Sign", session, "CKM_RC2_ECB", ec.private_key);
+	expect(&client, "CKR_WRAPPING_KEY_TYPE_INCONSISTENT",
+		"{\"WrapKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_WRAP\"},\"wrapping_key\":"
+		"%lld,\"key\":%lld,\"wrapped\":256}}",
+		session, secret.private_key, secret.private_key);
+	expect(&client, "CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT",
+		"{\"UnwrapKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_WRAP\"},"
+		"\"unwrapping_key\":%lld,\"wrapped\":\"" DIGEST
+		"\",\"attributes\":[{\"CKA_CLASS\":\"CKO_SECRET_KEY\"},{\"CKA_KEY_TYPE\":\"CKK_AES\"}]}}",
+		session, secret.private_key);
+	expect(&client, "CKR_KEY_TYPE_INCONSISTENT",
+		"{\"DeriveKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_DH_PKCS_DERIVE\",\"parameter\":"
+		"\"" DIGEST "\"},\"base_key\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_SECRET_KEY\"},"
+		"{\"CKA_KEY_TYPE\":\"CKK_AES\"},{\"CKA_VALUE_LEN\":16}]}}",
+		session, ec.private_key);
+}
+
+Test(key_type, an_operation_that_is_active_already_goes_on)
+{
+	json_int_t session = open_logged_in(&client);
+	struct made_key key = make(session, kind_of(CKK_EC));
+
+	expect(&client, "CKR_OK", INIT, "Sign", session, "CKM_ECDSA", key.private_key);
+	expect(&client, "CKR_OPERATION_ACTIVE", INIT, "Sign", session, "CKM_DSA_SHA1", key.private_key);
+	expect(&client, "CKR_OK", SIGN, session);
+}
+
+/* --- every mechanism, every type --- */
+
+enum { PARAMETERS = 3 };
+
+/* Parameters that SoftHSM takes for the row, as JSON members; an empty string: none. */
+static size_t parameters_of(const struct row *row, const char *ret_parameters[PARAMETERS])
+{
+	static const struct {
+		const char *parameter, *values[PARAMETERS];
+	} known[] = {
+		{"BYTES", {"\"AAAAAAAAAAAAAAAAAAAAAA\"", "\"AAAAAAAAAAA\""}},
+		{"ULONG", {"16"}},
+		{"PSS", {"{\"hashAlg\":\"CKM_SHA_1\",\"mgf\":\"CKG_MGF1_SHA1\",\"sLen\":20}",
+				"{\"hashAlg\":\"CKM_SHA256\",\"mgf\":\"CKG_MGF1_SHA256\",\"sLen\":32}",
+				"{\"hashAlg\":\"CKM_SHA512\",\"mgf\":\"CKG_MGF1_SHA512\",\"sLen\":0}"}},
+		{"OAEP", {"{\"hashAlg\":\"CKM_SHA_1\",\"mgf\":\"CKG_MGF1_SHA1\",\"source\":"
+			  "\"CKZ_DATA_SPECIFIED\",\"pSourceData\":null}"}},
+		{"AES_CTR", {"{\"ulCounterBits\":128,\"cb\":\"AAAAAAAAAAAAAAAAAAAAAA\"}"}},
+		{"GCM", {"{\"pIv\":\"AAAAAAAAAAAAAAAA\",\"ulIvBits\":96,\"pAAD\":null,\"ulTagBits\":128}"}},
+	};
+
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+		size_t count = 0;
+		if (strcmp(row->parameter, known[i].parameter) != 0)
+			continue;
+		for (; count < PARAMETERS && known[i].values[count]; count++)
+			ret_parameters[count] = known[i].values[count];
+		return count;
+	}
+	ret_parameters[0] = "";
+	return 1;
+}
+
+/* In a session of its own; returns whether the Init succeeded. */
+static bool use(const struct client *who, const char *function, const struct row *row, const char *parameter,
+	json_int_t key, const char *single)
+{
+	char body[2048];
+
+	snprintf(body, sizeof body,
+		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"CloseAllSessions\":{}},"
+		"{\"OpenSession\":{\"flags\":6}},{\"%sInit\":{\"session\":{\"from\":1},\"mechanism\":{\"mechanism\":"
+		"\"%s\"%s%s},\"key\":%lld}},{\"%s\":{\"session\":{\"from\":1},%s}}]}]}",
+		function, row->name, *parameter ? ",\"parameter\":" : "", parameter, key, function, single);
+	struct answer answer = client_post(who, body);
+	cr_assert_eq(answer.status, 200, "%s", body);
+	json_t *results = json_object_get(json_array_get(json_object_get(answer.body, "groups"), 0), "results");
+	cr_assert_geq(json_array_size(results), 3);
+	bool begun = json_array_size(results) == 4;
+	answer_free(&answer);
+	return begun;
+}
+
+/* All four uses of the key; returns how many began. */
+static unsigned use_all(
+	const struct client *who, const struct row *row, const char *parameter, const struct made_key *key)
+{
+	unsigned begun = 0;
+
+	begun += use(who, "Sign", row, parameter, key->private_key, "\"data\":\"" DIGEST "\",\"signature\":512");
+	begun += use(who, "Verify", row, parameter, key->public_key,
+		"\"data\":\"" DIGEST "\",\"signature\":\"" SIGNATURE "\"");
+	begun += use(who, "Encrypt", row, parameter, key->public_key, "\"data\":\"" DIGEST "\",\"encrypted\":512");
+	begun += use(who, "Decrypt", row, parameter, key->private_key, "\"encrypted\":\"" DIGEST "\",\"data\":512");
+	return begun;
+}
+
+Test(key_type, no_mechanism_with_any_type_of_key_ends_the_worker)
+{
+	struct client user = {.worker = &worker, .instance = "user of keys"};
+	json_int_t session = open_logged_in(&client);
+	const char *parameters[PARAMETERS];
+	unsigned begun = 0;
+
+	for (size_t k = 0; k < KINDS; k++) {
+		struct made_key key = make(session, &kinds[k]);
+		for (size_t i = 0; i < ROWS; i++) {
+			unsigned of_row = 0;
+			for (size_t p = parameters_of(&rows[i], parameters); p-- > 0;)
+				of_row += use_all(&user, &rows[i], parameters[p], &key);
+			cr_expect(of_row == 0 || mechanism_fits_key(rows[i].type, kinds[k].class, kinds[k].type),
+				"%s with a key of %s", rows[i].name, kinds[k].generator);
+			begun += of_row;
+		}
+	}
+	cr_expect_gt(begun, 80);
+	expect_ecdsa_signs(session);
+}
