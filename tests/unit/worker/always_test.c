@@ -1,0 +1,295 @@
+/*
+ * Keys that ask for their PIN at each use (A1 to A15). Every table is driven on SoftHSM itself, on a worker in front of it, and on
+ * workers in front of modules that see these things otherwise: the codes are the same everywhere (A23).
+ */
+#include <criterion/criterion.h>
+#include <dlfcn.h>
+#include <string.h>
+
+#include "tests/unit/worker/sequence.h"
+
+/* What other modules make of it; each must not show. */
+static const char *const modes[] = {
+	"# as the standard has it\n",
+	"context_idle CKR_USER_TYPE_INVALID\n",
+	"context_idle CKR_USER_NOT_LOGGED_IN\n",
+	"context_verifies 1\n",
+	"refusal_keeps 1\n",
+	"logout_keeps 1\n",
+};
+
+static struct token_fixture token;
+static struct mock mock;
+static struct worker_fixture worker, hostile;
+
+static const CK_FUNCTION_LIST *softhsm(CK_SLOT_ID *ret_slot)
+{
+	CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK};
+	CK_C_GetFunctionList get;
+	CK_FUNCTION_LIST *f = NULL;
+	CK_ULONG count = 1;
+	void *library = dlopen(SOFTHSM, RTLD_NOW | RTLD_LOCAL);
+
+	cr_assert_not_null(library, "%s", dlerror());
+	void *symbol = dlsym(library, "C_GetFunctionList");
+	memcpy(&get, &symbol, sizeof get);
+	cr_assert_eq(get(&f), CKR_OK);
+	cr_assert_eq(f->C_Initialize(&args), CKR_OK);
+	/* The one with the token comes before the free one. */
+	CK_SLOT_ID slots[4];
+	count = 4;
+	cr_assert_eq(f->C_GetSlotList(CK_TRUE, slots, &count), CKR_OK);
+	*ret_slot = slots[0];
+	return f;
+}
+
+static void start(void)
+{
+	token_fixture_new(&token);
+	mock_new(&mock);
+}
+
+TestSuite(always, .init = start, .timeout = 120);
+
+static void on_softhsm(enum use use, const struct step *steps)
+{
+	const struct client client = {.worker = &worker};
+	CK_SLOT_ID slot;
+	const CK_FUNCTION_LIST *f = softhsm(&slot);
+
+	sequence_run(f, slot, "SoftHSM", use, steps);
+	f->C_Finalize(NULL);
+	worker_fixture_start(&token, NULL, &worker);
+	sequence_run(remote_functions(&client), 0, "worker on SoftHSM", use, steps);
+}
+
+static void on_mock(enum use use, const struct step *steps)
+{
+	const struct client client = {.worker = &hostile};
+
+	worker_fixture_start(&token, &(struct worker_options){.mock = &mock}, &hostile);
+	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+		unsigned before = mock_logins(&mock, CKU_CONTEXT_SPECIFIC);
+		mock_control(&mock, "%s", modes[i]);
+		sequence_run(remote_functions(&client), 0, modes[i], use, steps);
+		cr_expect_eq(mock_logins(&mock, CKU_CONTEXT_SPECIFIC) - before, sequence_pins(steps),
+			"%s: %u PINs instead of %u", modes[i], mock_logins(&mock, CKU_CONTEXT_SPECIFIC) - before,
+			sequence_pins(steps));
+	}
+}
+
+static void everywhere(enum use use, const struct step *steps)
+{
+	on_softhsm(use, steps);
+	on_mock(use, steps);
+}
+
+static const struct step a1[] = {
+	{ACT_RIGHT, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_WRONG, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_STATE, CKR_OK},
+	{0},
+};
+
+Test(always, A1_a_context_login_without_operation_has_nothing_to_be_for)
+{
+	everywhere(USE_SIGN_EC, a1);
+}
+
+static const struct step a2[] = {
+	{ACT_LOGOUT, CKR_OK},
+	{ACT_RIGHT, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_WRONG, CKR_OPERATION_NOT_INITIALIZED},
+	{0},
+};
+
+Test(always, A2_nor_has_one_with_nobody_logged_in)
+{
+	everywhere(USE_SIGN_EC, a2);
+}
+
+static const struct step a3[] = {
+	{ACT_INIT, CKR_OK},
+	{ACT_RIGHT, CKR_OK},
+	{ACT_ONE, CKR_OK},
+	{0},
+};
+
+Test(always, A3_the_key_works_after_its_own_login)
+{
+	everywhere(USE_SIGN_EC, a3);
+}
+
+static const struct step a4[] = {
+	{ACT_INIT, CKR_OK},
+	{ACT_ONE, CKR_USER_NOT_LOGGED_IN},
+	{ACT_ONE, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_RIGHT, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_INIT, CKR_OK},
+	{ACT_LENGTH, CKR_USER_NOT_LOGGED_IN},
+	{ACT_ONE, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_WRONG, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_INIT, CKR_OK},
+	{0},
+};
+
+Test(always, A4_a_use_or_a_question_for_the_length_without_the_login_ends_the_operation)
+{
+	everywhere(USE_SIGN_EC, a4);
+}
+
+static const struct step a5[] = {
+	{ACT_INIT, CKR_OK},
+	{ACT_WRONG, CKR_PIN_INCORRECT},
+	{ACT_RIGHT, CKR_OK},
+	{ACT_ONE, CKR_OK},
+	{0},
+};
+
+Test(always, A5_the_operation_survives_a_wrong_pin)
+{
+	everywhere(USE_SIGN_EC, a5);
+}
+
+static const struct step a6[] = {
+	{ACT_INIT, CKR_OK},
+	{ACT_WRONG, CKR_PIN_INCORRECT},
+	{ACT_STATE, CKR_OK},
+	{ACT_ONE, CKR_USER_NOT_LOGGED_IN},
+	{ACT_ONE, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_STATE, CKR_OK},
+	{0},
+};
+
+Test(always, A6_a_wrong_pin_allows_nothing_and_leaves_the_session_as_it_was)
+{
+	everywhere(USE_SIGN_EC, a6);
+}
+
+static const struct step a7[] = {
+	{ACT_INIT, CKR_OK},
+	{ACT_RIGHT, CKR_OK},
+	{ACT_LENGTH, CKR_OK},
+	{ACT_SMALL, CKR_BUFFER_TOO_SMALL},
+	{ACT_ONE, CKR_OK},
+	{ACT_ONE, CKR_OPERATION_NOT_INITIALIZED},
+	{0},
+};
+
+Test(always, A7_one_pin_covers_the_length_a_buffer_too_small_and_the_result)
+{
+	everywhere(USE_SIGN_EC, a7);
+}
+
+static const struct step a8[] = {
+	{ACT_INIT, CKR_OK},
+	{ACT_RIGHT, CKR_OK},
+	{ACT_RIGHT, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_WRONG, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_ONE, CKR_OK},
+	{0},
+};
+
+Test(always, A8_a_second_login_is_not_asked_for_and_takes_nothing_away)
+{
+	everywhere(USE_SIGN_EC, a8);
+}
+
+static const struct step a9[] = {
+	{ACT_INIT, CKR_OK},
+	{ACT_RIGHT, CKR_OK},
+	{ACT_ONE, CKR_OK},
+	{ACT_INIT, CKR_OK},
+	{ACT_ONE, CKR_USER_NOT_LOGGED_IN},
+	{0},
+};
+
+Test(always, A9_the_next_operation_needs_a_login_of_its_own)
+{
+	everywhere(USE_SIGN_EC, a9);
+}
+
+static const struct step a10[] = {
+	{ACT_INIT, CKR_OK},
+	{ACT_RIGHT, CKR_OK},
+	{ACT_UPDATE, CKR_OK},
+	{ACT_UPDATE, CKR_OK},
+	{ACT_FINAL, CKR_OK},
+	{ACT_INIT, CKR_OK},
+	{ACT_UPDATE, CKR_USER_NOT_LOGGED_IN},
+	{ACT_UPDATE, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_FINAL, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_INIT, CKR_OK},
+	{ACT_FINAL, CKR_USER_NOT_LOGGED_IN},
+	{ACT_FINAL, CKR_OPERATION_NOT_INITIALIZED},
+	{0},
+};
+
+Test(always, A10_in_parts_the_first_part_needs_the_login)
+{
+	everywhere(USE_SIGN_RSA, a10);
+}
+
+static const struct step *const a11[] = {a3, a4, a5, a6, a7, a8, a9};
+
+Test(always, A11_decryption_has_the_same_codes)
+{
+	for (size_t i = 0; i < sizeof a11 / sizeof a11[0]; i++)
+		everywhere(USE_DECRYPT_RSA, a11[i]);
+}
+
+static const struct step a12[] = {
+	{ACT_INIT_PLAIN, CKR_OK},
+	{ACT_RIGHT, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_WRONG, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_ONE, CKR_OK},
+	{0},
+};
+
+Test(always, A12_a_key_that_asks_for_no_pin_gets_none)
+{
+	everywhere(USE_SIGN_EC, a12);
+}
+
+static const struct step a13[] = {
+	{ACT_INIT, CKR_OK},
+	{ACT_OTHER_RIGHT, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_ONE, CKR_USER_NOT_LOGGED_IN},
+	{0},
+};
+
+Test(always, A13_the_login_of_another_session_does_not_count)
+{
+	everywhere(USE_SIGN_EC, a13);
+}
+
+static const struct step a14[] = {
+	{ACT_INIT, CKR_OK},
+	{ACT_ATTRIBUTE, CKR_OK},
+	{ACT_MECHANISM, CKR_OK},
+	{ACT_STATE, CKR_OK},
+	{ACT_RIGHT, CKR_OK},
+	{ACT_ATTRIBUTE, CKR_OK},
+	{ACT_ONE, CKR_OK},
+	{0},
+};
+
+Test(always, A14_questions_between_init_and_login_leave_the_operation_alone)
+{
+	everywhere(USE_SIGN_EC, a14);
+}
+
+static const struct step a15[] = {
+	{ACT_INIT, CKR_OK},
+	{ACT_INIT, CKR_OPERATION_ACTIVE},
+	{ACT_INIT_PLAIN, CKR_OPERATION_ACTIVE},
+	{ACT_RIGHT, CKR_OK},
+	{ACT_INIT, CKR_OPERATION_ACTIVE},
+	{ACT_ONE, CKR_OK},
+	{0},
+};
+
+Test(always, A15_a_second_init_is_refused_and_the_first_operation_still_works)
+{
+	everywhere(USE_SIGN_EC, a15);
+}
