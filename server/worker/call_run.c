@@ -170,7 +170,7 @@ static CK_RV check_key(struct running_call *run)
 		run->refused = "the key asks for its PIN at every use, and this call has no place for one";
 		return CKR_USER_NOT_LOGGED_IN;
 	}
-	return CKR_OK;
+	return always_check_change(run);
 }
 
 /* A module that does not ask for an always-authenticate key's PIN itself is not relied on (A4). */
@@ -216,6 +216,8 @@ static CK_RV invoke_translated(struct running_call *run)
 	/* Checked before anything reads an output: a module may claim to have written more than it had room for. */
 	CK_RV rv = call_outputs_check(run->call, invoke_native(run));
 
+	if (rv == CKR_OK)
+		rv = always_check_made(run);
 	if (rv == CKR_OK) {
 		object_follow(run);
 		rv = translate_results(run);

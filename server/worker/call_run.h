@@ -36,4 +36,12 @@ CK_RV key_type_check(const struct running_call *run) MUST_USE;
 /* Adds the event that the call, ended with `rv`, must leave. False: it could not be kept. */
 bool call_record(const struct running_call *run, CK_RV rv) MUST_USE;
 
+/*
+ * always.c. After a call that the module has accepted: CKR_OK, or what speaks against the object it made (A19), which is destroyed then. The
+ * outputs still are the module's.
+ */
+CK_RV always_check_made(struct running_call *run) MUST_USE;
+/* Before C_SetAttributeValue, with the object described. */
+CK_RV always_check_change(const struct running_call *run) MUST_USE;
+
 #endif

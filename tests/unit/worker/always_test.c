@@ -3,8 +3,6 @@
  * workers in front of modules that see these things otherwise: the codes are the same everywhere (A23).
  */
 #include <criterion/criterion.h>
-#include <dlfcn.h>
-#include <string.h>
 
 #include "tests/unit/worker/sequence.h"
 
@@ -22,27 +20,6 @@ static struct token_fixture token;
 static struct mock mock;
 static struct worker_fixture worker, hostile;
 
-static const CK_FUNCTION_LIST *softhsm(CK_SLOT_ID *ret_slot)
-{
-	CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK};
-	CK_C_GetFunctionList get;
-	CK_FUNCTION_LIST *f = NULL;
-	CK_ULONG count = 1;
-	void *library = dlopen(SOFTHSM, RTLD_NOW | RTLD_LOCAL);
-
-	cr_assert_not_null(library, "%s", dlerror());
-	void *symbol = dlsym(library, "C_GetFunctionList");
-	memcpy(&get, &symbol, sizeof get);
-	cr_assert_eq(get(&f), CKR_OK);
-	cr_assert_eq(f->C_Initialize(&args), CKR_OK);
-	/* The one with the token comes before the free one. */
-	CK_SLOT_ID slots[4];
-	count = 4;
-	cr_assert_eq(f->C_GetSlotList(CK_TRUE, slots, &count), CKR_OK);
-	*ret_slot = slots[0];
-	return f;
-}
-
 static void start(void)
 {
 	token_fixture_new(&token);
@@ -55,7 +32,7 @@ static void on_softhsm(enum use use, const struct step *steps)
 {
 	const struct client client = {.worker = &worker};
 	CK_SLOT_ID slot;
-	const CK_FUNCTION_LIST *f = softhsm(&slot);
+	const CK_FUNCTION_LIST *f = sequence_softhsm(&slot);
 
 	sequence_run(f, slot, "SoftHSM", use, steps);
 	f->C_Finalize(NULL);

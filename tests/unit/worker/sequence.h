@@ -41,6 +41,9 @@ enum use {
 	USE_COUNT
 };
 
+/* SoftHSM in this process, initialised, and the slot of the one token of the fixture that was made last. */
+const CK_FUNCTION_LIST *sequence_softhsm(CK_SLOT_ID *ret_slot);
+
 /* Logs in, makes the keys, and compares the code of every step with the table; `who` is for messages. Closes its sessions. */
 void sequence_run(const CK_FUNCTION_LIST *f, CK_SLOT_ID slot, const char *who, enum use use, const struct step *steps);
 

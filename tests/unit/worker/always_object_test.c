@@ -1,0 +1,141 @@
+/* What may be said of CKA_ALWAYS_AUTHENTICATE when a key is made, and afterwards: A19, on SoftHSM, and on workers before it and before a token that takes anything. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/unit/worker/sequence.h"
+
+static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+static CK_BYTE p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+static CK_OBJECT_CLASS secret_key = CKO_SECRET_KEY, private_key = CKO_PRIVATE_KEY;
+static CK_KEY_TYPE ec = CKK_EC, generic = CKK_GENERIC_SECRET;
+static CK_ULONG length = 16;
+static CK_BYTE value[32] = {1};
+
+#define FLAG(type, which) \
+	{ \
+		type, &(which), 1 \
+	}
+#define ALWAYS FLAG(CKA_ALWAYS_AUTHENTICATE, yes)
+
+struct place {
+	const CK_FUNCTION_LIST *f;
+	const char *who;
+	CK_SESSION_HANDLE session;
+	bool clean; /* SoftHSM leaves objects behind that it has refused to make */
+};
+
+static CK_RV pair(const struct place *at, CK_ATTRIBUTE *private, CK_ULONG count, CK_OBJECT_HANDLE *ret_key)
+{
+	CK_MECHANISM generate = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
+	CK_ATTRIBUTE public[] = {FLAG(CKA_TOKEN, no), {CKA_EC_PARAMS, p256, sizeof p256}};
+	CK_OBJECT_HANDLE half;
+
+	return at->f->C_GenerateKeyPair(at->session, &generate, public, 2, private, count, &half, ret_key);
+}
+
+static CK_RV create(const struct place *at, CK_ATTRIBUTE *attributes, CK_ULONG count)
+{
+	CK_OBJECT_HANDLE made;
+
+	return at->f->C_CreateObject(at->session, attributes, count, &made);
+}
+
+/* How many private and secret keys there are. */
+static CK_ULONG keys(const struct place *at, CK_OBJECT_CLASS *class)
+{
+	CK_ATTRIBUTE wanted = {CKA_CLASS, class, sizeof *class};
+	CK_OBJECT_HANDLE found[16];
+	CK_ULONG count = 0;
+
+	cr_assert_eq(at->f->C_FindObjectsInit(at->session, &wanted, 1), CKR_OK);
+	cr_assert_eq(at->f->C_FindObjects(at->session, found, 16, &count), CKR_OK);
+	cr_assert_eq(at->f->C_FindObjectsFinal(at->session), CKR_OK);
+	return count;
+}
+
+static void expect_code(const struct place *at, const char *what, CK_RV rv, CK_RV wanted)
+{
+	cr_expect_eq(rv, wanted, "%s: %s: 0x%lx instead of 0x%lx", at->who, what, rv, wanted);
+}
+
+static void templates(const struct place *at)
+{
+	CK_OBJECT_HANDLE key = 0, made;
+	CK_MECHANISM generate = {CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
+	CK_ATTRIBUTE open_key[] = {FLAG(CKA_TOKEN, no), ALWAYS, FLAG(CKA_PRIVATE, no)};
+	CK_ATTRIBUTE good_key[] = {FLAG(CKA_TOKEN, no), ALWAYS, FLAG(CKA_PRIVATE, yes)};
+	CK_ATTRIBUTE open_import[] = {{CKA_CLASS, &private_key, sizeof private_key}, {CKA_KEY_TYPE, &ec, sizeof ec},
+		{CKA_EC_PARAMS, p256, sizeof p256}, {CKA_VALUE, value, 32}, ALWAYS, FLAG(CKA_PRIVATE, no)};
+	CK_ATTRIBUTE generated[] = {FLAG(CKA_TOKEN, no), {CKA_VALUE_LEN, &length, sizeof length}, ALWAYS};
+	CK_ATTRIBUTE imported[] = {{CKA_CLASS, &secret_key, sizeof secret_key},
+		{CKA_KEY_TYPE, &generic, sizeof generic}, {CKA_VALUE, value, 16}, ALWAYS};
+	CK_ATTRIBUTE never = FLAG(CKA_ALWAYS_AUTHENTICATE, no), always = ALWAYS, public = FLAG(CKA_PRIVATE, no);
+
+	expect_code(at, "an open key pair", pair(at, open_key, 3, &key), CKR_TEMPLATE_INCONSISTENT);
+	expect_code(at, "an open private key", create(at, open_import, 6), CKR_TEMPLATE_INCONSISTENT);
+	expect_code(at, "a generated secret key", at->f->C_GenerateKey(at->session, &generate, generated, 3, &made),
+		CKR_ATTRIBUTE_TYPE_INVALID);
+	expect_code(at, "a secret key", create(at, imported, 4), CKR_ATTRIBUTE_TYPE_INVALID);
+	cr_expect(!at->clean || keys(at, &private_key) + keys(at, &secret_key) == 0,
+		"%s: something was made nevertheless", at->who);
+	expect_code(at, "a key pair", pair(at, good_key, 3, &key), CKR_OK);
+	expect_code(at, "a change", at->f->C_SetAttributeValue(at->session, key, &never, 1), CKR_ATTRIBUTE_READ_ONLY);
+	expect_code(at, "no change", at->f->C_SetAttributeValue(at->session, key, &always, 1), CKR_ATTRIBUTE_READ_ONLY);
+	expect_code(
+		at, "a changed copy", at->f->C_CopyObject(at->session, key, &never, 1, &made), CKR_ATTRIBUTE_READ_ONLY);
+	expect_code(at, "an open copy", at->f->C_CopyObject(at->session, key, &public, 1, &made),
+		CKR_TEMPLATE_INCONSISTENT);
+	cr_expect(!at->clean || keys(at, &private_key) == 1, "%s: something was copied nevertheless", at->who);
+}
+
+/* C_Login's own arguments. */
+static void login_arguments(const struct place *at)
+{
+	expect_code(at, "an unknown user", at->f->C_Login(at->session, 7, (CK_BYTE *)FIXTURE_PIN, 4),
+		CKR_USER_TYPE_INVALID);
+	expect_code(at, "no PIN", at->f->C_Login(at->session, CKU_USER, NULL, 0), CKR_ARGUMENTS_BAD);
+	expect_code(at, "no PIN for an operation", at->f->C_Login(at->session, CKU_CONTEXT_SPECIFIC, NULL, 0),
+		CKR_ARGUMENTS_BAD);
+}
+
+static void open_place(struct place *at, CK_SLOT_ID slot, bool login)
+{
+	cr_assert_eq(at->f->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &at->session), CKR_OK);
+	if (login)
+		cr_assert_eq(at->f->C_Login(at->session, CKU_USER, (CK_BYTE *)FIXTURE_PIN, 4), CKR_OK);
+}
+
+static void everywhere(void (*body)(const struct place *at), bool login)
+{
+	struct token_fixture token;
+	struct mock mock;
+	struct worker_fixture workers[2];
+	CK_SLOT_ID slot;
+
+	token_fixture_new(&token);
+	mock_new(&mock);
+	struct place direct = {sequence_softhsm(&slot), "SoftHSM", 0, false};
+	open_place(&direct, slot, login);
+	body(&direct);
+	direct.f->C_Finalize(NULL);
+	for (int i = 0; i < 2; i++) {
+		const struct client client = {.worker = &workers[i]};
+		struct place place = {
+			remote_functions(&client), i == 0 ? "worker on SoftHSM" : "worker on the mock", 0, i == 1};
+		worker_fixture_start(&token, &(struct worker_options){.mock = i == 0 ? NULL : &mock}, &workers[i]);
+		open_place(&place, 0, login);
+		body(&place);
+	}
+}
+
+TestSuite(always_object, .timeout = 60);
+
+Test(always_object, A19_only_a_private_key_of_private_kind_asks_for_its_pin_and_for_good)
+{
+	everywhere(templates, true);
+}
+
+Test(always_object, A20_an_unknown_user_type_and_a_missing_pin_are_refused)
+{
+	everywhere(login_arguments, true);
+}
