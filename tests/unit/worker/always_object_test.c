@@ -22,6 +22,7 @@ struct place {
 	const char *who;
 	CK_SESSION_HANDLE session;
 	bool clean; /* SoftHSM leaves objects behind that it has refused to make */
+	bool direct;
 };
 
 static CK_RV pair(const struct place *at, CK_ATTRIBUTE *private, CK_ULONG count, CK_OBJECT_HANDLE *ret_key)
@@ -88,6 +89,68 @@ static void templates(const struct place *at)
 	cr_expect(!at->clean || keys(at, &private_key) == 1, "%s: something was copied nevertheless", at->who);
 }
 
+static CK_OBJECT_HANDLE usable_pair(
+	const struct place *at, CK_MECHANISM_TYPE type, CK_BBOOL *always, CK_OBJECT_HANDLE *ret_public)
+{
+	CK_MECHANISM generate = {type, NULL, 0};
+	CK_ULONG bits = 1024;
+	CK_BYTE e[] = {1, 0, 1};
+	CK_ATTRIBUTE ec_public[] = {FLAG(CKA_TOKEN, no), {CKA_EC_PARAMS, p256, sizeof p256}};
+	CK_ATTRIBUTE rsa_public[] = {
+		FLAG(CKA_WRAP, yes), {CKA_MODULUS_BITS, &bits, sizeof bits}, {CKA_PUBLIC_EXPONENT, e, sizeof e}};
+	CK_ATTRIBUTE private[] = {FLAG(CKA_DERIVE, yes), FLAG(CKA_UNWRAP, yes), {CKA_ALWAYS_AUTHENTICATE, always, 1}};
+	bool rsa = type == CKM_RSA_PKCS_KEY_PAIR_GEN;
+	CK_OBJECT_HANDLE key;
+
+	expect_code(at, "a key pair",
+		at->f->C_GenerateKeyPair(at->session, &generate, rsa ? rsa_public : ec_public, rsa ? 3 : 2,
+			private + (rsa ? 1 : 0), rsa ? 2 : 3, ret_public, &key),
+		CKR_OK);
+	return key;
+}
+
+static CK_ATTRIBUTE made_secret[] = {{CKA_CLASS, &secret_key, sizeof secret_key},
+	{CKA_KEY_TYPE, &generic, sizeof generic}, FLAG(CKA_TOKEN, no), FLAG(CKA_EXTRACTABLE, yes),
+	{CKA_VALUE_LEN, &length, sizeof length}};
+
+static void derivation(const struct place *at, CK_BBOOL *always, CK_RV wanted)
+{
+	CK_BYTE point[128];
+	CK_OBJECT_HANDLE public, made, key = usable_pair(at, CKM_EC_KEY_PAIR_GEN, always, &public);
+	CK_ATTRIBUTE peer = {CKA_EC_POINT, point, sizeof point};
+
+	expect_code(at, "the point", at->f->C_GetAttributeValue(at->session, public, &peer, 1), CKR_OK);
+	CK_ECDH1_DERIVE_PARAMS parameter = {.kdf = CKD_NULL, .pPublicData = point, .ulPublicDataLen = peer.ulValueLen};
+	CK_MECHANISM derive = {CKM_ECDH1_DERIVE, &parameter, sizeof parameter};
+	expect_code(at, *always ? "a derivation without PIN" : "a derivation",
+		at->f->C_DeriveKey(at->session, &derive, key, made_secret, 5, &made), wanted);
+}
+
+static void unwrapping(const struct place *at, CK_BBOOL *always, CK_RV wanted)
+{
+	CK_BYTE wrapped[256];
+	CK_ULONG len = sizeof wrapped;
+	CK_MECHANISM generate = {CKM_GENERIC_SECRET_KEY_GEN, NULL, 0}, pkcs = {CKM_RSA_PKCS, NULL, 0};
+	CK_OBJECT_HANDLE public, secret, made, key = usable_pair(at, CKM_RSA_PKCS_KEY_PAIR_GEN, always, &public);
+
+	expect_code(
+		at, "a secret key", at->f->C_GenerateKey(at->session, &generate, made_secret + 2, 3, &secret), CKR_OK);
+	expect_code(at, "wrapping", at->f->C_WrapKey(at->session, &pkcs, public, secret, wrapped, &len), CKR_OK);
+	expect_code(at, *always ? "unwrapping without PIN" : "unwrapping",
+		at->f->C_UnwrapKey(at->session, &pkcs, key, wrapped, len, made_secret, 4, &made), wanted);
+}
+
+/* There is no step in which the PIN could be given; SoftHSM and the mock derive and unwrap all the same. */
+static void uses_without_a_step(const struct place *at)
+{
+	CK_RV wanted = at->direct ? CKR_OK : CKR_USER_NOT_LOGGED_IN;
+
+	derivation(at, &no, CKR_OK);
+	derivation(at, &yes, wanted);
+	unwrapping(at, &no, CKR_OK);
+	unwrapping(at, &yes, wanted);
+}
+
 /* C_Login's own arguments. */
 static void login_arguments(const struct place *at)
 {
@@ -114,14 +177,15 @@ static void everywhere(void (*body)(const struct place *at), bool login)
 
 	token_fixture_new(&token);
 	mock_new(&mock);
-	struct place direct = {sequence_softhsm(&slot), "SoftHSM", 0, false};
+	struct place direct = {.f = sequence_softhsm(&slot), .who = "SoftHSM", .direct = true};
 	open_place(&direct, slot, login);
 	body(&direct);
 	direct.f->C_Finalize(NULL);
 	for (int i = 0; i < 2; i++) {
 		const struct client client = {.worker = &workers[i]};
-		struct place place = {
-			remote_functions(&client), i == 0 ? "worker on SoftHSM" : "worker on the mock", 0, i == 1};
+		struct place place = {.f = remote_functions(&client),
+			.who = i == 0 ? "worker on SoftHSM" : "worker on the mock",
+			.clean = i == 1};
 		worker_fixture_start(&token, &(struct worker_options){.mock = i == 0 ? NULL : &mock}, &workers[i]);
 		open_place(&place, 0, login);
 		body(&place);
@@ -138,4 +202,9 @@ Test(always_object, A19_only_a_private_key_of_private_kind_asks_for_its_pin_and_
 Test(always_object, A20_an_unknown_user_type_and_a_missing_pin_are_refused)
 {
 	everywhere(login_arguments, true);
+}
+
+Test(always_object, A18_a_key_that_asks_for_its_pin_neither_derives_nor_unwraps)
+{
+	everywhere(uses_without_a_step, true);
 }
