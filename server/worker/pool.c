@@ -119,6 +119,11 @@ CK_RV pool_lend(struct request *request, CK_SESSION_HANDLE *ret_session)
 	return CKR_OK;
 }
 
+void session_spoil(struct request *request, CK_SESSION_HANDLE session)
+{
+	request->spoiled = session;
+}
+
 void session_give_back(struct request *request, CK_SESSION_HANDLE session, bool clean)
 {
 	struct pool *pool = &request->worker->pool;
@@ -126,6 +131,8 @@ void session_give_back(struct request *request, CK_SESSION_HANDLE session, bool 
 
 	if (session == CK_INVALID_HANDLE)
 		return;
+	clean = clean && request->spoiled != session;
+	request->spoiled = request->spoiled == session ? CK_INVALID_HANDLE : request->spoiled;
 	pthread_mutex_lock(&pool->lock);
 	if (clean && pool->count < POOL_MAX) {
 		pool->idle[pool->count++] = session;

@@ -56,6 +56,7 @@ struct request {
 	/* What the rules about forced logouts look at when the request ends (B5–B8). */
 	bool signed_; /* a signature was made or failed */
 	bool private_used; /* a private object was used, read, found, made or changed */
+	CK_SESSION_HANDLE spoiled; /* a lent session that is not to be kept (session_spoil), or CK_INVALID_HANDLE */
 	struct reply reply;
 };
 
@@ -103,6 +104,9 @@ CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session) __at
  * for CK_INVALID_HANDLE.
  */
 void session_give_back(struct request *request, CK_SESSION_HANDLE session, bool clean);
+
+/* A search or another operation may have stayed active in the lent session: it will not be kept, whatever `clean` says. */
+void session_spoil(struct request *request, CK_SESSION_HANDLE session);
 
 /* --- login.h: the application's one login state --- */
 

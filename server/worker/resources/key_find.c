@@ -70,11 +70,14 @@ static CK_RV find_objects(
 		template[count++] = (CK_ATTRIBUTE){CKA_CLASS, &class, sizeof class};
 	union wire_value v[] = {{.number = session}, {.attributes = {template, count}}};
 	CK_RV rv = invoke(request, CALL_FindObjectsInit, v);
+	if (rv == CKR_OK) {
+		rv = collect(request, session, ret_handles);
+		CK_RV final = invoke(request, CALL_FindObjectsFinal, v);
+		rv = rv != CKR_OK ? rv : final;
+	}
 	if (rv != CKR_OK)
-		return rv;
-	rv = collect(request, session, ret_handles);
-	CK_RV final = invoke(request, CALL_FindObjectsFinal, v);
-	return rv != CKR_OK ? rv : final;
+		session_spoil(request, session);
+	return rv;
 }
 
 /* Reads what identifies a key. *ret_is_key is false for certificates, data and what vanished since the search. */
