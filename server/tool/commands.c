@@ -10,6 +10,11 @@ const struct command commands[] = {
 	{"reload", GATEWAY, "Makes the running gateway read its configuration again; a bad file changes nothing",
 		command_admin},
 	{"stop", GATEWAY, "Ends the running gateway after the requests in flight", command_admin},
+	{"app", "hold|login|logout|close SLOT ID [--pin-fd N] [--module FILE]",
+		"Holds an application open at a slot, logs it in or out, or ends it, with the certificate of the "
+		"client file; "
+		"ID is MAJOR-MINOR or 32 hexadecimal digits",
+		command_app},
 	{"check", "FILE", "Finds the first mistake in a configuration: file:line:column: key: what; what to do",
 		command_check},
 	{"sample", "", "Prints a configuration with every key, its default and what it means", command_sample},

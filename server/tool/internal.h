@@ -30,6 +30,8 @@ int command_usage(const char *name);
 
 /* Sends the command's name to a running gateway. */
 int command_admin(int argc, char **argv);
+/* Application IDs, through the client module. */
+int command_app(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_sample(int argc, char **argv);
 int command_version(int argc, char **argv);

@@ -260,3 +260,40 @@ Test(tool, wrong_usage_has_a_status_of_its_own)
 	cr_expect_eq(run("help", "nothing", NULL), EXIT_USAGE);
 	cr_expect_null(command_find("nothing"));
 }
+
+/* The arguments of "app", without what needs a gateway. */
+static int app(const char *action, const char *slot, const char *id, const char *option, const char *value)
+{
+	char *argv[7] = {NULL};
+	const char *given[] = {"app", action, slot, id, option, value};
+	int argc = 0;
+
+	while (argc < 6 && given[argc] != NULL) {
+		argv[argc] = strdup(given[argc]);
+		argc++;
+	}
+	int status = command_find("app")->run(argc, argv);
+	for (int i = 0; i < argc; i++)
+		free(argv[i]);
+	return status;
+}
+
+Test(tool, app_needs_an_action_a_slot_and_an_id)
+{
+	cr_expect_eq(app(NULL, NULL, NULL, NULL, NULL), EXIT_USAGE);
+	cr_expect_eq(app("hold", NULL, NULL, NULL, NULL), EXIT_USAGE);
+	cr_expect_eq(app("hold", "demo", NULL, NULL, NULL), EXIT_USAGE);
+	cr_expect_eq(app("steal", "demo", "3-4", NULL, NULL), EXIT_USAGE);
+	cr_expect_eq(app("hold", "demo", "3", NULL, NULL), EXIT_USAGE);
+	cr_expect_eq(app("hold", "demo", "3-4", "--module", NULL), EXIT_USAGE);
+	cr_expect_eq(app("hold", "demo", "3-4", "--pin-fd", "0"), EXIT_USAGE, "nothing to log in");
+	cr_expect_eq(app("login", "demo", "3-4", "--pin-fd", "x"), EXIT_USAGE);
+	cr_expect_eq(app("login", "demo", "3-4", "--pin", "1234"), EXIT_USAGE, "a PIN is no argument");
+}
+
+Test(tool, app_says_which_module_cannot_be_loaded)
+{
+	cr_expect_eq(app("hold", "demo", "3-4", "--module", "/nonexistent/module.so"), EXIT_FAILED);
+	fflush(stderr);
+	cr_expect_not_null(strstr(printed(cr_get_redirected_stderr()), "/nonexistent/module.so"));
+}
