@@ -20,6 +20,7 @@
 #include "server/audit/audit.h"
 #include "server/common/clock.h"
 #include "server/common/log.h"
+#include "server/common/memory.h"
 #include "server/config/config.h"
 #include "server/http/admin.h"
 #include "server/http/listener.h"
@@ -29,6 +30,7 @@ enum {
 	ERROR_MAX = 2048, /* bytes of a message */
 	PATH_LEN_MAX = 1024,
 	STOP_GRACE_MS = 10000, /* for the requests in flight */
+	TRIM_PERIOD_MS = 30000, /* how often unused memory is looked for */
 	FILES_WANTED = 65536, /* open files: a socket per connection, several per worker */
 	READY_DETAIL_MAX = 256,
 };
@@ -418,8 +420,11 @@ static void run(struct gateway *gateway)
 	struct pollfd fds[] = {
 		{.fd = gateway->signals, .events = POLLIN}, {.fd = admin_fd(gateway->admin), .events = POLLIN}};
 	while (!gateway->stop) {
-		if (poll(fds, sizeof fds / sizeof *fds, -1) < 0 && errno != EINTR)
+		int ready = poll(fds, sizeof fds / sizeof *fds, TRIM_PERIOD_MS);
+		if (ready < 0 && errno != EINTR)
 			return;
+		if (ready == 0)
+			memory_trim();
 		if (fds[0].revents != 0)
 			on_signal(gateway);
 		if (fds[1].revents != 0)
@@ -445,6 +450,20 @@ static int stop(struct gateway *gateway)
 	gateway_close(gateway);
 	log_event(LOG_LEVEL_INFO, "stopped", NULL);
 	return EXIT_SUCCESS;
+}
+
+/* Before there are threads, so that no stack is missed. */
+static bool memory_secure(const struct config *config, char *ret_error)
+{
+	char why[ERROR_MAX / 2];
+	if (memory_lock(why, sizeof why))
+		return true;
+	if (config->require_mlock) {
+		snprintf(ret_error, ERROR_MAX, "%s; or set require_mlock to false", why);
+		return false;
+	}
+	log_event(LOG_LEVEL_WARNING, "PINs may get into swap", "reason", why, NULL);
+	return true;
 }
 
 /* A socket for each connection and each thread of a worker, with its control socket. */
@@ -474,13 +493,15 @@ static int serve(const struct options *options, struct config *config)
 	gateway = (struct gateway){.options = options, .started_ms = clock_ms(), .signals = signals_open()};
 	logging_setup(config);
 	files_check(config);
-	if (gateway.signals < 0 || !gateway_open(&gateway, &config, error)) {
+	if (gateway.signals < 0 || !memory_secure(config, error) || !gateway_open(&gateway, &config, error)) {
 		fprintf(stderr, "p11gated: %s\n", error);
 		gateway_close(&gateway);
 		if (config != NULL)
 			config_free(config);
 		return EXIT_FAILURE;
 	}
+	/* The threads that live as long as the gateway have begun. */
+	memory_hide_data();
 	snprintf(port, sizeof port, "%u", listener_port(gateway.listener));
 	log_event(LOG_LEVEL_INFO, "listening", "address", gateway.address, "port", port, "version", P11GATE_VERSION,
 		NULL);
@@ -497,6 +518,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	allocator_setup(argv);
+	memory_hide();
 	if (!harden()) {
 		fprintf(stderr, "p11gated: core dumps cannot be switched off: %s\n", strerror(errno));
 		return EXIT_FAILURE;

@@ -161,6 +161,7 @@ static enum status send_start(struct exchange *exchange, const char *application
 		.module_init_args = module->init_args,
 		.module_sha256 = {module->sha256, module->sha256_len},
 		.sandbox = module->sandbox,
+		.require_mlock = settings->require_mlock,
 		.user = module->user,
 		.user_id = module->user_id,
 		.group_id = module->group_id,

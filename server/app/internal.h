@@ -74,6 +74,7 @@ struct settings {
 	_Atomic unsigned refs;
 	struct arena arena; /* owns all text */
 	const char *worker_program, *runtime_directory;
+	bool require_mlock;
 	__typeof__(((struct config *)0)->limits) limits;
 	struct module_settings *modules;
 	unsigned modules_count;

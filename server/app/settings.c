@@ -217,6 +217,7 @@ static enum status fill(struct settings *settings, const struct config *config, 
 	settings->worker_program = copy_text(settings, config->worker_program);
 	settings->runtime_directory = copy_text(settings, config->runtime_directory);
 	settings->limits = config->limits;
+	settings->require_mlock = config->require_mlock;
 	settings->modules = arena_array(&settings->arena, config->modules_count, sizeof *settings->modules);
 	settings->slots = arena_array(&settings->arena, config->slots_count, sizeof *settings->slots);
 	if (settings->worker_program == NULL || settings->runtime_directory == NULL || settings->modules == NULL ||

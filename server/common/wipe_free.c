@@ -1,8 +1,8 @@
 /*
  * free and realloc that wipe: what a library leaves in memory it gives back (a PIN in a TLS record, in a JSON
- * parser's token) is gone at that moment, not when the memory happens to be used again.
+ * parser's token) is gone at that moment, not when the memory happens to be used again. All of them tell memory.c what they hand out.
  *
- * Linked into a program these two replace glibc's for the program and for every library it loads; memory still comes
+ * Linked into a program these replace glibc's for the program and for every library it loads; memory still comes
  * from glibc. The sanitizers bring an allocator of their own, so there is nothing here for them.
  */
 #include "server/common/wipe_free.h"
@@ -14,8 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/common/memory.h"
+
 /* glibc's own functions under the names that it exports for replacements. */
 void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *memory, size_t size);
 void __libc_free(void *memory);
 
@@ -34,10 +37,27 @@ void free(void *memory)
 	__libc_free(memory);
 }
 
+/* Weak: a test may put its own in front of these two. */
+__attribute__((weak)) void *malloc(size_t size)
+{
+	void *memory = __libc_malloc(size);
+
+	memory_used(memory, size);
+	return memory;
+}
+
+__attribute__((weak)) void *calloc(size_t count, size_t size)
+{
+	void *memory = __libc_calloc(count, size);
+
+	memory_used(memory, count * size);
+	return memory;
+}
+
 void *realloc(void *memory, size_t size)
 {
 	if (memory == NULL)
-		return __libc_malloc(size);
+		return malloc(size);
 	if (size == 0) {
 		free(memory);
 		return NULL;
@@ -48,7 +68,7 @@ void *realloc(void *memory, size_t size)
 		wipe((char *)memory + size, usable - size);
 		return __libc_realloc(memory, size);
 	}
-	void *larger = __libc_malloc(size);
+	void *larger = malloc(size);
 	if (larger == NULL)
 		return NULL;
 	memcpy(larger, memory, usable);

@@ -98,6 +98,7 @@ struct config {
 	const char *worker_program; /* path of p11gate-worker */
 	const char *worker_user; /* whom workers become, or NULL */
 	uint32_t worker_user_id, worker_group_id; /* its number and that of its primary group */
+	bool require_mlock; /* not to start where memory cannot be locked */
 	const char *audit_file;
 	struct {
 		const char *level;

@@ -16,6 +16,7 @@
 
 #include "server/common/clock.h"
 #include "server/common/log.h"
+#include "server/common/memory.h"
 
 enum {
 	CONNECTION_MEMORY = 8192, /* bytes of libmicrohttpd's pool: it sees stand-in heads, and writes answers' heads */
@@ -198,6 +199,8 @@ static void handshake_refused(struct connection *connection, int result)
 
 void connection_handshake_done(struct connection *connection, int result)
 {
+	/* The connection's own thread, before it reads a request. */
+	memory_hide_stack();
 	if (result != 0) {
 		handshake_refused(connection, result);
 		return;

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 
 #include "server/common/log.h"
+#include "server/common/memory.h"
 
 enum { START_ARENA = 2 << 20, DETAIL_MAX = 256 };
 
@@ -67,9 +68,15 @@ static CK_RV module_start(struct worker *worker, char *detail)
 		snprintf(detail, DETAIL_MAX, "the process cannot be confined: %.200s", why);
 		return CKR_GENERAL_ERROR;
 	}
+	/* As the user that it is now: what an earlier one was allowed, later allocations would not be. */
+	if (!memory_lock(why, sizeof why) && worker->start.require_mlock) {
+		snprintf(detail, DETAIL_MAX, "%s", why);
+		return CKR_GENERAL_ERROR;
+	}
 	CK_RV rv = module_load(worker, detail);
 	if (rv != CKR_OK)
 		return rv;
+	memory_hide_data();
 	rv = token_acquire(worker, WORKER_PAIR_FD, TOKEN_FOR_MODULE, CKU_USER, &grant);
 	if (rv != CKR_OK) {
 		snprintf(detail, DETAIL_MAX, "the token was not free in time");

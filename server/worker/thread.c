@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/common/memory.h"
+
 /*
  * A worker's thread: one pair, one request at a time.
  */
@@ -134,6 +136,7 @@ static struct serving *serving_new(struct worker *worker, int channel)
 
 void thread_serve(struct worker *worker, int channel)
 {
+	memory_hide_stack();
 	struct serving *serving = serving_new(worker, channel);
 	enum frame_type type;
 	bool good = serving != NULL;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/common/memory.h"
 #include "server/worker/internal.h"
 
 /*
@@ -31,6 +32,7 @@ int main(int argc, char **argv)
 		fputs("p11gate-worker is started by p11gated; there is nothing to call it for.\n", stderr);
 		return 2;
 	}
+	memory_hide();
 	ignore_signals();
 	if (!worker_startup(&worker) || !threads_start(&worker))
 		return 1;

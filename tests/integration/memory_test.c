@@ -116,13 +116,30 @@ static unsigned hits_in_process(pid_t pid, const char *pin)
 	return hits;
 }
 
-static unsigned hits_in_processes(const pid_t *pids, size_t count, const char *pin)
-{
-	unsigned hits = 0;
+struct watched {
+	pid_t pid;
+	const char *pin;
+};
 
-	for (size_t i = 0; i < count; i++)
-		hits += hits_in_process(pids[i], pin);
-	return hits;
+static bool is_there(const struct gateway *g, void *argument)
+{
+	const struct watched *watched = argument;
+
+	(void)g;
+	return hits_in_process(watched->pid, watched->pin) > 0;
+}
+
+static bool is_gone(const struct gateway *g, void *argument)
+{
+	return !is_there(g, argument);
+}
+
+/* The process may still be wiping when its answer is here already. */
+static void expect_gone(const struct gateway *g, pid_t pid, const char *pin, const char *where)
+{
+	struct watched watched = {pid, pin};
+
+	cr_expect(await_condition(is_gone, g, &watched, 2), "%s", where);
 }
 
 /* --- a gateway whose PINs are easy to find --- */
@@ -180,8 +197,9 @@ static void expect_nowhere(const struct gateway *g, const char *pin, const char 
 	pid_t workers[WORKERS_MAX];
 	size_t count = worker_processes(g, workers, WORKERS_MAX);
 
-	cr_expect_eq(hits_in_process(g->pid, pin), 0, "gateway, %s", when);
-	cr_expect_eq(hits_in_processes(workers, count, pin), 0, "workers, %s", when);
+	expect_gone(g, g->pid, pin, when);
+	for (size_t i = 0; i < count; i++)
+		expect_gone(g, workers[i], pin, when);
 	expect_in_no_file(g, pin);
 }
 
@@ -259,19 +277,6 @@ static void login_client_send(const struct login_client *client, const char *pin
 	cr_assert_eq(dprintf(client->in, "%s\n", pin), (int)strlen(pin) + 1);
 }
 
-struct watched {
-	pid_t pid;
-	const char *pin;
-};
-
-static bool is_there(const struct gateway *g, void *argument)
-{
-	const struct watched *watched = argument;
-
-	(void)g;
-	return hits_in_process(watched->pid, watched->pin) > 0;
-}
-
 Test(memory, X6_B12_a_pin_is_found_while_it_is_in_use_and_nowhere_after_the_call)
 {
 	enum { MAX = 8 };
@@ -296,13 +301,13 @@ Test(memory, X6_B12_a_pin_is_found_while_it_is_in_use_and_nowhere_after_the_call
 	cr_assert_gt(hits_in_process(client.pid, g.pin), 0, "the client has no PIN while it waits");
 	locks_release(&held);
 	cr_assert_eq(login_client_answer(&client), CKR_OK);
-	cr_expect_eq(hits_in_process(client.pid, g.pin), 0, "client, after C_Login");
-	cr_expect_eq(hits_in_process(g.pid, g.pin), 0, "gateway, after the answer");
+	expect_gone(&g, client.pid, g.pin, "client, after C_Login");
+	expect_gone(&g, g.pid, g.pin, "gateway, after the answer");
 	login_client_send(&client, "");
 	cr_assert_eq(login_client_answer(&client), CKR_OK);
-	cr_expect_eq(hits_in_process(client.pid, g.pin), 0, "client, after C_Logout");
-	cr_expect_eq(hits_in_process(g.pid, g.pin), 0, "gateway, after the logout");
-	cr_expect_eq(hits_in_process(worker, g.pin), 0, "worker, after the logout");
+	expect_gone(&g, client.pid, g.pin, "client, after C_Logout");
+	expect_gone(&g, g.pid, g.pin, "gateway, after the logout");
+	expect_gone(&g, worker, g.pin, "worker, after the logout");
 	expect_in_no_file(&g, g.pin);
 	close(client.in);
 	(void)fclose(client.out);
@@ -323,8 +328,8 @@ Test(memory, X6_the_pins_of_a_change_are_in_no_memory_afterwards)
 	cr_assert_eq(login_client_answer(&client), CKR_OK);
 	expect_nowhere(&g, g.pin, "after the change, the old one");
 	expect_nowhere(&g, another, "after the change, the new one");
-	cr_expect_eq(hits_in_process(client.pid, g.pin), 0);
-	cr_expect_eq(hits_in_process(client.pid, another), 0);
+	expect_gone(&g, client.pid, g.pin, "client, the old one");
+	expect_gone(&g, client.pid, another, "client, the new one");
 	login_client_send(&client, another);
 	cr_assert_eq(login_client_answer(&client), CKR_OK);
 	close(client.in);
@@ -333,6 +338,8 @@ Test(memory, X6_the_pins_of_a_change_are_in_no_memory_afterwards)
 }
 
 /* --- bodies of all kinds --- */
+
+#define LOGIN_PATH "/v1/slots/demo/applications/current/login"
 
 struct body_case {
 	size_t padding;
@@ -431,7 +438,6 @@ Test(memory, X6_pins_in_bodies_of_all_sizes_and_split_records_are_gone_after_the
 	gateway_stop(&g);
 }
 
-#define LOGIN_PATH "/v1/slots/demo/applications/current/login"
 #define CALLS_BEFORE \
 	"\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"Login\":{\"session\":77," \
 	"\"user_type\":\"CKU_USER\",\"pin\":\""
@@ -508,6 +514,85 @@ Test(memory, X6_pins_of_aborted_requests_are_gone)
 	}
 	cr_expect(await_condition(no_connection, &g, NULL, 10), "connections remain");
 	expect_nowhere(&g, g.pin, "after aborted requests");
+	gateway_stop(&g);
+}
+
+/* --- dumps and swap --- */
+
+/* How many of the mappings that a process can write lack one of the flags; each is shown. */
+static unsigned mappings_without(pid_t pid, const char *const flags[2])
+{
+	char path[64], line[512], mapping[512] = "";
+	unsigned writable = 0, without = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
+	FILE *smaps = fopen(path, "re");
+	cr_assert_not_null(smaps);
+	while (fgets(line, sizeof(line), smaps) != NULL) {
+		size_t start, end;
+		char mode[5];
+		if (sscanf(line, "%zx-%zx %4s", &start, &end, mode) == 3)
+			(void)snprintf(mapping, sizeof(mapping), "%s", strncmp(mode, "rw", 2) == 0 ? line : "");
+		if (strncmp(line, "VmFlags:", 8) != 0 || mapping[0] == '\0')
+			continue;
+		writable++;
+		if (strstr(line, flags[0]) == NULL || strstr(line, flags[1]) == NULL) {
+			fprintf(stderr, "%s%s", mapping, line);
+			without++;
+		}
+	}
+	(void)fclose(smaps);
+	cr_assert_gt(writable, 5);
+	return without;
+}
+
+Test(memory, X6_every_page_that_gateway_and_workers_write_is_locked_and_in_no_dump)
+{
+	static const char *const flags[] = {" lo", " dd"};
+	enum { CONNECTIONS = 24 };
+	struct gateway g;
+	struct tls_client clients[CONNECTIONS];
+	pid_t workers[WORKERS_MAX];
+	char inside[100];
+
+	canary_start(&g);
+	(void)snprintf(inside, sizeof(inside), "\"pin\":\"%s\"", g.pin);
+	for (size_t i = 0; i < CONNECTIONS; i++) {
+		char *text = padded_request(&g, LOGIN_PATH, inside, &body_cases[i % BODY_CASES]);
+		clients[i] = connect_as_alice(&g);
+		cr_expect_eq(exchange(&clients[i], text, g.pin, 0), i == 0 ? 200 : 409);
+		free(text);
+	}
+	rest_key(&g, "{\"type\":\"RSA\",\"bits\":2048,\"label\":\"r\"}");
+	size_t count = worker_processes(&g, workers, WORKERS_MAX);
+	cr_assert_eq(count, 2);
+	cr_expect_eq(mappings_without(g.pid, flags), 0, "gateway");
+	for (size_t i = 0; i < count; i++)
+		cr_expect_eq(mappings_without(workers[i], flags), 0, "worker");
+	for (size_t i = 0; i < CONNECTIONS; i++)
+		tls_client_close(&clients[i]);
+	gateway_stop(&g);
+}
+
+Test(memory, X6_a_gateway_that_must_lock_its_memory_and_cannot_does_not_start)
+{
+	struct gateway g;
+	char command[1200], line[1024] = "";
+
+	canary_start(&g);
+	(void)snprintf(command, sizeof(command),
+		"cd '%s' && { echo 'require_mlock: true'; cat p11gated.yaml; } > locked.yaml && "
+		"prlimit --memlock=65536:65536 setpriv --bounding-set=-ipc_lock,-sys_resource "
+		"\"$(realpath /proc/%d/exe)\" --config locked.yaml --port 0 2>&1; echo \"status $?\"",
+		g.directory, (int)g.pid);
+	FILE *output = popen(command, "re"); /* NOLINT(cert-env33-c) */
+	cr_assert_not_null(output);
+	cr_assert_not_null(fgets(line, sizeof(line), output));
+	cr_expect_not_null(strstr(line, "memory cannot be locked: the limit is 64 KiB"), "%s", line);
+	cr_assert_not_null(fgets(line, sizeof(line), output));
+	cr_expect_str_eq(line, "status 1\n", "%s", line);
+	cr_expect_null(fgets(line, sizeof(line), output), "%s", line);
+	pclose(output);
 	gateway_stop(&g);
 }
 

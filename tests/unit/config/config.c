@@ -76,6 +76,7 @@ Test(config, defaults_are_the_careful_choice)
 	cr_expect_str_eq(config->listen.address, "127.0.0.1");
 	cr_expect_eq(config->listen.port, 8443);
 	cr_expect_not(config->tls.allow_tls12);
+	cr_expect_not(config->require_mlock);
 	cr_expect_null(config->tls.crl);
 	cr_expect_str_eq(config->modules[0].sandbox, "generic");
 	cr_expect_str_eq(config->slots[0].class_name, "hsm");

@@ -148,6 +148,7 @@ static void send_start(struct worker_fixture *worker, const struct worker_option
 						: "",
 		.user_id = options->user_id,
 		.group_id = options->group_id,
+		.require_mlock = options->require_mlock,
 		.verify_login_fresh = options->fresh,
 		.slots = {slots, 1},
 		.threads = threads,

@@ -42,6 +42,7 @@ struct worker_options {
 	const char *challenge_only; /* a label */
 	const char *user; /* "somebody" if there is a user_id */
 	unsigned user_id, group_id; /* whom it becomes; 0: it stays who it is */
+	bool require_mlock;
 	const unsigned char *sha256;
 	bool fresh, inventory;
 	unsigned threads, sessions_max, operations_max, operation_ttl_ms;

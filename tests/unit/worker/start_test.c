@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -282,6 +283,24 @@ static void open_module(char path[128])
 	snprintf(path, 128, "%s/escape_module.so", token.directory);
 	token_fixture_tool(&token, (char *[]){"install", "-m", "0755", beside, path, NULL});
 	cr_assert_eq(chmod(token.directory, 0755), 0);
+}
+
+Test(start, X6_a_worker_that_must_lock_its_memory_and_cannot_does_not_start)
+{
+	const struct rlimit limit = {64 << 10, 64 << 10};
+	char path[128];
+
+	open_module(path);
+	cr_assert_eq(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	worker_fixture_start(&token,
+		&(struct worker_options){.module = path,
+			.label = "escape",
+			.require_mlock = true,
+			.user_id = geteuid() == 0 ? SOMEBODY : 0,
+			.group_id = geteuid() == 0 ? SOMEBODYS_GROUP : 0},
+		&worker);
+	cr_assert_eq(worker.started_rv, 5);
+	cr_expect(strstr(worker.started_detail, "memory cannot be locked"), "%s", worker.started_detail);
 }
 
 Test(start, a_worker_becomes_the_user_that_it_is_told_and_keeps_nothing_of_the_gateways)
