@@ -43,14 +43,14 @@ static bool has_key(const struct application *application, const struct applicat
 	       strcmp(application->domain, key->domain) == 0 && strcmp(application->slot, key->slot) == 0;
 }
 
-struct application *application_ref(struct registry *registry, const struct application_key *key)
+static struct application *find_or_make(struct registry *registry, const struct application_key *key, bool make)
 {
 	struct application **bucket = &registry->applications[bucket_of(registry, key)];
 	pthread_mutex_lock(&registry->mutex);
 	struct application *application = *bucket;
 	while (application != NULL && !has_key(application, key))
 		application = application->next;
-	if (application == NULL) {
+	if (application == NULL && make) {
 		application = application_new(key);
 		if (application != NULL) {
 			application->next = *bucket;
@@ -61,6 +61,35 @@ struct application *application_ref(struct registry *registry, const struct appl
 		application->refs++;
 	pthread_mutex_unlock(&registry->mutex);
 	return application;
+}
+
+struct application *application_ref(struct registry *registry, const struct application_key *key)
+{
+	return find_or_make(registry, key, true);
+}
+
+struct application *application_known(struct registry *registry, const struct application_key *key)
+{
+	return find_or_make(registry, key, false);
+}
+
+struct application **applications_all(struct registry *registry, size_t *ret_count)
+{
+	size_t count = 0;
+	*ret_count = 0;
+	pthread_mutex_lock(&registry->mutex);
+	for (unsigned i = 0; i < APPLICATION_BUCKETS; i++)
+		for (struct application *at = registry->applications[i]; at != NULL; at = at->next)
+			count++;
+	struct application **found = calloc(count + 1, sizeof(struct application *));
+	for (unsigned i = 0; found != NULL && i < APPLICATION_BUCKETS; i++) {
+		for (struct application *at = registry->applications[i]; at != NULL; at = at->next) {
+			at->refs++;
+			found[(*ret_count)++] = at;
+		}
+	}
+	pthread_mutex_unlock(&registry->mutex);
+	return found;
 }
 
 struct application *application_share(struct registry *registry, struct application *application)

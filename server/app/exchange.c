@@ -85,7 +85,9 @@ static enum status send_request(struct exchange *exchange, const struct worker_r
 {
 	struct worker_request copy = *request;
 	BUFFER_AUTO struct buffer out;
+	const struct application *application = exchange->process->application;
 	copy.deadline_ms = (uint64_t)left_ms(exchange->deadline_ms);
+	copy.held = application != NULL && atomic_load(&application->held);
 	buffer_init(&out, FRAME_PAYLOAD_MAX);
 	worker_request_pack(&out, &copy);
 	if (out.failed)

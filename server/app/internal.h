@@ -45,7 +45,7 @@ enum {
 	TOKEN_HOLD_DEPTH = 4, /* nested acquisitions by one thread of a worker */
 	INVENTORY_RETRY_MS = 1000, /* after the first failure; doubles */
 	INVENTORY_RETRY_MAX_MS = 30000,
-	LEASES_PER_DOMAIN = 1024,
+	LEASES_PER_IDENTITY = 1024,
 	APPLICATIONS_PER_LEASE = 256, /* with a live worker */
 	OPERATIONS_REMEMBERED = 65536, /* of all applications */
 	REASON_LEN = 256,
@@ -90,6 +90,11 @@ struct settings *settings_ref(struct settings *settings);
 void settings_unref(struct settings *settings);
 const struct slot_settings *settings_slot(const struct settings *settings, const char *name);
 const struct module_settings *settings_module(const struct settings *settings, const char *name);
+struct application;
+/* Whether requests of the identity, with the application's ID and slot, are about this very application. */
+bool settings_reaches(const struct settings *settings, const char *identity, const struct application *application);
+/* Whether there is anybody whose requests are about it. */
+bool settings_reachable(const struct settings *settings, const struct application *application);
 /* Appends the worker_policy of a domain on a slot, both NULL for the inventory. STATUS_NO_MEMORY. */
 enum status settings_policy(
 	const struct settings *settings, const char *domain, const char *slot, struct buffer *out) MUST_USE;
@@ -194,7 +199,9 @@ void spawned_close(struct spawned *spawned, unsigned threads);
 	CAUSE(ROOM, "room", false, "the worker was ended: another needed its place") \
 	CAUSE(ONE_REQUEST, "one_request", false, "the worker was ended: it was for one request") \
 	CAUSE(TOKEN_INITIALISED, "token_initialised", false, "the worker was ended: the token was initialised") \
-	CAUSE(RELOAD, "reload", false, "the worker was ended: a reload changed its slot") \
+	CAUSE(RELOAD, "reload", false, "the worker was ended: a reload changed its slot, or to whom it is open") \
+	CAUSE(CLOSED, "closed", false, "the application was closed") \
+	CAUSE(QUIESCED, "quiesced", false, "the logins on the token were ended to make room for the security officer") \
 	CAUSE(SHUTDOWN, "shutdown", false, "the gateway stopped")
 
 enum end_cause {
@@ -316,6 +323,7 @@ enum status exchange_start(struct worker_process *process, const char *applicati
 struct application {
 	struct application *next; /* in its bucket */
 	unsigned refs; /* guarded by registry.mutex */
+	atomic_bool held; /* a hold of the registry names it (C8); changed under registry.mutex */
 	char *domain, *slot;
 	unsigned char id[APPLICATION_ID_LEN];
 	pthread_mutex_t mutex; /* guards all below */
@@ -330,6 +338,10 @@ struct application {
 
 /* The application of that name, made if there is none. NULL: no memory. */
 struct application *application_ref(struct registry *registry, const struct application_key *key);
+/* The same without making one: NULL if there is none. */
+struct application *application_known(struct registry *registry, const struct application_key *key);
+/* References to all applications in an array; the caller gives both back. NULL: none, or no memory. */
+struct application **applications_all(struct registry *registry, size_t *ret_count);
 /* One more reference to an application of which the caller has one. */
 struct application *application_share(struct registry *registry, struct application *application);
 void application_unref(struct registry *registry, struct application *application);
@@ -339,6 +351,16 @@ enum status application_process(struct registry *registry, struct application *a
 	uint64_t *ret_rv) MUST_USE;
 /* The worker is ending: the next request starts another. */
 void application_forget(struct application *application, struct worker_process *process);
+
+/* --- hold.c --- */
+
+struct hold;
+
+/* Ends the holds whose time is up; gives the time at which the next one is due. */
+int64_t holds_expire(struct registry *registry);
+/* Ends the holds of those to whom the application is no longer open. */
+void holds_follow(struct registry *registry, const struct settings *settings);
+void holds_release(struct registry *registry);
 
 /* --- keeper.c --- */
 
@@ -385,17 +407,27 @@ struct leases;
 
 struct leases *leases_new(void);
 void leases_free(struct leases *leases, struct registry *registry);
-/* STATUS_BUSY: the domain has too many instances; then nothing was opened, and nothing is to be closed. */
-enum status lease_opened(struct leases *leases, const char *domain, const unsigned char *instance) MUST_USE;
-void lease_closed(struct leases *leases, const char *domain, const unsigned char *instance);
-/* The instance sends a request. STATUS_BUSY: the domain has too many instances. */
-enum status lease_use(struct leases *leases, const char *domain, const unsigned char *instance) MUST_USE;
+/* STATUS_BUSY: the identity has too many instances; then nothing was opened, and nothing is to be closed. */
+enum status lease_opened(struct leases *leases, const char *identity, const unsigned char *instance) MUST_USE;
+void lease_closed(struct leases *leases, const char *identity, const unsigned char *instance);
+/* The instance sends a request. STATUS_BUSY: the identity has too many instances. */
+enum status lease_use(struct leases *leases, const char *identity, const unsigned char *instance) MUST_USE;
 /*
  * Its request goes to the worker of this application, where it may open sessions. STATUS_BUSY: the instance is in too many
  * applications; STATUS_NO_MEMORY.
  */
-enum status lease_remember(struct leases *leases, struct registry *registry, const char *domain,
+enum status lease_remember(struct leases *leases, struct registry *registry, const char *identity,
 	const unsigned char *instance, struct application *application) MUST_USE;
+/*
+ * It ends `idle_ms` after the last request of its applications, `most_ms` from now in any case. STATUS_NOT_FOUND.
+ */
+enum status lease_keep(struct leases *leases, const char *identity, const unsigned char *instance, int64_t idle_ms,
+	int64_t most_ms) MUST_USE;
+/* Ends one that is kept and is in an application on that slot, with its sessions. STATUS_NOT_FOUND. */
+enum status lease_end(struct leases *leases, struct registry *registry, const char *identity,
+	const unsigned char *instance, const char *slot) MUST_USE;
+/* Ends the sessions in applications that are no longer open to the instance's identity. */
+void leases_follow(struct leases *leases, struct registry *registry, const struct settings *settings);
 /* Ends the leases without connections for `ttl_ms`; gives the time at which the next one may be due. */
 int64_t leases_expire(struct leases *leases, struct registry *registry, int64_t ttl_ms);
 
@@ -439,6 +471,7 @@ struct registry {
 	struct token_lock *locks;
 	struct worker_process *processes; /* alive or not yet reaped */
 	unsigned processes_count;
+	struct hold *holds; /* guarded by mutex */
 	uint64_t process_serial;
 	bool stopping;
 	struct fifo starts; /* workers that start at one time */

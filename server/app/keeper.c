@@ -149,7 +149,8 @@ static int64_t look_at_live(struct worker_process *process)
 	__typeof__(process->settings->limits) *limits = &process->settings->limits;
 	pthread_mutex_lock(&process->mutex);
 	bool busy = process->free_count < process->threads || waiting > 0;
-	if (process->sessions > 0)
+	bool held = atomic_load(&process->application->held) && process->login != LOGIN_NONE;
+	if (process->sessions > 0 || held)
 		due = INT64_MAX;
 	else if (process->login == LOGIN_NONE)
 		due = process->last_used + (int64_t)limits->worker_idle_s * 1000;
@@ -188,6 +189,7 @@ static int64_t look_around(struct registry *registry)
 	struct settings *settings = registry_settings(registry);
 	int64_t next = look_at_processes(registry);
 	next = earlier(next, leases_expire(registry->leases, registry, (int64_t)settings->limits.lease_ttl_s * 1000));
+	next = earlier(next, holds_expire(registry));
 	operations_expire(registry->operations);
 	settings_unref(settings);
 	return next;

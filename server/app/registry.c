@@ -226,6 +226,7 @@ void registry_free(struct registry *registry)
 	inventory_free(registry->inventory);
 	keeper_stop(registry);
 	abandon_rest(registry);
+	holds_release(registry);
 	leases_free(registry->leases, registry);
 	registry_release(registry);
 }
@@ -251,12 +252,16 @@ static void bring_up_to_date(struct registry *registry, const struct settings *s
 		if (processes[i]->slot == NULL)
 			continue;
 		const struct slot_settings *slot = settings_slot(settings, processes[i]->slot->name);
-		if (slot != NULL && slot_settings_equal(slot, processes[i]->slot))
+		const struct application *application = processes[i]->application;
+		if (slot != NULL && slot_settings_equal(slot, processes[i]->slot) &&
+			(application == NULL || settings_reachable(settings, application)))
 			send_policy(processes[i], settings);
 		else
 			process_end(processes[i], END_RELOAD);
 	}
 	processes_unref(processes, count);
+	leases_follow(registry->leases, registry, settings);
+	holds_follow(registry, settings);
 }
 
 void registry_reload(struct registry *registry, const struct config *config)
@@ -289,14 +294,30 @@ enum status registry_operation(struct registry *registry, const char *operation,
 	return operation_find(registry->operations, operation, identity, arena, ret_key);
 }
 
-enum status registry_instance_opened(struct registry *registry, const char *domain, const unsigned char *instance)
+enum status registry_instance_opened(struct registry *registry, const char *identity, const unsigned char *instance)
 {
-	return lease_opened(registry->leases, domain, instance);
+	return lease_opened(registry->leases, identity, instance);
 }
 
-void registry_instance_closed(struct registry *registry, const char *domain, const unsigned char *instance)
+void registry_instance_closed(struct registry *registry, const char *identity, const unsigned char *instance)
 {
-	lease_closed(registry->leases, domain, instance);
+	lease_closed(registry->leases, identity, instance);
+}
+
+enum status registry_instance_keep(struct registry *registry, const char *identity, const unsigned char *instance)
+{
+	struct settings *settings = registry_settings(registry);
+	enum status status = lease_keep(registry->leases, identity, instance,
+		(int64_t)settings->limits.rest_idle_ttl_s * 1000, (int64_t)settings->limits.rest_max_ttl_s * 1000);
+	settings_unref(settings);
+	keeper_poke(registry);
+	return status;
+}
+
+enum status registry_instance_end(
+	struct registry *registry, const char *identity, const unsigned char *instance, const char *slot)
+{
+	return lease_end(registry->leases, registry, identity, instance, slot);
 }
 
 void registry_application_hash(struct registry *registry, const struct application_key *key, char ret_hash[33])

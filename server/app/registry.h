@@ -18,7 +18,7 @@ struct registry;
 
 /* The name of an application: requirement C12 says the domain comes first. */
 struct application_key {
-	const char *domain; /* the identity (share groups come later) */
+	const char *domain; /* the identity or its share group (config_domain) */
 	unsigned char id[APPLICATION_ID_LEN];
 	const char *slot;
 };
@@ -71,14 +71,60 @@ enum status registry_request(struct registry *registry, const struct application
 enum status registry_operation(struct registry *registry, const char *operation, const char *identity,
 	struct arena *arena, struct application_key *ret_key) MUST_USE;
 
+/* What an application is like now (C15): dormant, if it is not held and has neither session nor login. */
+struct application_view {
+	bool held;
+	unsigned sessions; /* of client modules and explicit ones of REST */
+	enum login_state login;
+};
+
+/* An application that was never heard of is dormant. */
+struct application_view registry_application_show(struct registry *registry, const struct application_key *key);
+
+/*
+ * Holds an application open for limits.hold_s (C8): its login outlives its last session. STATUS_OK; STATUS_REFUSED (held
+ * already); STATUS_BUSY (the identity holds too many); STATUS_NOT_FOUND (slot); STATUS_NO_MEMORY.
+ */
+enum status registry_application_hold(
+	struct registry *registry, const struct application_key *key, const char *identity) MUST_USE;
+
+/*
+ * Ends an application's hold, sessions and login (C9): its worker finishes what runs and ends. STATUS_NOT_FOUND: it is
+ * dormant.
+ */
+enum status registry_application_close(struct registry *registry, const struct application_key *key) MUST_USE;
+
+/* One application for operators: its ID is shown as a keyed hash alone (C16). The texts are good during the call. */
+struct application_summary {
+	const char *domain, *slot;
+	char hash[33];
+	struct application_view view;
+};
+
+/* Calls `each` for every application that is held or has had a request whose worker or lease still is there. */
+void registry_applications(struct registry *registry,
+	void (*each)(void *context, const struct application_summary *summary), void *context);
+
 /*
  * Leases (C14): a connection that carries an instance id holds it; lease_ttl after the last such connection closed, the
- * instance's sessions end. Called from the listener; `instance` is 16 bytes, `domain` its identity.
+ * instance's sessions end. Called from the listener; `instance` is 16 bytes.
  * STATUS_BUSY: the identity has too many instances; nothing was opened, and registry_instance_closed must not be called.
  */
 enum status registry_instance_opened(
-	struct registry *registry, const char *domain, const unsigned char *instance) MUST_USE;
-void registry_instance_closed(struct registry *registry, const char *domain, const unsigned char *instance);
+	struct registry *registry, const char *identity, const unsigned char *instance) MUST_USE;
+void registry_instance_closed(struct registry *registry, const char *identity, const unsigned char *instance);
+
+/*
+ * An explicit session of REST (C15) is an instance without a connection, which has had a request of the application. From now
+ * on its end is limits.rest_idle_ttl_s after the application's last request, or limits.rest_max_ttl_s from now.
+ * STATUS_NOT_FOUND: there is no such instance.
+ */
+enum status registry_instance_keep(
+	struct registry *registry, const char *identity, const unsigned char *instance) MUST_USE;
+
+/* Ends such an instance and its sessions. STATUS_NOT_FOUND: the identity has no such session on the slot. */
+enum status registry_instance_end(
+	struct registry *registry, const char *identity, const unsigned char *instance, const char *slot) MUST_USE;
 
 /* Keyed hash of an application ID for logs and listings (C16): 32 hex digits and a NUL. The key is made at start. */
 void registry_application_hash(struct registry *registry, const struct application_key *key, char ret_hash[33]);

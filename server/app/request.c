@@ -61,7 +61,7 @@ static enum status note_instance(
 	if (is_zero(request->instance, sizeof request->instance))
 		return STATUS_OK;
 	return lease_remember(
-		attempt->registry->leases, attempt->registry, attempt->key->domain, request->instance, application);
+		attempt->registry->leases, attempt->registry, request->identity, request->instance, application);
 }
 
 static enum status run_shared(
@@ -140,7 +140,7 @@ static enum status run(struct attempt *attempt, const struct worker_request *req
 		return STATUS_NO_MEMORY;
 	enum status status = STATUS_OK;
 	if (!is_zero(request->instance, sizeof request->instance))
-		status = lease_use(registry->leases, attempt->key->domain, request->instance);
+		status = lease_use(registry->leases, request->identity, request->instance);
 	if (status == STATUS_OK)
 		status = run_shared(attempt, application, request);
 	application_unref(registry, application);

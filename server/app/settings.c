@@ -156,6 +156,28 @@ static bool copy_share_groups(struct settings *settings, const struct config *co
 	return groups != NULL;
 }
 
+static bool copy_identities(struct settings *settings, const struct config *config)
+{
+	struct config_identity *identities = arena_array(
+		&settings->arena, config->identities_count, sizeof *identities);
+	settings->rules.identities = identities;
+	for (unsigned i = 0; identities != NULL && i < config->identities_count; i++) {
+		identities[i].name = copy_text(settings, config->identities[i].name);
+		if (identities[i].name == NULL)
+			return false;
+		settings->rules.identities_count++;
+	}
+	return identities != NULL;
+}
+
+static bool settings_knows(const struct settings *settings, const char *identity)
+{
+	for (unsigned i = 0; i < settings->rules.identities_count; i++)
+		if (strcmp(settings->rules.identities[i].name, identity) == 0)
+			return true;
+	return false;
+}
+
 /* The parts of the configuration that config_domain and config_login read. */
 static bool copy_rules(struct settings *settings, const struct config *config)
 {
@@ -170,7 +192,23 @@ static bool copy_rules(struct settings *settings, const struct config *config)
 			.name = settings->slots[i].name, .class_name = settings->slots[i].class_name};
 	rules->slots = slots;
 	rules->slots_count = settings->slots_count;
-	return copy_logins(settings, config) && copy_share_groups(settings, config);
+	return copy_identities(settings, config) && copy_logins(settings, config) &&
+	       copy_share_groups(settings, config);
+}
+
+bool settings_reaches(const struct settings *settings, const char *identity, const struct application *application)
+{
+	return settings_knows(settings, identity) &&
+	       strcmp(config_domain(&settings->rules, identity, application->slot, application->id),
+		       application->domain) == 0;
+}
+
+bool settings_reachable(const struct settings *settings, const struct application *application)
+{
+	for (unsigned i = 0; i < settings->rules.identities_count; i++)
+		if (settings_reaches(settings, settings->rules.identities[i].name, application))
+			return true;
+	return false;
 }
 
 static void pack_login(const struct settings *settings, const char *domain, const char *slot, struct buffer *out)

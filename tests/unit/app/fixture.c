@@ -59,7 +59,12 @@ void fixture_init(struct fixture *fixture)
 		.name = "spare", .module = "first", .token_label = "y", .class_name = "card"};
 	fixture->slots[2] = (struct config_slot){
 		.name = "other", .module = "second", .token_label = "z", .class_name = "hsm"};
+	static const char *const names[] = {"alice", "bob", "mallory"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		fixture->identities[i].name = names[i];
 	struct config *config = &fixture->config;
+	config->identities = fixture->identities;
+	config->identities_count = sizeof names / sizeof *names;
 	config->runtime_directory = fixture->directory;
 	config->worker_program = fixture->worker_program;
 	config->modules = fixture->modules;
@@ -81,6 +86,12 @@ void fixture_init(struct fixture *fixture)
 	config->limits.rest_idle_ttl_s = 60;
 	config->limits.rest_max_ttl_s = 60;
 	config->limits.inventory_s = 60;
+	config->limits.slot_lock_wait_s = 10;
+	config->limits.internal_logout_wait_s = 10;
+	config->limits.hold_s = 60;
+	config->limits.holds_per_identity = 2;
+	config->limits.guard_reset_s = 60;
+	config->limits.token_pin_failures = 5;
 }
 
 void fixture_start(struct fixture *fixture)
@@ -117,7 +128,7 @@ void ask_it(struct asked *asked)
 	struct application_key key = {.domain = asked->domain, .slot = asked->slot};
 	struct worker_request request = {.route = ROUTE_calls,
 		.permissions = asked->permissions,
-		.identity = asked->domain,
+		.identity = asked->identity == NULL ? asked->domain : asked->identity,
 		.deadline_ms = asked->deadline_ms == 0 ? 10000 : asked->deadline_ms,
 		.query = asked->query};
 	arena_init(&arena, 16 << 20);

@@ -13,6 +13,7 @@ struct fixture {
 	char directory[64], module_path[128], worker_program[4096];
 	struct config_environment environment[1];
 	struct config_module modules[2];
+	struct config_identity identities[3]; /* alice, bob, mallory */
 	struct config_slot slots[3]; /* "demo" and "spare" of module "first", "other" of module "second" */
 	struct config config;
 	struct registry *registry;
@@ -27,6 +28,7 @@ void fixture_done(struct fixture *fixture);
 struct asked {
 	struct fixture *fixture;
 	const char *domain, *slot, *query;
+	const char *identity; /* NULL: the domain */
 	char id; /* every byte of the application ID */
 	unsigned char instance; /* every byte of the client instance, 0: none */
 	unsigned deadline_ms;

@@ -95,7 +95,7 @@ Test(lifetime, C14_an_instance_belongs_to_its_identity)
 Test(lifetime, a_domain_cannot_fill_the_gateway_with_instances)
 {
 	unsigned char instance[INSTANCE_ID_LEN] = {0};
-	for (unsigned i = 1; i <= LEASES_PER_DOMAIN; i++) {
+	for (unsigned i = 1; i <= LEASES_PER_IDENTITY; i++) {
 		memcpy(instance, &i, sizeof i);
 		instance[15] = 1;
 		cr_expect_eq(registry_instance_opened(fixture.registry, "mallory", instance), STATUS_OK);
@@ -113,7 +113,7 @@ Test(lifetime, a_domain_cannot_fill_the_gateway_with_instances)
 Test(lifetime, C14_an_instance_too_many_opens_nothing_that_its_close_could_end)
 {
 	unsigned char instance[INSTANCE_ID_LEN] = {0};
-	for (unsigned i = 1; i <= LEASES_PER_DOMAIN; i++) {
+	for (unsigned i = 1; i <= LEASES_PER_IDENTITY; i++) {
 		memcpy(instance, &i, sizeof i);
 		cr_expect_eq(registry_instance_opened(fixture.registry, "mallory", instance), STATUS_OK);
 	}
