@@ -14,6 +14,12 @@
 
 #ifndef CKA_UNIQUE_ID
 #define CKA_UNIQUE_ID 0x00000004UL
+/* Vendor-defined values of the CA_ functions, as client-module/include/p11gate/ca.h has them. */
+#ifndef CKR_ACCESS_ID_INVALID
+#define CKR_ACCESS_ID_INVALID 0x80000068UL
+#define CKR_ACCESS_ID_ALREADY_EXISTS 0x80000069UL
+#endif
+
 #endif
 #ifndef CKM_DES3_CMAC
 #define CKM_DES3_CMAC_GENERAL 0x00000137UL

@@ -42,6 +42,7 @@ const struct route_row *route_row(enum route_id id);
 	PARAMETER(SLOT, "slot", "Name of a configured slot") \
 	PARAMETER(APPLICATION, "application", "Application ID, or `current`: the request's own application") \
 	PARAMETER(KEY, "key", "A key: its label, or with a prefix label:LABEL, id:HEX or a PKCS#11 URI (RFC 7512)") \
+	PARAMETER(SESSION, "session", "Identifier of a session that was opened over REST") \
 	PARAMETER(OPERATION, "operation", "Identifier of an operation that waits for re-authentication") \
 	PARAMETER(TYPE, "type", "Last segment of a problem type")
 

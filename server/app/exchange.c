@@ -13,6 +13,7 @@ static int left_ms(int64_t deadline_ms)
 struct exchange {
 	struct worker_process *process;
 	unsigned pair;
+	const char *identity; /* whose request it is; NULL: the start */
 	int64_t deadline_ms; /* of the worker's own work */
 	int64_t patience_ms; /* waiting for the token moves the deadline, by so much at most */
 	struct arena *arena;
@@ -22,8 +23,9 @@ struct exchange {
 static struct exchange exchange_of(
 	struct worker_process *process, unsigned pair, int64_t deadline_ms, struct arena *arena, struct buffer *payload)
 {
-	int64_t wait_ms = (int64_t)process->settings->limits.token_wait_s * 1000;
-	return (struct exchange){process, pair, deadline_ms, 2 * wait_ms, arena, payload};
+	__typeof__(process->settings->limits) *limits = &process->settings->limits;
+	int64_t patience_ms = (2 * (int64_t)limits->token_wait_s + limits->slot_lock_wait_s) * 1000;
+	return (struct exchange){process, pair, NULL, deadline_ms, patience_ms, arena, payload};
 }
 
 static enum status answer_acquire(struct exchange *exchange)
@@ -35,8 +37,7 @@ static enum status answer_acquire(struct exchange *exchange)
 	if (status != STATUS_OK)
 		return status;
 	int64_t begun = clock_ms();
-	int64_t wait_ms = (int64_t)exchange->process->settings->limits.token_wait_s * 1000;
-	token_acquire(exchange->process, exchange->pair, &question, begun + wait_ms, &grant);
+	token_acquire(exchange->process, exchange->pair, exchange->identity, &question, &grant);
 	/* A worker that had to wait for others is not a hung worker. */
 	int64_t waited = clock_ms() - begun;
 	waited = waited < exchange->patience_ms ? waited : exchange->patience_ms;
@@ -58,7 +59,7 @@ static enum status take_release(struct exchange *exchange)
 		exchange->payload->data, exchange->payload->len, exchange->arena, &news);
 	if (status != STATUS_OK)
 		return status;
-	return token_release(exchange->process, exchange->pair, &news);
+	return token_release(exchange->process, exchange->pair, exchange->identity, &news);
 }
 
 /* Answers questions until the worker sends a frame of type `awaited`, which is then in the payload. */
@@ -102,6 +103,7 @@ enum status exchange_request(struct worker_process *process, unsigned pair, cons
 	bool *ret_sent)
 {
 	struct exchange exchange = exchange_of(process, pair, deadline_ms, arena, payload);
+	exchange.identity = request->identity;
 	enum status status = send_request(&exchange, request);
 	/* Without its last datagram a request is none. */
 	*ret_sent = status == STATUS_OK;
@@ -112,7 +114,10 @@ enum status exchange_request(struct worker_process *process, unsigned pair, cons
 	if (status != STATUS_OK)
 		return status;
 	token_abandon(process, (int)pair);
-	process_state_news(process, ret_response->state_serial, ret_response->sessions, ret_response->login);
+	process_state_news(process, &(struct worker_state){.state_serial = ret_response->state_serial,
+					    .sessions = ret_response->sessions,
+					    .login = ret_response->login,
+					    .native = ret_response->native});
 	token_count_calls(process->token, &ret_response->calls);
 	return STATUS_OK;
 }
@@ -173,7 +178,7 @@ static enum status send_start(struct exchange *exchange, const char *application
 		.sessions_max = settings->limits.sessions_max,
 		.operations_max = settings->limits.operations_max,
 		.operation_ttl_ms = settings->limits.operation_ttl_s * 1000,
-		.token_wait_ms = settings->limits.token_wait_s * 1000,
+		.token_wait_ms = (settings->limits.token_wait_s + settings->limits.slot_lock_wait_s) * 1000,
 		.rest_idle_ms = (uint64_t)settings->limits.rest_idle_ttl_s * 1000,
 		.rest_max_ms = (uint64_t)settings->limits.rest_max_ttl_s * 1000,
 		.application = application_hash,

@@ -148,9 +148,14 @@ struct worker_process;
 struct token {
 	struct token *next;
 	char *name; /* of the slot */
-	pthread_mutex_t mutex; /* guards the list and the generation */
+	pthread_mutex_t mutex; /* guards all but the counters */
+	pthread_cond_t changed; /* `news` has risen */
+	uint64_t news; /* rises when a worker's native login may have changed */
 	struct worker_process *processes; /* of applications, by token_next */
 	uint64_t generation; /* X10 */
+	struct guard_entry *guards; /* wrong PINs of identities (B16) */
+	int64_t quiesce_begun, quiesce_due; /* when logins from before end; 0: not, or done (X2) */
+	int64_t quiesce_until; /* no user logs in before */
 	_Atomic uint64_t calls[CALL_COUNT + 1]; /* executed by modules; the last one counts what has no row */
 };
 
@@ -160,18 +165,40 @@ void token_attach(struct token *token, struct worker_process *process);
 void token_detach(struct token *token, struct worker_process *process);
 uint64_t token_generation(struct token *token);
 
+/* A worker's native login may have changed: whoever waits for the token to be free looks again. NULL is allowed. */
+void token_changed(struct token *token);
+
 /*
- * Answers a worker's question: waits for the lock and checks X2. `pair` names the thread of the worker that asks.
- * Always fills the grant; its rv says whether the worker now has the token.
+ * Answers a worker's question: waits for the lock, and for others' exclusive logins, and checks X2 and the guard. `pair` names
+ * the thread of the worker that asks, `identity` whose request it serves (NULL: its start). Always fills the grant; its rv
+ * says whether the worker now has the token.
  */
-void token_acquire(struct worker_process *process, unsigned pair, const struct token_acquire *question,
-	int64_t deadline_ms, struct token_grant *ret_grant);
+void token_acquire(struct worker_process *process, unsigned pair, const char *identity,
+	const struct token_acquire *question, struct token_grant *ret_grant);
 /* The worker has finished with the token. STATUS_MALFORMED if it did not have it. */
-enum status token_release(struct worker_process *process, unsigned pair, const struct token_release *news) MUST_USE;
+enum status token_release(
+	struct worker_process *process, unsigned pair, const char *identity, const struct token_release *news) MUST_USE;
 /* Takes the token from a thread of the worker that forgot to release it, or from any (pair < 0) when the process is gone. */
 void token_abandon(struct worker_process *process, int pair);
 /* Counts the functions that a worker's module executed. */
 void token_count_calls(struct token *token, const struct bytes_list *names);
+
+/* Ends the logins that quiesces are due for; gives the time at which the next one is due. */
+int64_t tokens_quiesce(struct registry *registry);
+
+/* --- guard.c --- */
+
+struct guard_entry;
+
+/*
+ * Whether a PIN of the identity may be sent to the token: CKR_OK or CKR_PIN_LOCKED (B16). The token's lock is held.
+ * `ret_last_tries`: also when the token says that it is the last try.
+ */
+CK_RV guard_admits(struct worker_process *process, const char *identity, const struct token_acquire *question,
+	uint32_t *ret_last_tries);
+/* What the token said to a PIN. The token's lock is held. */
+void guard_note(struct worker_process *process, const char *identity, uint32_t purpose, uint64_t user, uint64_t rv);
+void guards_free(struct token *token);
 
 /* --- spawn.c --- */
 
@@ -242,11 +269,13 @@ struct worker_process {
 	unsigned char free_pairs[WORKER_THREADS_MAX];
 	unsigned free_count;
 	enum login_state login;
+	enum login_state native; /* of the module itself: differs from login while a PIN is kept */
+	bool exclusive; /* by its policy others wait while it is natively logged in (B3) */
 	unsigned sessions;
 	uint64_t state_serial;
 	int holder; /* pair whose thread has the token, or -1 */
 	unsigned hold_depth;
-	uint32_t hold_purposes[TOKEN_HOLD_DEPTH];
+	struct token_acquire holds[TOKEN_HOLD_DEPTH]; /* what it was acquired for */
 };
 
 /* What kind of worker to start. */
@@ -296,7 +325,9 @@ void process_kill(struct worker_process *process);
 /* Sends a command on the control pair; a worker that does not take it is ended. */
 void process_command(struct worker_process *process, enum frame_type type, const struct buffer *payload);
 /* Takes over what the worker says about itself, unless something newer is known. */
-void process_state_news(struct worker_process *process, uint64_t serial, uint32_t sessions, uint32_t login);
+void process_state_news(struct worker_process *process, const struct worker_state *state);
+/* The policy that it has been given. */
+void process_policy(struct worker_process *process, const struct settings *settings);
 
 /* --- logout.c --- */
 
@@ -438,8 +469,8 @@ struct operations;
 struct operations *operations_new(void);
 void operations_free(struct operations *operations);
 /* `forget_at`: until then its worker is asked about it, finished or not, so that it can answer 410. */
-enum status operation_opened(struct operations *operations, const char *id, const struct application_key *key,
-	uint64_t process, int64_t forget_at) MUST_USE;
+enum status operation_opened(struct operations *operations, const char *id, const char *identity,
+	const struct application_key *key, uint64_t process, int64_t forget_at) MUST_USE;
 enum status operation_find(struct operations *operations, const char *id, const char *identity, struct arena *arena,
 	struct application_key *ret_key) MUST_USE;
 /* Drops what is to be forgotten by now. */

@@ -59,7 +59,7 @@ static enum status take_news(struct worker_process *process)
 		if (status == STATUS_OK)
 			status = worker_state_unpack(payload.data, payload.len, &arena, &state);
 		if (status == STATUS_OK) {
-			process_state_news(process, state.state_serial, state.sessions, state.login);
+			process_state_news(process, &state);
 			logout_told(process, state.ended_login, state.ended_cause);
 		}
 	} while (status == STATUS_OK);
@@ -190,6 +190,7 @@ static int64_t look_around(struct registry *registry)
 	int64_t next = look_at_processes(registry);
 	next = earlier(next, leases_expire(registry->leases, registry, (int64_t)settings->limits.lease_ttl_s * 1000));
 	next = earlier(next, holds_expire(registry));
+	next = earlier(next, tokens_quiesce(registry));
 	operations_expire(registry->operations);
 	settings_unref(settings);
 	return next;

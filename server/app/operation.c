@@ -9,6 +9,7 @@ struct operation_entry {
 	struct operation_entry *next; /* in its bucket */
 	struct operation_entry *younger, *older; /* by age */
 	char id[OPERATION_ID_TEXT + 1];
+	char *identity; /* who began it */
 	char *domain, *slot;
 	unsigned char application[APPLICATION_ID_LEN];
 	uint64_t process;
@@ -41,6 +42,7 @@ static struct operation_entry **bucket_of(struct operations *operations, const c
 
 static void entry_free(struct operation_entry *entry)
 {
+	free(entry->identity);
 	free(entry->domain);
 	free(entry->slot);
 	free(entry);
@@ -99,8 +101,8 @@ static struct operation_entry *find(struct operations *operations, const char *i
 	return entry;
 }
 
-enum status operation_opened(struct operations *operations, const char *id, const struct application_key *key,
-	uint64_t process, int64_t forget_at)
+enum status operation_opened(struct operations *operations, const char *id, const char *identity,
+	const struct application_key *key, uint64_t process, int64_t forget_at)
 {
 	size_t len = strlen(id);
 	if (len > OPERATION_ID_TEXT)
@@ -108,9 +110,10 @@ enum status operation_opened(struct operations *operations, const char *id, cons
 	struct operation_entry *entry = calloc(1, sizeof *entry);
 	if (entry == NULL)
 		return STATUS_NO_MEMORY;
+	entry->identity = strdup(identity);
 	entry->domain = strdup(key->domain);
 	entry->slot = strdup(key->slot);
-	if (entry->domain == NULL || entry->slot == NULL) {
+	if (entry->identity == NULL || entry->domain == NULL || entry->slot == NULL) {
 		entry_free(entry);
 		return STATUS_NO_MEMORY;
 	}
@@ -135,7 +138,7 @@ enum status operation_find(struct operations *operations, const char *id, const 
 	struct application_key key = {.domain = NULL};
 	pthread_mutex_lock(&operations->mutex);
 	struct operation_entry *entry = find(operations, id);
-	bool found = entry != NULL && strcmp(entry->domain, identity) == 0 && entry->forget_at > clock_ms();
+	bool found = entry != NULL && strcmp(entry->identity, identity) == 0 && entry->forget_at > clock_ms();
 	if (found) {
 		key.domain = arena_copy(arena, entry->domain, strlen(entry->domain));
 		key.slot = arena_copy(arena, entry->slot, strlen(entry->slot));

@@ -66,17 +66,35 @@ bool process_is_spare(struct worker_process *process, int64_t *ret_last_used)
 	return spare;
 }
 
-void process_state_news(struct worker_process *process, uint64_t serial, uint32_t sessions, uint32_t login)
+void process_state_news(struct worker_process *process, const struct worker_state *state)
 {
+	bool moved = false;
 	pthread_mutex_lock(&process->mutex);
-	if (login <= LOGIN_SO && (serial == 0 || serial >= process->state_serial)) {
-		if (process->login == LOGIN_NONE && login != LOGIN_NONE)
+	if (state->login <= LOGIN_SO && state->native <= LOGIN_SO &&
+		(state->state_serial == 0 || state->state_serial >= process->state_serial)) {
+		if (process->login == LOGIN_NONE && state->login != LOGIN_NONE)
 			process->login_since = clock_ms();
-		process->state_serial = serial;
-		process->sessions = sessions;
-		process->login = (enum login_state)login;
+		moved = process->native != (enum login_state)state->native;
+		process->state_serial = state->state_serial;
+		process->sessions = state->sessions;
+		process->login = (enum login_state)state->login;
+		process->native = (enum login_state)state->native;
 	}
 	pthread_mutex_unlock(&process->mutex);
+	if (moved)
+		token_changed(process->token);
+}
+
+void process_policy(struct worker_process *process, const struct settings *settings)
+{
+	struct config_login login;
+	if (process->slot == NULL || process->domain == NULL)
+		return;
+	config_login(&settings->rules, process->domain, process->slot->name, &login);
+	pthread_mutex_lock(&process->mutex);
+	process->exclusive = login.exclusive;
+	pthread_mutex_unlock(&process->mutex);
+	token_changed(process->token);
 }
 
 /* --- requests --- */
@@ -215,7 +233,7 @@ bool process_may_be_writing(struct worker_process *process)
 	pthread_mutex_lock(&process->mutex);
 	bool writing = process->overdue_write;
 	for (unsigned i = 0; process->holder >= 0 && i < process->hold_depth; i++)
-		writing |= process->hold_purposes[i] != TOKEN_FOR_MODULE;
+		writing |= process->holds[i].purpose != TOKEN_FOR_MODULE;
 	pthread_mutex_unlock(&process->mutex);
 	return writing;
 }

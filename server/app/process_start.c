@@ -35,6 +35,7 @@ static struct worker_process *process_alloc(struct registry *registry, const str
 	for (unsigned i = 0; i < process->threads; i++)
 		process->free_pairs[i] = (unsigned char)(process->threads - 1 - i);
 	process->free_count = process->threads;
+	process_policy(process, kind->settings);
 	return process;
 }
 

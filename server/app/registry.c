@@ -239,6 +239,7 @@ static void send_policy(struct worker_process *process, const struct settings *s
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
 	if (settings_policy(settings, process->domain, process->slot->name, &payload) != STATUS_OK)
 		payload.failed = true;
+	process_policy(process, settings);
 	process_command(process, FRAME_POLICY, &payload);
 }
 

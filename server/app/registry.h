@@ -94,6 +94,33 @@ enum status registry_application_hold(
  */
 enum status registry_application_close(struct registry *registry, const struct application_key *key) MUST_USE;
 
+enum { QUIESCE_MAX_S = 3600 };
+
+/*
+ * Makes room for the security officer on a token (X2): from now on no user logs in (CKR_DEVICE_ERROR), until a minute after
+ * the logins that there are now have been ended, which is in so many seconds. Of this gateway's workers alone. STATUS_NO_MEMORY.
+ */
+enum status registry_quiesce(struct registry *registry, const char *slot, unsigned seconds) MUST_USE;
+
+/* Wrong PINs in a row (B16): of an identity on a slot, or of the slot's token, whoever sent them. */
+struct guard_summary {
+	const char *slot;
+	const char *identity; /* NULL: the token's own count */
+	unsigned failures; /* of the token's own count: of the user's PIN */
+	unsigned so_failures; /* of the token's own count alone: of the security officer's */
+};
+
+/* Calls `each` for every count above 0; it must not call the registry. */
+void registry_guards(
+	struct registry *registry, void (*each)(void *context, const struct guard_summary *summary), void *context);
+
+/*
+ * Forgets the counts of an identity (NULL: of all, and the tokens' own) on a slot (NULL: on all), and says how many there were.
+ * STATUS_TIMEOUT, STATUS_IO: a token's lock was not to be had.
+ */
+enum status registry_guard_reset(
+	struct registry *registry, const char *identity, const char *slot, unsigned *ret_count) MUST_USE;
+
 /* One application for operators: its ID is shown as a keyed hash alone (C16). The texts are good during the call. */
 struct application_summary {
 	const char *domain, *slot;

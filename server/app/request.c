@@ -41,7 +41,8 @@ static int64_t start_deadline(const struct attempt *attempt)
 	return clock_ms() + (int64_t)attempt->settings->limits.token_wait_s * 1000 + START_EXTRA_MS;
 }
 
-static enum status note_operation(const struct attempt *attempt, const struct worker_process *process)
+static enum status note_operation(
+	const struct attempt *attempt, const struct worker_process *process, const struct worker_request *request)
 {
 	const char *opened = attempt->response->operation_opened;
 	if (opened[0] == '\0')
@@ -49,7 +50,7 @@ static enum status note_operation(const struct attempt *attempt, const struct wo
 	/* As long again as it lives: the worker says that it has expired, or was used. */
 	int64_t forget_at = clock_ms() + 2 * (int64_t)attempt->settings->limits.operation_ttl_s * 1000;
 	enum status status = operation_opened(
-		attempt->registry->operations, opened, attempt->key, process->serial, forget_at);
+		attempt->registry->operations, opened, request->identity, attempt->key, process->serial, forget_at);
 	/* The worker has answered: nobody may take this for a request that was never carried out. */
 	return status == STATUS_OK ? STATUS_OK : STATUS_CLOSED;
 }
@@ -85,7 +86,7 @@ static enum status run_shared(
 			status = process_request(
 				process, request, attempt->arena, attempt->payload, attempt->response, &sent);
 		if (status == STATUS_OK)
-			status = note_operation(attempt, process);
+			status = note_operation(attempt, process, request);
 		process_unref(process);
 	}
 	return status;

@@ -18,6 +18,7 @@ enum status token_new(const char *name, struct token **ret_token)
 	token->name = copy;
 	token->generation = 1;
 	pthread_mutex_init(&token->mutex, NULL);
+	pthread_cond_init(&token->changed, NULL);
 	*ret_token = token;
 	return STATUS_OK;
 }
@@ -26,6 +27,8 @@ void token_free(struct token *token)
 {
 	if (token == NULL)
 		return;
+	guards_free(token);
+	pthread_cond_destroy(&token->changed);
 	pthread_mutex_destroy(&token->mutex);
 	free(token->name);
 	free(token);
@@ -48,6 +51,17 @@ void token_detach(struct token *token, struct worker_process *process)
 			break;
 		}
 	}
+	pthread_mutex_unlock(&token->mutex);
+	token_changed(token);
+}
+
+void token_changed(struct token *token)
+{
+	if (token == NULL)
+		return;
+	pthread_mutex_lock(&token->mutex);
+	token->news++;
+	pthread_cond_broadcast(&token->changed);
 	pthread_mutex_unlock(&token->mutex);
 }
 
@@ -85,6 +99,9 @@ static CK_RV find_conflict(struct worker_process *process, const struct token_ac
 	if (token == NULL)
 		return CKR_OK;
 	pthread_mutex_lock(&token->mutex);
+	if (question->purpose == TOKEN_FOR_LOGIN && question->user_type == CKU_USER &&
+		clock_ms() < token->quiesce_until)
+		rv = CKR_DEVICE_ERROR;
 	/* The worker that asks knows about its own sessions and login better than anybody. */
 	for (struct worker_process *other = token->processes; other != NULL && rv == CKR_OK; other = other->token_next)
 		if (other != process)
@@ -93,21 +110,80 @@ static CK_RV find_conflict(struct worker_process *process, const struct token_ac
 	return rv;
 }
 
+/* --- exclusive logins --- */
+
+static bool logs_in(const struct token_acquire *question)
+{
+	return question->purpose == TOKEN_FOR_PRIVATE_USE ||
+	       (question->purpose == TOKEN_FOR_LOGIN && question->user_type != CKU_CONTEXT_SPECIFIC);
+}
+
+/* Whether it is logged in to the token, or may still be, and shares it with nobody, or `alone` is wanted. */
+static bool stands_in_the_way(struct worker_process *other, bool alone)
+{
+	pthread_mutex_lock(&other->mutex);
+	bool stands = other->state != PROCESS_DEAD && other->native != LOGIN_NONE && (alone || other->exclusive);
+	pthread_mutex_unlock(&other->mutex);
+	return stands;
+}
+
+static bool is_occupied(struct worker_process *process, const struct token_acquire *question)
+{
+	struct token *token = process->token;
+	bool occupied = false;
+	if (token == NULL || !logs_in(question))
+		return false;
+	pthread_mutex_lock(&process->mutex);
+	bool alone = process->exclusive;
+	pthread_mutex_unlock(&process->mutex);
+	pthread_mutex_lock(&token->mutex);
+	for (struct worker_process *other = token->processes; other != NULL && !occupied; other = other->token_next)
+		occupied = other != process && stands_in_the_way(other, alone);
+	pthread_mutex_unlock(&token->mutex);
+	return occupied;
+}
+
+static uint64_t news_of(struct token *token)
+{
+	if (token == NULL)
+		return 0;
+	pthread_mutex_lock(&token->mutex);
+	uint64_t news = token->news;
+	pthread_mutex_unlock(&token->mutex);
+	return news;
+}
+
+/* Waits for something newer than `news`; false: there was nothing until the deadline. */
+static bool await_news(struct token *token, uint64_t news, int64_t deadline_ms)
+{
+	bool in_time = true;
+	pthread_mutex_lock(&token->mutex);
+	while (token->news == news && in_time)
+		in_time = clock_wait(&token->changed, &token->mutex, deadline_ms);
+	in_time = token->news != news;
+	pthread_mutex_unlock(&token->mutex);
+	return in_time;
+}
+
+/* --- the lock --- */
+
 /* True: the thread has the token already and now once more. */
-static bool hold_again(struct worker_process *process, unsigned pair, uint32_t purpose, CK_RV *ret_rv)
+static bool hold_again(
+	struct worker_process *process, unsigned pair, const struct token_acquire *question, CK_RV *ret_rv)
 {
 	pthread_mutex_lock(&process->mutex);
 	bool again = process->holder == (int)pair;
 	if (again && process->hold_depth < TOKEN_HOLD_DEPTH)
-		process->hold_purposes[process->hold_depth++] = purpose;
+		process->holds[process->hold_depth++] = *question;
 	else if (again)
 		*ret_rv = CKR_GENERAL_ERROR;
 	pthread_mutex_unlock(&process->mutex);
 	return again;
 }
 
-static CK_RV hold(struct worker_process *process, unsigned pair, uint32_t purpose, int64_t deadline_ms)
+static CK_RV hold(struct worker_process *process, unsigned pair, const struct token_acquire *question)
 {
+	int64_t deadline_ms = clock_ms() + (int64_t)process->settings->limits.token_wait_s * 1000;
 	enum status status = token_lock_enter(process->lock, deadline_ms);
 	if (status != STATUS_OK) {
 		atomic_fetch_add(&process->registry->metrics.token_waits_timed_out, 1);
@@ -120,7 +196,7 @@ static CK_RV hold(struct worker_process *process, unsigned pair, uint32_t purpos
 	if (!dead) {
 		process->holder = (int)pair;
 		process->hold_depth = 1;
-		process->hold_purposes[0] = purpose;
+		process->holds[0] = *question;
 	}
 	pthread_mutex_unlock(&process->mutex);
 	if (dead)
@@ -128,24 +204,56 @@ static CK_RV hold(struct worker_process *process, unsigned pair, uint32_t purpos
 	return dead ? CKR_DEVICE_ERROR : CKR_OK;
 }
 
-void token_acquire(struct worker_process *process, unsigned pair, const struct token_acquire *question,
-	int64_t deadline_ms, struct token_grant *ret_grant)
+/* The lock, at a time when nobody has the token for itself. The lock is not kept while others' logins are waited for. */
+static CK_RV hold_free_token(
+	struct worker_process *process, unsigned pair, const struct token_acquire *question, uint32_t *ret_busy)
 {
-	CK_RV rv = CKR_OK;
-	bool again = hold_again(process, pair, question->purpose, &rv);
-	if (!again)
-		rv = hold(process, pair, question->purpose, deadline_ms);
-	if (rv == CKR_OK) {
+	int64_t patience_ms = clock_ms() + (int64_t)process->settings->limits.slot_lock_wait_s * 1000;
+	for (;;) {
+		uint64_t news = news_of(process->token);
+		CK_RV rv = hold(process, pair, question);
+		if (rv != CKR_OK)
+			return rv;
 		rv = find_conflict(process, question);
-		if (rv != CKR_OK && again) {
-			pthread_mutex_lock(&process->mutex);
-			process->hold_depth--;
-			pthread_mutex_unlock(&process->mutex);
-		} else if (rv != CKR_OK) {
-			token_abandon(process, (int)pair);
+		if (rv == CKR_OK && !is_occupied(process, question))
+			return CKR_OK;
+		token_abandon(process, (int)pair);
+		if (rv != CKR_OK)
+			return rv;
+		if (!await_news(process->token, news, patience_ms)) {
+			*ret_busy = 1;
+			return CKR_DEVICE_ERROR;
 		}
 	}
-	*ret_grant = (struct token_grant){.rv = rv, .generation = token_generation(process->token)};
+}
+
+static void drop_hold(struct worker_process *process)
+{
+	pthread_mutex_lock(&process->mutex);
+	process->hold_depth--;
+	pthread_mutex_unlock(&process->mutex);
+}
+
+void token_acquire(struct worker_process *process, unsigned pair, const char *identity,
+	const struct token_acquire *question, struct token_grant *ret_grant)
+{
+	struct token_grant grant = {.rv = CKR_OK};
+	CK_RV rv = CKR_OK;
+	bool again = hold_again(process, pair, question, &rv);
+	if (!again)
+		rv = hold_free_token(process, pair, question, &grant.busy);
+	if (rv == CKR_OK) {
+		rv = again ? find_conflict(process, question) : CKR_OK;
+		if (rv == CKR_OK)
+			rv = guard_admits(process, identity, question, &grant.last_tries);
+		if (rv != CKR_OK && again)
+			drop_hold(process);
+		else if (rv != CKR_OK)
+			token_abandon(process, (int)pair);
+	}
+	grant.rv = rv;
+	grant.generation = token_generation(process->token);
+	*ret_grant = grant;
 }
 
 static bool is_other_of_token(const struct worker_process *process, const void *context)
@@ -173,31 +281,54 @@ static void raise_generation(struct token *token)
 	pthread_mutex_unlock(&token->mutex);
 }
 
-enum status token_release(struct worker_process *process, unsigned pair, const struct token_release *news)
+/* A login in which the token said that the PIN is locked: what others keep of it is worth nothing any more (B14). */
+static bool outdates(uint32_t purpose, uint64_t rv)
+{
+	if (rv == CKR_OK)
+		return purpose == TOKEN_FOR_PIN_CHANGE || purpose == TOKEN_FOR_INIT_TOKEN;
+	return rv == CKR_PIN_LOCKED && (purpose == TOKEN_FOR_LOGIN || purpose == TOKEN_FOR_PRIVATE_USE);
+}
+
+/* Takes over what the worker says of its logins. Mutex held. */
+static void take_logins(struct worker_process *process, const struct token_release *news)
+{
+	if (news->login <= LOGIN_SO) {
+		if (process->login == LOGIN_NONE && news->login != LOGIN_NONE)
+			process->login_since = clock_ms();
+		process->login = (enum login_state)news->login;
+	}
+	if (news->native <= LOGIN_SO)
+		process->native = (enum login_state)news->native;
+}
+
+enum status token_release(
+	struct worker_process *process, unsigned pair, const char *identity, const struct token_release *news)
 {
 	pthread_mutex_lock(&process->mutex);
 	if (process->holder != (int)pair) {
 		pthread_mutex_unlock(&process->mutex);
 		return STATUS_MALFORMED;
 	}
-	uint32_t purpose = process->hold_purposes[--process->hold_depth];
-	bool last = process->hold_depth == 0;
+	struct token_acquire question = process->holds[process->hold_depth - 1];
+	pthread_mutex_unlock(&process->mutex);
+	/* The guard wants to know whose PIN it was, before a login or logout changes that. */
+	guard_note(process, identity, question.purpose, question.user_type, news->rv);
+
+	pthread_mutex_lock(&process->mutex);
+	bool mine = process->holder == (int)pair && process->hold_depth > 0;
+	bool last = mine && --process->hold_depth == 0;
 	if (last)
 		process->holder = -1;
-	if (news->login <= LOGIN_SO) {
-		if (process->login == LOGIN_NONE && news->login != LOGIN_NONE)
-			process->login_since = clock_ms();
-		process->login = (enum login_state)news->login;
-	}
+	take_logins(process, news);
 	pthread_mutex_unlock(&process->mutex);
-	bool changed = news->rv == CKR_OK && process->token != NULL &&
-		       (purpose == TOKEN_FOR_PIN_CHANGE || purpose == TOKEN_FOR_INIT_TOKEN);
+	bool outdated = process->token != NULL && outdates(question.purpose, news->rv);
 	/* Before anybody else can have the token: the next login must see the new generation. */
-	if (changed)
+	if (outdated)
 		raise_generation(process->token);
+	token_changed(process->token);
 	if (last)
 		token_lock_leave(process->lock);
-	if (changed && purpose == TOKEN_FOR_INIT_TOKEN)
+	if (outdated && question.purpose == TOKEN_FOR_INIT_TOKEN)
 		token_was_initialised(process);
 	return STATUS_OK;
 }
@@ -223,4 +354,67 @@ void token_count_calls(struct token *token, const struct bytes_list *names)
 		const struct call_row *row = call_row_by_name((const char *)names->items[i].data, names->items[i].len);
 		atomic_fetch_add(&token->calls[row == NULL ? CALL_COUNT : row->id], 1);
 	}
+}
+
+/* --- quiesce (X2) --- */
+
+enum status registry_quiesce(struct registry *registry, const char *slot, unsigned seconds)
+{
+	enum { OPEN_MS = 60000 }; /* for the security officer, when the others are out */
+	struct token *token;
+	enum status status = registry_token(registry, slot, &token);
+	if (status != STATUS_OK)
+		return status;
+	pthread_mutex_lock(&token->mutex);
+	token->quiesce_begun = clock_ms();
+	token->quiesce_due = token->quiesce_begun + (int64_t)seconds * 1000;
+	token->quiesce_until = token->quiesce_due + OPEN_MS;
+	pthread_mutex_unlock(&token->mutex);
+	keeper_poke(registry);
+	return STATUS_OK;
+}
+
+static bool is_of_token(const struct worker_process *process, const void *token)
+{
+	return process->token == token;
+}
+
+/* Whether somebody has been logged in since before `begun`. */
+static bool is_in_since(struct worker_process *process, int64_t begun)
+{
+	pthread_mutex_lock(&process->mutex);
+	bool in = process->login != LOGIN_NONE && process->login_since <= begun;
+	pthread_mutex_unlock(&process->mutex);
+	return in;
+}
+
+static void end_logins(struct registry *registry, struct token *token, int64_t begun)
+{
+	size_t count = 0;
+	struct worker_process **processes = registry_processes(registry, is_of_token, token, &count);
+	for (size_t i = 0; i < count; i++)
+		if (is_in_since(processes[i], begun))
+			process_end(processes[i], END_QUIESCED);
+	processes_unref(processes, count);
+}
+
+int64_t tokens_quiesce(struct registry *registry)
+{
+	int64_t next = INT64_MAX;
+	pthread_mutex_lock(&registry->mutex);
+	struct token *token = registry->tokens;
+	pthread_mutex_unlock(&registry->mutex);
+	for (; token != NULL; token = token->next) {
+		pthread_mutex_lock(&token->mutex);
+		int64_t due = token->quiesce_due, begun = token->quiesce_begun;
+		bool now = due != 0 && due <= clock_ms();
+		if (now)
+			token->quiesce_due = 0;
+		pthread_mutex_unlock(&token->mutex);
+		if (now)
+			end_logins(registry, token, begun);
+		else if (due != 0 && due < next)
+			next = due;
+	}
+	return next;
 }

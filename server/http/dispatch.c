@@ -145,8 +145,17 @@ static bool permitted(struct request *request)
 	request->slot = slot->name;
 	request->application.slot = slot->name;
 	request->permissions = permissions;
+	if (request->match.parameters[PARAMETER_OPERATION] == NULL)
+		request->application.domain = config_domain(
+			config, request->peer->identity, slot->name, request->application.id);
 	if ((row->permissions & ~permissions) != 0) {
 		refuse(request, PROBLEM_PERMISSION_DENIED, "no rule allows it");
+		return false;
+	}
+	bool about_application = row->server == SERVER_WORKER ||
+				 request->match.parameters[PARAMETER_APPLICATION] != NULL;
+	if (about_application && !application_admitted(request)) {
+		refuse(request, PROBLEM_APPLICATION_REFUSED, "the application ID can be guessed");
 		return false;
 	}
 	return true;

@@ -66,6 +66,8 @@ void forward_inventory(struct request *request)
 	enum status status = registry_inventory(request->connection->listener->registry, form, request->slot,
 		request_slot_visible, request, after, (wait_s < WAIT_MAX_S ? (unsigned)wait_s : WAIT_MAX_S) * 1000,
 		payload);
+	if (status == STATUS_OK && form == INVENTORY_SLOT)
+		slot_login_append(request, payload);
 	if (status == STATUS_OK && payload->failed)
 		status = STATUS_NO_MEMORY;
 	if (status != STATUS_OK) {
@@ -189,6 +191,9 @@ void forward_worker(struct request *request)
 		answer_problem(request, PROBLEM_AUDIT_UNAVAILABLE, NULL);
 		return;
 	}
+	bool opens = request->match.row->id == ROUTE_session_open;
+	if (opens && !session_begin(request))
+		return;
 	if (!fill(request, &message)) {
 		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
 		return;
@@ -204,4 +209,6 @@ void forward_worker(struct request *request)
 	/* The record is written before the answer exists: an answer without a record cannot leave. */
 	if (record_events(request, &response.audit) || request->match.row->id == ROUTE_logout)
 		answer_from_worker(request, &response);
+	if (opens)
+		session_opened(request);
 }

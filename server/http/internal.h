@@ -10,6 +10,7 @@
  *   forward    inventory and worker routes                     record    audit records of refusals
  *   respond    answers and problems                            counters  numbers for /metrics
  *   share      connections of one identity
+ *   application  applications held, closed and shown; sessions of REST; quiesce
  *   problem_page  the pages about problem types
  */
 #ifndef P11GATE_HTTP_INTERNAL_H
@@ -351,6 +352,26 @@ uint64_t scope_deadline_ms(const struct request *request);
 
 void own_answer(struct request *request);
 
+/* The connection's payload as the answer, in JSON. */
+void answer_document(struct request *request, unsigned status);
+
+/* --- application.c --- */
+
+/* Answers the gateway's own routes that are about an application, a session or a token. */
+void application_answer(struct request *request);
+
+/* False: the rules want IDs that cannot be guessed, and the request's can. The slot must be known. */
+bool application_admitted(struct request *request);
+
+/* Gives the request the instance of a new session of REST; false: the answer is made. */
+bool session_begin(struct request *request);
+
+/* The worker has answered: if it has opened the session, its time begins. */
+void session_opened(struct request *request);
+
+/* Adds to a slot's document, which ends with '}', the rules that hold for the identity's logins (B1). */
+void slot_login_append(struct request *request, struct buffer *document);
+
 /* --- problem_page.c --- */
 
 /* Appends the page (HTML) about a problem type of problems.def or returns.def; false, and nothing is written: there is none. */
@@ -365,6 +386,13 @@ void forward_worker(struct request *request);
 
 /* Writes the audit record of a refusal. The answer is already made; it becomes audit-unavailable if that fails. */
 void record_refusal(struct request *request, const char *reason);
+
+/*
+ * Writes {"kind":kind,"action":action,name:number}; `action` and `name` may be NULL. False: the answer has been replaced by
+ * result-withheld.
+ */
+bool record_action(
+	struct request *request, const char *kind, const char *action, const char *name, uint64_t number) MUST_USE;
 
 /* Writes the worker's events; false: the answer has been replaced by result-withheld. */
 bool record_events(struct request *request, const struct bytes_list *events) MUST_USE;

@@ -23,6 +23,11 @@ static void answer_payload(struct request *request, unsigned status, const char 
 	request->answer.body = (struct bytes){payload->data, payload->len};
 }
 
+void answer_document(struct request *request, unsigned status)
+{
+	answer_payload(request, status, "application/json");
+}
+
 /* `detail` may be NULL. */
 static void answer_health(struct request *request, bool ok, const char *detail)
 {
@@ -94,6 +99,6 @@ void own_answer(struct request *request)
 		request->answer.body = (struct bytes){openapi_json, openapi_json_len};
 		return;
 	case ROUTE_problem_page: answer_problem_page(request); return;
-	default: answer_problem(request, PROBLEM_NOT_FOUND, NULL);
+	default: application_answer(request);
 	}
 }

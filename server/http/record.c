@@ -99,6 +99,30 @@ bool record_outcome_unknown(struct request *request, const char *reason, uint64_
 	return false;
 }
 
+bool record_action(struct request *request, const char *kind, const char *action, const char *name, uint64_t number)
+{
+	struct buffer event BUFFER_AUTO;
+	buffer_init(&event, EVENT_MAX);
+	struct json_writer w;
+	json_writer_init(&w, &event);
+	json_begin_object(&w);
+	json_name(&w, "kind");
+	json_write_string(&w, kind);
+	if (action != NULL) {
+		json_name(&w, "action");
+		json_write_string(&w, action);
+	}
+	if (name != NULL) {
+		json_name(&w, name);
+		json_write_uint(&w, number);
+	}
+	json_end_object(&w);
+	if (write_one(request, &event) == STATUS_OK)
+		return true;
+	audit_lost(request, PROBLEM_RESULT_WITHHELD);
+	return false;
+}
+
 bool record_events(struct request *request, const struct bytes_list *events)
 {
 	if (events->count == 0 || write_events(request, events) == STATUS_OK)

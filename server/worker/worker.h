@@ -108,6 +108,12 @@ void session_give_back(struct request *request, CK_SESSION_HANDLE session, bool 
 /* A search or another operation may have stayed active in the lent session: it will not be kept, whatever `clean` says. */
 void session_spoil(struct request *request, CK_SESSION_HANDLE session);
 
+/*
+ * Opens a session of the request's instance, as a client module would; the gateway ends the instance. It counts as one of the
+ * application's sessions. Any CKR of C_OpenSession.
+ */
+CK_RV session_open_rest(struct request *request) __attribute__((warn_unused_result));
+
 /* --- login.h: the application's one login state --- */
 
 enum login_state login_state(const struct worker *worker);

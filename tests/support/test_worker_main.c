@@ -48,7 +48,7 @@ struct job {
 	struct buffer body;
 	unsigned status;
 	uint64_t rv, generation;
-	unsigned last_tries;
+	unsigned last_tries, busy;
 	struct bytes call;
 	const char *opened;
 	bool garbage;
@@ -103,6 +103,7 @@ static void acquire(struct job *job, const char *value)
 	job->rv = grant.rv;
 	job->generation = grant.generation;
 	job->last_tries = grant.last_tries;
+	job->busy = grant.busy;
 }
 
 static void release(struct job *job, const char *value)
@@ -304,6 +305,7 @@ static void do_request(int fd, const struct worker_request *request, struct aren
 		line_number(&job, "instances_ended", instances_ended);
 		line_number(&job, "policy", policy_generation);
 		line_number(&job, "last_tries", job.last_tries);
+		line_number(&job, "busy", job.busy);
 		line_number(&job, "held", held);
 		line_number(&job, "running", running);
 	}

@@ -105,7 +105,7 @@ Test(logout, is_reported_when_a_reload_ended_the_worker)
 	fixture.slots[0].token_label = "another";
 	registry_reload(fixture.registry, &fixture.config);
 	cr_assert(becomes(is_reported, NULL));
-	expect_one(1, "CKU_USER", "the worker was ended: a reload changed its slot");
+	expect_one(1, "CKU_USER", "the worker was ended: a reload changed its slot, or to whom it is open");
 }
 
 Test(logout, is_reported_when_the_gateway_stops)
@@ -166,7 +166,7 @@ Test(logout, in_an_answer_that_is_read_after_the_worker_was_reaped_is_not_report
 	pthread_mutex_unlock(&process->mutex);
 	kill((pid_t)number_of(&asked, "pid"), SIGKILL);
 	cr_assert(metrics_show(&fixture, "p11gate_workers_ended_total{cause=\"died\"} 1\n"));
-	process_state_news(process, serial, 0, LOGIN_NONE);
+	process_state_news(process, &(struct worker_state){.state_serial = serial});
 	pthread_mutex_lock(&process->mutex);
 	process->free_pairs[process->free_count++] = pair;
 	pthread_mutex_unlock(&process->mutex);

@@ -31,6 +31,7 @@ static const struct ask requests[] = {
 	{.route = ROUTE_operation_reauthenticate, .operation = "", .body = PIN_BODY},
 	{.route = ROUTE_operation_cancel, .operation = ""},
 	{.route = ROUTE_key_generate, .body = "{\"type\":\"EC\",\"curve\":\"P-256\",\"label\":\"more\"}"},
+	{.route = ROUTE_session_open},
 };
 
 /*
