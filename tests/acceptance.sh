@@ -15,12 +15,15 @@ part_repeat() { # what races would show: the suites that race most, twenty times
 	make tests || return 1
 	for _ in $(seq 20); do tests/run.sh integration || return 1; done
 }
+part_race() { # sixty-four threads at one key that asks for its PIN each time
+	make tests && P11GATE_RACE_ATTEMPTS=100000 FILTER='race/*' tests/run.sh integration
+}
 part_asan() { make asan; }
 part_fuzz() { make fuzz SECONDS=420; }
 part_bench() { make bench; }
 part_mutants() { tests/mutants/run.sh; }
 part_docker() { make docker-test && tests/docker/fresh.sh; }
-parts=(check repeat asan mutants fuzz bench docker)
+parts=(check repeat race asan mutants fuzz bench docker)
 
 for part in "${@:-${parts[@]}}"; do
 	start=$SECONDS
