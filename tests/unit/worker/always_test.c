@@ -28,16 +28,21 @@ static void start(void)
 
 TestSuite(always, .init = start, .timeout = 120);
 
-static void on_softhsm(enum use use, const struct step *steps)
+static void on_worker(enum use use, const struct step *steps)
 {
 	const struct client client = {.worker = &worker};
+
+	worker_fixture_start(&token, NULL, &worker);
+	sequence_run(remote_functions(&client), 0, "worker on SoftHSM", use, steps);
+}
+
+static void on_softhsm(enum use use, const struct step *steps)
+{
 	CK_SLOT_ID slot;
 	const CK_FUNCTION_LIST *f = sequence_softhsm(&slot);
 
 	sequence_run(f, slot, "SoftHSM", use, steps);
 	f->C_Finalize(NULL);
-	worker_fixture_start(&token, NULL, &worker);
-	sequence_run(remote_functions(&client), 0, "worker on SoftHSM", use, steps);
 }
 
 static void on_mock(enum use use, const struct step *steps)
@@ -58,6 +63,7 @@ static void on_mock(enum use use, const struct step *steps)
 static void everywhere(enum use use, const struct step *steps)
 {
 	on_softhsm(use, steps);
+	on_worker(use, steps);
 	on_mock(use, steps);
 }
 
@@ -269,4 +275,32 @@ static const struct step a15[] = {
 Test(always, A15_a_second_init_is_refused_and_the_first_operation_still_works)
 {
 	everywhere(USE_SIGN_EC, a15);
+}
+
+static const struct step x4[] = {
+	{ACT_INIT_PLAIN, CKR_OK},
+	{ACT_LOGOUT, CKR_OK},
+	{ACT_ONE, CKR_OPERATION_NOT_INITIALIZED},
+	{0},
+};
+
+static const struct step x4_authenticated[] = {
+	{ACT_INIT, CKR_OK},
+	{ACT_RIGHT, CKR_OK},
+	{ACT_LOGOUT, CKR_OK},
+	{ACT_LOGIN, CKR_OK},
+	{ACT_RIGHT, CKR_OPERATION_NOT_INITIALIZED},
+	{ACT_ONE, CKR_OPERATION_NOT_INITIALIZED},
+	{0},
+};
+
+/* SoftHSM itself still signs then, and so does the mock in one of its modes. */
+Test(always, X4_a_logout_ends_operations_that_the_module_would_complete)
+{
+	for (enum use use = USE_SIGN_EC; use < USE_COUNT; use++) {
+		on_worker(use, x4);
+		on_mock(use, x4);
+		on_worker(use, x4_authenticated);
+		on_mock(use, x4_authenticated);
+	}
 }

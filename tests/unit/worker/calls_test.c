@@ -484,6 +484,25 @@ Test(calls, X5_the_login_outlives_the_session_it_was_made_in)
 	json_decref(info);
 }
 
+Test(calls, X5_the_login_of_a_held_application_outlives_its_last_session)
+{
+	struct client holder = {.worker = client.worker, .held = true};
+	json_int_t session = open_logged_in(&holder);
+
+	expect(&holder, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
+	struct answer answer = client_post(&holder, "{\"groups\":[]}");
+	cr_assert_eq(answer.sessions, 0);
+	cr_assert_eq(answer.login, LOGIN_USER);
+	answer_free(&answer);
+	session = open_session(&holder);
+	json_t *info = client_call(&holder, "{\"GetSessionInfo\":{\"session\":%lld}}", session);
+	cr_assert_str_eq(
+		json_string_value(json_object_get(json_object_get(info, "info"), "state")), "CKS_RW_USER_FUNCTIONS");
+	json_decref(info);
+	/* The module itself is logged in: it shows private objects. */
+	make_key(&holder, session, "release", "");
+}
+
 Test(calls, X5_read_only_rules_follow_the_clients_sessions)
 {
 	json_int_t session = open_session(&client);

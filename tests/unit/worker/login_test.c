@@ -168,7 +168,7 @@ Test(login, a_token_with_sessions_is_not_initialised)
 		"{\"InitToken\":{\"pin\":\"MTIzNDU2Nzg\",\"label\":\"ZGVtbyAgICAgICAgICAgICAgICAgICAgICAgICAgICA\"}}");
 }
 
-Test(login, a_token_is_initialised_when_nobody_has_a_session)
+Test(login, X5_the_workers_own_sessions_do_not_stand_in_the_way_of_initialising_a_token)
 {
 	json_int_t session = open_logged_in(&first);
 

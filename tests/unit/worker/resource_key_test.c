@@ -63,6 +63,17 @@ Test(resource_login, X2_the_security_officer_keeps_the_user_out)
 	cr_expect_str_eq(text_at(user.json, "ckr"), "CKR_USER_ANOTHER_ALREADY_LOGGED_IN");
 }
 
+Test(resource_login, X5_the_workers_own_session_can_log_the_security_officer_in_and_is_in_no_count)
+{
+	struct client client = {.worker = &worker};
+
+	REST_ONLY(&worker, 200, .route = ROUTE_login, .body = "{\"pin\":\"" FIXTURE_SO_PIN "\",\"user\":\"so\"}");
+	struct answer answer = client_post(&client, "{\"groups\":[]}");
+	cr_expect_eq(answer.sessions, 0);
+	cr_expect_eq(answer.login, LOGIN_SO);
+	answer_free(&answer);
+}
+
 Test(resource_login, C15_logout_ends_the_login)
 {
 	REST_ONLY(&worker, 200, .route = ROUTE_login, .body = PIN_BODY);
