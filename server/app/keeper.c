@@ -202,7 +202,8 @@ static void *run(void *context)
 	struct epoll_event events[EVENTS_MAX];
 	for (;;) {
 		int64_t left = look_around(registry) - clock_ms();
-		int timeout = left > INT32_MAX ? RECHECK_MS : left < 0 ? 0 : (int)left;
+		/* Connections that close meanwhile make leases due. */
+		int timeout = left > RECHECK_MS ? RECHECK_MS : left < 0 ? 0 : (int)left;
 		int count = epoll_wait(registry->epoll, events, EVENTS_MAX, timeout);
 		handle_events(registry, events, count < 0 ? 0 : count);
 		pthread_mutex_lock(&registry->mutex);
