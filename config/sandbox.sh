@@ -3,6 +3,7 @@
 #
 #   config/sandbox.sh start DIR   BUILD=build PORT=0 TOKEN=demo PIN=… SO_PIN=…  (random PINs if none are given)
 #                                 LIMITS='lease_ttl_s: 5'   (members of the configuration's limits)
+#                                 MORE='login: [{…}]'   (more of the configuration)
 #   config/sandbox.sh status DIR      succeeds while its gateway runs
 #   config/sandbox.sh stop DIR
 #
@@ -118,6 +119,7 @@ write_gateway_config() {
 		  - {identities: [alice, bob], slots: [$(yaml "$slot")], allow: [read, login, use, write]}
 		  - {identities: [alice], slots: [$(yaml "$slot")], allow: [admin]}
 		${LIMITS:+limits: {$LIMITS\}}
+		${MORE:-}
 	END
 }
 

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <curl/curl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +126,18 @@ void gateway_stop(struct gateway *g)
 	(void)snprintf(log, sizeof(log), "%s.log", g->directory);
 	sandbox(g, "stop");
 	cr_assert_eq(program_run(remove_argv), 0);
+}
+
+void shell(const char *command, ...)
+{
+	char text[1200];
+	char *argv[] = {"sh", "-c", text, NULL};
+	va_list arguments;
+
+	va_start(arguments, command);
+	(void)vsnprintf(text, sizeof(text), command, arguments);
+	va_end(arguments);
+	cr_assert_eq(program_run(argv), 0, "%s failed", text);
 }
 
 /* --- HTTPS --- */

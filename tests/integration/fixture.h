@@ -34,6 +34,9 @@ void gateway_stop(struct gateway *gateway);
 /* Starts the stopped or killed gateway of the same directory on the same port. */
 void gateway_restart(struct gateway *gateway);
 
+/* Runs a shell command, formatted as by printf, which must succeed. */
+void shell(const char *command, ...) __attribute__((format(printf, 1, 2)));
+
 /* Who asks: the sandbox's identities, a certificate of the sandbox's CA that no identity has, one of another CA, or none. */
 enum person { ALICE, BOB, STRANGER, FOREIGNER, NOBODY };
 
