@@ -24,6 +24,7 @@
 #include "server/config/config.h"
 #include "server/http/admin.h"
 #include "server/http/listener.h"
+#include "server/http/operator.h"
 
 enum {
 	EXIT_USAGE = 2,
@@ -398,8 +399,9 @@ static void on_command(void *context, const char *line, char *ret_answer)
 	} else if (strcmp(line, "stop") == 0) {
 		gateway->stop = true;
 		snprintf(ret_answer, ADMIN_ANSWER_MAX, "ok stopping");
-	} else {
-		snprintf(ret_answer, ADMIN_ANSWER_MAX, "error unknown command; there are reload, status and stop");
+	} else if (!operator_command(gateway->registry, gateway->audit, line, ret_answer, ADMIN_ANSWER_MAX)) {
+		snprintf(ret_answer, ADMIN_ANSWER_MAX,
+			"error unknown command; there are reload, status, stop, app list, guard list and guard reset");
 	}
 }
 

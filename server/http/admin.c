@@ -15,7 +15,7 @@
 #include "server/common/log.h"
 
 enum {
-	LINE_MAX_LEN = 256, /* bytes of a command */
+	LINE_MAX_LEN = 1024, /* bytes of a command */
 	WAIT_S = 2,
 	BACKLOG = 8,
 };

@@ -11,7 +11,7 @@
 
 #include "server/common/status.h"
 
-enum { ADMIN_ANSWER_MAX = 4096 }; /* bytes of an answer with its NUL */
+enum { ADMIN_ANSWER_MAX = 64 << 10 }; /* bytes of an answer with its NUL */
 
 struct admin;
 

@@ -14,12 +14,13 @@
 #include "server/config/config.h"
 
 enum {
-	ANSWER_MAX = 4096, /* bytes of the answer */
+	ANSWER_MAX = 64 << 10, /* bytes of the answer */
+	LINE_MAX_LEN = 1024, /* bytes of a command */
 	ANSWER_WAIT_S = 60, /* the gateway may wait for workers before it answers */
 };
 
-/* The socket that the options name. Gives an exit status. */
-static int socket_path(int argc, char **argv, char *ret_path, size_t size)
+/* The socket that the options of a command name. Gives an exit status. */
+static int socket_path(const char *command, int argc, char **argv, char *ret_path, size_t size)
 {
 	const char *file = DEFAULT_CONFIG;
 	const char *path = NULL;
@@ -27,12 +28,12 @@ static int socket_path(int argc, char **argv, char *ret_path, size_t size)
 	char error[2048];
 	int used;
 
-	if (argc == 3 && strcmp(argv[1], "--config") == 0)
-		file = argv[2];
-	else if (argc == 3 && strcmp(argv[1], "--socket") == 0)
-		path = argv[2];
-	else if (argc != 1)
-		return command_usage(argv[0]);
+	if (argc == 2 && strcmp(argv[0], "--config") == 0)
+		file = argv[1];
+	else if (argc == 2 && strcmp(argv[0], "--socket") == 0)
+		path = argv[1];
+	else if (argc != 0)
+		return command_usage(command);
 	if (path) {
 		used = snprintf(ret_path, size, "%s", path);
 	} else {
@@ -88,23 +89,34 @@ static int exchange(int fd, const char *line, char answer[ANSWER_MAX])
 	return used > 0;
 }
 
-int command_admin(int argc, char **argv)
+/* Each row of a list on a line of its own, without "ok". */
+static void print_rows(char *answer)
+{
+	for (char *rest, *row = strtok_r(answer + strlen("ok"), ";", &rest); row; row = strtok_r(NULL, ";", &rest))
+		printf("%s\n", row + strspn(row, " "));
+}
+
+int admin_ask(const char *command, const char *line, bool rows, int argc, char **argv)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	char line[64];
-	char answer[ANSWER_MAX];
-	int status = socket_path(argc, argv, address.sun_path, sizeof address.sun_path);
+	static char answer[ANSWER_MAX];
+	char whole[LINE_MAX_LEN];
+	int status = socket_path(command, argc, argv, address.sun_path, sizeof address.sun_path);
 
 	if (status != EXIT_OK)
 		return status;
+	if ((size_t)snprintf(whole, sizeof whole, "%s\n", line) >= sizeof whole)
+		return command_usage(command);
 	int fd = connect_to(&address);
 	if (fd < 0)
 		return EXIT_FAILED;
-	snprintf(line, sizeof line, "%s\n", argv[0]);
-	int answered = exchange(fd, line, answer);
+	int answered = exchange(fd, whole, answer);
 	close(fd);
 	if (answered && (strcmp(answer, "ok") == 0 || strncmp(answer, "ok ", 3) == 0)) {
-		printf("%s\n", answer);
+		if (rows)
+			print_rows(answer);
+		else
+			printf("%s\n", answer);
 		return EXIT_OK;
 	}
 	if (answered && strncmp(answer, "error ", 6) == 0)
@@ -112,4 +124,9 @@ int command_admin(int argc, char **argv)
 	else
 		fprintf(stderr, "p11gate: the gateway at %s gave no answer; see its log\n", address.sun_path);
 	return EXIT_FAILED;
+}
+
+int command_admin(int argc, char **argv)
+{
+	return admin_ask(argv[0], argv[0], false, argc - 1, argv + 1);
 }

@@ -191,12 +191,19 @@ static bool find_slot(const struct module *module, const char *name, CK_SLOT_ID 
 	return false;
 }
 
+int command_app_list(int argc, char **argv)
+{
+	return admin_ask("app list", "app list", true, argc - 2, argv + 2);
+}
+
 int command_app(int argc, char **argv)
 {
 	struct task task;
 	struct module module;
 	CK_SLOT_ID slot;
 
+	if (argc > 1 && strcmp(argv[1], "list") == 0)
+		return command_app_list(argc, argv);
 	if (!read_arguments(argc, argv, &task))
 		return command_usage(argv[0]);
 	if (!module_load(&module, task.module_path))

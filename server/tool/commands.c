@@ -15,6 +15,12 @@ const struct command commands[] = {
 		"client file; "
 		"ID is MAJOR-MINOR or 32 hexadecimal digits",
 		command_app},
+	{"app list", GATEWAY,
+		"Shows the applications of the running gateway; an ID is a hash that changes at each start",
+		command_app_list},
+	{"guard", "list|reset [IDENTITY [SLOT]] " GATEWAY,
+		"Shows how many wrong PINs in a row identities and tokens have had, or forgets them; * is every one",
+		command_guard},
 	{"check", "FILE", "Finds the first mistake in a configuration: file:line:column: key: what; what to do",
 		command_check},
 	{"sample", "", "Prints a configuration with every key, its default and what it means", command_sample},

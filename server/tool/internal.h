@@ -4,6 +4,7 @@
 #ifndef P11GATE_TOOL_INTERNAL_H
 #define P11GATE_TOOL_INTERNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* What the shell gets. */
@@ -30,8 +31,16 @@ int command_usage(const char *name);
 
 /* Sends the command's name to a running gateway. */
 int command_admin(int argc, char **argv);
-/* Application IDs, through the client module. */
+/* What the guard counts of wrong PINs. */
+int command_guard(int argc, char **argv);
+/*
+ * Sends `line` to the running gateway that the options in argv name, of which there may be none, and prints its answer: as it is, or
+ * row by row. `command` is for the usage.
+ */
+int admin_ask(const char *command, const char *line, bool rows, int argc, char **argv);
+/* Application IDs, through the client module; their list from a running gateway. */
 int command_app(int argc, char **argv);
+int command_app_list(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_sample(int argc, char **argv);
 int command_version(int argc, char **argv);

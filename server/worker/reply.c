@@ -54,7 +54,8 @@ void reply_problem(struct request *request, enum problem problem, const char *de
 
 void reply_return_at(struct request *request, CK_RV rv, const char *detail, const char *pointer)
 {
-	const struct problem_row row = problem_of_return(rv);
+	const struct problem_row row = rv == CKR_DEVICE_ERROR && token_is_taken() ? *problem_row(PROBLEM_SLOT_BUSY)
+										  : problem_of_return(rv);
 
 	reply_row(request, &row, detail, pointer);
 }
