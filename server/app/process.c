@@ -119,45 +119,19 @@ static void give_back_pair(struct worker_process *process, unsigned pair)
 	logout_with_process(process);
 }
 
-enum { PERMISSIONS_WRITING = PERMISSIONS_WRITE | PERMISSIONS_ADMIN };
-
-/* Whether the function changes the token. A login counts: SoftHSM rewrites the token's file in it. */
-static bool call_writes(const struct call_row *row)
-{
-	return (row->permissions & PERMISSIONS_WRITING) != 0 || row->audit == AUDIT_OBJECT ||
-	       row->audit == AUDIT_ADMIN || row->audit == AUDIT_LOGIN;
-}
-
-/* Whether an identity with these permissions may make a call that writes: which calls there are is in the body. */
-static bool calls_may_write(unsigned permissions)
-{
-	for (unsigned i = 0; i < CALL_COUNT; i++) {
-		const struct call_row *row = call_row((enum call_id)i);
-		if (row->place == PLACE_MODULE && call_writes(row) && (row->permissions & ~permissions) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool route_may_write(const struct route_row *row, unsigned permissions)
-{
-	const struct schema_row *body = schema_row(row->request);
-	if ((row->permissions & PERMISSIONS_WRITING) != 0)
-		return true;
-	/* A PIN in a body is a login. */
-	for (size_t i = 0; body != NULL && i < body->member_count; i++)
-		if (body->members[i].type == MEMBER_PIN)
-			return (permissions & PERMISSIONS_LOGIN) != 0;
-	return false;
-}
-
+/*
+ * Whether it may change the token without having the token's lock. What logs in or out or changes a PIN has the lock, and
+ * process_may_be_writing sees that.
+ */
 static bool may_write(const struct worker_request *request)
 {
+	const unsigned writing = PERMISSIONS_WRITE | PERMISSIONS_ADMIN;
 	if (request->route >= ROUTE_COUNT)
 		return true;
+	/* Which calls there are is in the body. */
 	if (request->route == ROUTE_calls)
-		return calls_may_write(request->permissions);
-	return route_may_write(route_row((enum route_id)request->route), request->permissions);
+		return (request->permissions & writing) != 0;
+	return (route_row((enum route_id)request->route)->permissions & writing) != 0;
 }
 
 /* The outcome for the caller when the exchange failed; the worker is of no more use. */

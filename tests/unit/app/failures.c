@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -241,10 +242,28 @@ Test(failures, a_worker_that_hangs_in_a_call_that_may_write_is_not_killed_with_t
 	the_writing_one_is_spared("hang", 1u << PERMISSION_WRITE);
 }
 
-/* C_SetPIN needs the permission login alone. */
-Test(failures, a_worker_that_hangs_in_a_call_that_may_change_a_pin_is_not_killed_with_the_others)
+/* C_SetPIN needs the permission login alone, and the token. */
+Test(failures, a_worker_that_hangs_while_a_pin_is_changed_is_not_killed_with_the_others)
 {
-	the_writing_one_is_spared("hang", 1u << PERMISSION_LOGIN);
+	char query[32];
+	snprintf(query, sizeof query, "acquire=%d;hang", TOKEN_FOR_PIN_CHANGE);
+	the_writing_one_is_spared(query, 1u << PERMISSION_LOGIN);
+}
+
+Test(failures, a_worker_that_hangs_in_a_use_of_who_may_log_in_is_killed_at_the_ordinary_time)
+{
+	restart("deaf");
+	struct asked before = ask(&fixture, 1, "");
+	struct asked hung = {.fixture = &fixture,
+		.domain = "alice",
+		.slot = "demo",
+		.id = 1,
+		.query = "hang",
+		.permissions = 1u << PERMISSION_READ | 1u << PERMISSION_USE | 1u << PERMISSION_LOGIN,
+		.deadline_ms = 100};
+	ask_it(&hung);
+	cr_expect_eq(hung.status, STATUS_TIMEOUT);
+	cr_expect(ends(number_of(&before, "pid")));
 }
 
 Test(failures, a_worker_that_cannot_be_watched_is_ended_and_reaped_and_the_next_one_starts)
