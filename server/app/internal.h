@@ -41,6 +41,8 @@ enum {
 	START_EXTRA_MS = 20000, /* a worker has this long to start, beyond the wait for the token */
 	SEND_TIMEOUT_MS = 2000, /* a worker that does not take what is sent is hung */
 	END_GRACE_MS = 5000, /* from the end's beginning to SIGKILL, outside a token write */
+	LOGIN_GRACE_MS =
+		5000, /* from the time at which a worker ends a login over REST by itself to the end of the worker */
 	TOKEN_LOCK_KEY_LEN = 32, /* hex digits */
 	TOKEN_HOLD_DEPTH = 4, /* nested acquisitions by one thread of a worker */
 	INVENTORY_RETRY_MS = 1000, /* after the first failure; doubles */
@@ -223,6 +225,7 @@ void spawned_close(struct spawned *spawned, unsigned threads);
 	CAUSE(PROTOCOL, "protocol", true, "the worker was ended: it sent what it should not") \
 	CAUSE(START, "start", false, "the worker was ended: its start was given up") \
 	CAUSE(IDLE, "idle", false, "the worker was ended: nobody used it") \
+	CAUSE(LOGIN_OVER, "login_over", true, "the worker was ended: it kept a login whose time over REST was up") \
 	CAUSE(ROOM, "room", false, "the worker was ended: another needed its place") \
 	CAUSE(ONE_REQUEST, "one_request", false, "the worker was ended: it was for one request") \
 	CAUSE(TOKEN_INITIALISED, "token_initialised", false, "the worker was ended: the token was initialised") \

@@ -137,8 +137,8 @@ static int64_t look_at_ending(struct registry *registry, struct worker_process *
 }
 
 /*
- * When an idle worker may end. The worker itself ends a login of the resource routes that has run out; this is the same
- * bound for one that no longer does what it should.
+ * When an idle worker may end. The worker itself ends a login of the resource routes that has run out, and says why; this is
+ * a later bound for one that no longer does what it should. Both count from moments of their own.
  */
 static int64_t look_at_live(struct worker_process *process)
 {
@@ -149,20 +149,20 @@ static int64_t look_at_live(struct worker_process *process)
 	__typeof__(process->settings->limits) *limits = &process->settings->limits;
 	pthread_mutex_lock(&process->mutex);
 	bool busy = process->free_count < process->threads || waiting > 0;
-	bool held = atomic_load(&process->application->held) && process->login != LOGIN_NONE;
+	bool in = process->login != LOGIN_NONE, held = atomic_load(&process->application->held) && in;
 	if (process->sessions > 0 || held)
 		due = INT64_MAX;
-	else if (process->login == LOGIN_NONE)
+	else if (!in)
 		due = process->last_used + (int64_t)limits->worker_idle_s * 1000;
 	else
-		due = earlier(process->last_used + (int64_t)limits->rest_idle_ttl_s * 1000,
-			process->login_since + (int64_t)limits->rest_max_ttl_s * 1000);
+		due = LOGIN_GRACE_MS + earlier(process->last_used + (int64_t)limits->rest_idle_ttl_s * 1000,
+					       process->login_since + (int64_t)limits->rest_max_ttl_s * 1000);
 	pthread_mutex_unlock(&process->mutex);
 	if (busy)
 		return now + RECHECK_MS;
 	if (due > now)
 		return due;
-	process_end(process, END_IDLE);
+	process_end(process, in ? END_LOGIN_OVER : END_IDLE);
 	return now + RETRY_MS;
 }
 

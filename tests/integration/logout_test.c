@@ -118,6 +118,20 @@ Test(logout, is_recorded_once_when_a_client_was_killed_and_when_a_login_over_res
 	expect_after_stop(&g, 2, each, 2);
 }
 
+/* The gateway has a bound of its own for the same time, and must not be first. */
+Test(logout, is_recorded_with_the_workers_reason_when_the_time_of_a_login_over_rest_is_up)
+{
+	static struct wanted ended = {"bob", "the login over REST has lasted as long as it may"};
+	struct gateway g;
+
+	setenv("LIMITS", "rest_idle_ttl_s: 1, rest_max_ttl_s: 1", 1);
+	gateway_start(&g);
+	unsetenv("LIMITS");
+	rest_login(&g, BOB, NULL);
+	cr_expect(await_condition(is_recorded, &g, &ended, 20));
+	expect_after_stop(&g, 1, &ended, 1);
+}
+
 /* The worker that is not among the first `count`. */
 static pid_t new_worker(const struct gateway *g, const pid_t *before, size_t count)
 {

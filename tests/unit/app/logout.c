@@ -108,6 +108,19 @@ Test(logout, is_reported_when_a_reload_ended_the_worker)
 	expect_one(1, "CKU_USER", "the worker was ended: a reload changed its slot, or to whom it is open");
 }
 
+Test(logout, is_reported_of_a_worker_that_keeps_a_login_whose_time_is_up)
+{
+	registry_free(fixture.registry);
+	fixture.config.limits.rest_max_ttl_s = 1;
+	fixture_start(&fixture);
+	registry_report_logouts(fixture.registry, note, NULL);
+	int64_t begun = clock_ms();
+	ask(&fixture, 1, "login=1");
+	cr_assert(becomes(is_reported, NULL));
+	cr_expect_geq(clock_ms() - begun, 1000 + LOGIN_GRACE_MS, "the worker itself has no time to end it");
+	expect_one(1, "CKU_USER", "the worker was ended: it kept a login whose time over REST was up");
+}
+
 Test(logout, is_reported_when_the_gateway_stops)
 {
 	ask(&fixture, 1, "login=1");
