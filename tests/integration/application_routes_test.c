@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-TestSuite(application, .timeout = 120);
+TestSuite(application_routes, .timeout = 120);
 
 #define INSTANCE_A "000102030405060708090a0b0c0d0e0f"
 #define INSTANCE_B "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"
@@ -147,7 +147,7 @@ static void expect_hold(const struct gateway *g, enum person who, const char *id
 		cr_expect_eq(number(&answer, "ckr_code"), ACCESS_ID_ALREADY_EXISTS, "%s", answer.text);
 }
 
-Test(application, C10_C15_hold_and_close_have_their_codes)
+Test(application_routes, C10_C15_hold_and_close_have_their_codes)
 {
 	struct gateway g;
 	gateway_shared(&g);
@@ -166,7 +166,7 @@ Test(application, C10_C15_hold_and_close_have_their_codes)
 	cr_expect_eq(malformed.status, 400);
 }
 
-Test(application, C7_an_application_falls_dormant_with_its_last_session)
+Test(application_routes, C7_an_application_falls_dormant_with_its_last_session)
 {
 	struct gateway g;
 	gateway_shared(&g);
@@ -185,7 +185,7 @@ Test(application, C7_an_application_falls_dormant_with_its_last_session)
 	expect_close(&g, ALICE, "71-1", 204);
 }
 
-Test(application, C8_a_held_application_keeps_its_login_without_a_session)
+Test(application_routes, C8_a_held_application_keeps_its_login_without_a_session)
 {
 	struct gateway g;
 	gateway_shared(&g);
@@ -200,7 +200,7 @@ Test(application, C8_a_held_application_keeps_its_login_without_a_session)
 	expect_state(&g, ALICE, "72-1", "dormant", "none");
 }
 
-Test(application, C9_close_ends_all_sessions_of_the_application)
+Test(application_routes, C9_close_ends_all_sessions_of_the_application)
 {
 	struct gateway g;
 	gateway_shared(&g);
@@ -218,7 +218,7 @@ Test(application, C9_close_ends_all_sessions_of_the_application)
 	expect_close(&g, ALICE, "73-2", 204);
 }
 
-Test(application, C12_another_certificate_has_its_own_application_of_the_same_id)
+Test(application_routes, C12_another_certificate_has_its_own_application_of_the_same_id)
 {
 	struct gateway g;
 	gateway_shared(&g);
@@ -233,7 +233,7 @@ Test(application, C12_another_certificate_has_its_own_application_of_the_same_id
 	expect_close(&g, BOB, "74-1", 204);
 }
 
-Test(application, X11_a_session_belongs_to_the_instance_of_one_identity)
+Test(application_routes, X11_a_session_belongs_to_the_instance_of_one_identity)
 {
 	struct gateway g;
 	gateway_shared(&g);
@@ -243,7 +243,7 @@ Test(application, X11_a_session_belongs_to_the_instance_of_one_identity)
 	expect_close(&g, ALICE, "75-1", 204);
 }
 
-Test(application, C15_the_two_faces_share_an_application)
+Test(application_routes, C15_the_two_faces_share_an_application)
 {
 	struct gateway g;
 	gateway_shared(&g);
@@ -256,7 +256,7 @@ Test(application, C15_the_two_faces_share_an_application)
 	expect_close(&g, ALICE, "3-4", 204);
 }
 
-Test(application, C15_sessions_of_rest_are_opened_and_closed)
+Test(application_routes, C15_sessions_of_rest_are_opened_and_closed)
 {
 	struct gateway g;
 	char path[128];
@@ -320,7 +320,7 @@ static void tool(const struct gateway *g, const char *command, char ret_text[819
 	(void)fclose(file);
 }
 
-Test(application, C12_min_app_id_refuses_ids_that_can_be_guessed)
+Test(application_routes, C12_min_app_id_refuses_ids_that_can_be_guessed)
 {
 	struct gateway g;
 	gateway_start(&g);
@@ -338,7 +338,7 @@ Test(application, C12_min_app_id_refuses_ids_that_can_be_guessed)
 	gateway_stop(&g);
 }
 
-Test(application, C13_a_share_group_shares_the_login_until_a_member_is_removed)
+Test(application_routes, C13_a_share_group_shares_the_login_until_a_member_is_removed)
 {
 	struct gateway g;
 	char type[80];
@@ -362,7 +362,7 @@ Test(application, C13_a_share_group_shares_the_login_until_a_member_is_removed)
 	gateway_stop(&g);
 }
 
-Test(application, B1_a_slot_shows_the_rules_that_hold_for_who_asks)
+Test(application_routes, B1_a_slot_shows_the_rules_that_hold_for_who_asks)
 {
 	struct gateway g;
 	gateway_start(&g);
@@ -379,7 +379,7 @@ Test(application, B1_a_slot_shows_the_rules_that_hold_for_who_asks)
 	gateway_stop(&g);
 }
 
-Test(application, B3_who_waits_in_vain_for_an_exclusive_login_gets_423)
+Test(application_routes, B3_who_waits_in_vain_for_an_exclusive_login_gets_423)
 {
 	struct gateway g;
 	char type[80];
@@ -395,7 +395,7 @@ Test(application, B3_who_waits_in_vain_for_an_exclusive_login_gets_423)
 	gateway_stop(&g);
 }
 
-Test(application, B16_the_guard_stops_an_identity_and_an_operator_lets_it_in_again)
+Test(application_routes, B16_the_guard_stops_an_identity_and_an_operator_lets_it_in_again)
 {
 	struct gateway g;
 	char type[80], text[8192];
@@ -422,7 +422,7 @@ static bool nobody_is_in(const struct gateway *g, void *id)
 	return strcmp(member(&answer, "login"), "none") == 0;
 }
 
-Test(application, X2_quiesce_makes_room_for_the_security_officer)
+Test(application_routes, X2_quiesce_makes_room_for_the_security_officer)
 {
 	struct gateway g;
 	char type[80], body[128];
@@ -463,7 +463,7 @@ static unsigned audited(const struct gateway *g, const char *text)
 	return count;
 }
 
-Test(application, C16_listings_and_records_show_an_id_as_a_hash_that_changes_at_restart)
+Test(application_routes, C16_listings_and_records_show_an_id_as_a_hash_that_changes_at_restart)
 {
 	struct gateway g;
 	char before[8192], after[8192];
