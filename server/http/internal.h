@@ -55,6 +55,7 @@ struct generation {
 	gnutls_certificate_credentials_t credentials;
 	gnutls_priority_t priorities;
 	gnutls_datum_t ticket_key;
+	unsigned char trust[32]; /* hash of the client authorities and revocation lists */
 };
 
 /* Loads certificates, key, CA and CRL; takes over `config` on success. Reference count 1. */
@@ -187,6 +188,9 @@ void reaper_stop(struct listener *listener);
 
 /* Shuts those down that wait for a request or for the handshake; the number of requests under way. */
 unsigned limits_shut_idle(struct listener *listener);
+
+/* Shuts the idle connections down that hold leases. */
+void limits_shut_leased(struct listener *listener);
 
 /* Connections in any of the phases of `mask` (1u << enum phase). */
 unsigned limits_count(struct listener *listener, unsigned mask);

@@ -212,6 +212,15 @@ unsigned limits_shut_idle(struct listener *listener)
 	return busy;
 }
 
+void limits_shut_leased(struct listener *listener)
+{
+	pthread_mutex_lock(&listener->lock);
+	for (struct connection *c = listener->authenticated.oldest; c != NULL; c = c->newer)
+		if (phase_of(c) == PHASE_IDLE && atomic_load(&c->leased))
+			shut(c);
+	pthread_mutex_unlock(&listener->lock);
+}
+
 unsigned limits_count(struct listener *listener, unsigned mask)
 {
 	unsigned count = 0;

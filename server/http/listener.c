@@ -390,6 +390,9 @@ enum status listener_reload(struct listener *listener, struct config *config, ch
 	struct generation *old = listener->generation;
 	listener->generation = generation;
 	pthread_mutex_unlock(&listener->lock);
+	/* Whoever is still trusted connects again; the leases of those who are not run out (B14). */
+	if (memcmp(old->trust, generation->trust, sizeof old->trust) != 0)
+		limits_shut_leased(listener);
 	generation_release(old);
 	return STATUS_OK;
 }

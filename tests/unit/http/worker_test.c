@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "tests/unit/http/fixture.h"
 
@@ -143,4 +144,32 @@ Test(worker, an_unknown_outcome_that_cannot_be_recorded_is_not_to_be_repeated)
 	cr_expect_eq(answer_status(answer), 503);
 	cr_expect(answer_has(answer, "/docs/errors/result-withheld"), "%s", answer);
 	cr_expect_not(answer_has(answer, "Retry-After: "), "%s", answer);
+}
+
+static const char leased[] = "POST /v1/slots/demo/calls?sessions=1;login=1 HTTP/1.1\r\nHost: gateway\r\n" INSTANCE
+			     "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+
+static bool is_dormant(const char *name)
+{
+	return answer_has(fixture_get(fixture, name, "/v1/slots/demo/applications/current"), "\"dormant\"");
+}
+
+Test(worker, B14_a_revoked_certificate_loses_its_sessions_and_logins)
+{
+	fixture_free(fixture);
+	fixture = fixture_with_workers("  sign_s: 1\n  lease_ttl_s: 5\n");
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	cr_assert_eq(answer_status(fixture_ask(client, leased)), 200);
+	cr_expect_not(is_dormant("alice"));
+	/* The same identity with another certificate looks on. */
+	pki_issue(fixture->pki, "alice-two",
+		&(struct pki_leaf){.san = "URI:urn:p11gate:test:alice", .key_usage = "clientAuth"}, NULL);
+	pki_revoke(fixture->pki, "alice");
+	pki_crl(fixture->pki, "crl.pem");
+	cr_assert_eq(fixture_reload(fixture, "  lease_ttl_s: 5\n", "  crl: crl.pem\n"), STATUS_OK);
+	cr_expect(tls_client_ended(client, 5000), "the connection that held the lease is gone");
+	fixture_disconnect(client);
+	for (int i = 0; i < 100 && !is_dormant("alice-two"); i++)
+		usleep(100000);
+	cr_expect(is_dormant("alice-two"));
 }
