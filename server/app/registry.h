@@ -61,7 +61,8 @@ void registry_reload(struct registry *registry, const struct config *config);
  *
  * STATUS_OK; STATUS_NOT_FOUND (slot); STATUS_UNAVAILABLE (module or token missing: *ret_rv says which); STATUS_BUSY (queue
  * full, too many workers, too many client instances, one instance in too many applications) and STATUS_NO_MEMORY (nothing was executed); STATUS_TIMEOUT (deadline: the
- * worker was ended; outcome unknown); STATUS_CLOSED (the worker died; outcome unknown).
+ * worker was ended; outcome unknown); STATUS_CLOSED (the worker ended; outcome unknown; *ret_rv is
+ * CKR_SESSION_CLOSED if it did because the application was closed, else CKR_OK).
  */
 enum status registry_request(struct registry *registry, const struct application_key *key,
 	const struct worker_request *request, struct arena *arena, struct buffer *ret_payload,

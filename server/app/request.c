@@ -65,6 +65,15 @@ static enum status note_instance(
 		attempt->registry->leases, attempt->registry, request->identity, request->instance, application);
 }
 
+/* Requirement C9: whose sessions were ended on purpose is told so. */
+static bool was_closed(struct worker_process *process)
+{
+	pthread_mutex_lock(&process->mutex);
+	bool closed = process->state >= PROCESS_ENDING && process->cause == END_CLOSED;
+	pthread_mutex_unlock(&process->mutex);
+	return closed;
+}
+
 static enum status run_shared(
 	struct attempt *attempt, struct application *application, const struct worker_request *request)
 {
@@ -87,6 +96,8 @@ static enum status run_shared(
 				process, request, attempt->arena, attempt->payload, attempt->response, &sent);
 		if (status == STATUS_OK)
 			status = note_operation(attempt, process, request);
+		if (status == STATUS_CLOSED && sent && was_closed(process))
+			*attempt->rv = CKR_SESSION_CLOSED;
 		process_unref(process);
 	}
 	return status;

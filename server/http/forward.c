@@ -117,7 +117,12 @@ static void worker_problem(struct request *request, enum status status, uint64_t
 	case STATUS_UNAVAILABLE: answer_return(request, (CK_RV)rv); return;
 	case STATUS_BUSY: answer_problem(request, PROBLEM_BUSY, NULL); return;
 	case STATUS_TIMEOUT: answer_problem(request, PROBLEM_OUTCOME_UNKNOWN, NULL); return;
-	case STATUS_CLOSED: answer_problem(request, PROBLEM_WORKER_ENDED, NULL); return;
+	case STATUS_CLOSED:
+		if (rv != CKR_OK && request->match.row->id == ROUTE_calls)
+			answer_return(request, (CK_RV)rv);
+		else
+			answer_problem(request, PROBLEM_WORKER_ENDED, NULL);
+		return;
 	case STATUS_TOO_LARGE: answer_problem(request, PROBLEM_BODY_TOO_LARGE, NULL); return;
 	case STATUS_NO_MEMORY: answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL); return;
 	default: answer_problem(request, PROBLEM_WORKER_FAILED, NULL);
