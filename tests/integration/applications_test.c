@@ -40,6 +40,14 @@ static void start_shared(void)
 	unsetenv("MORE");
 }
 
+/* As start, where alice's IDs have to be long ones. */
+static void start_long_ids(void)
+{
+	setenv("MORE", "login: [{identities: [alice], slots: ['*'], min_app_id: v2}]", 1);
+	gateway_start(&g);
+	unsetenv("MORE");
+}
+
 static void stop(void)
 {
 	gateway_stop(&g);
@@ -47,6 +55,7 @@ static void stop(void)
 
 #define ApplicationTest(name) Test(applications, name, .init = start, .fini = stop)
 #define SharedTest(name) Test(applications, name, .init = start_shared, .fini = stop)
+#define LongIdTest(name) Test(applications, name, .init = start_long_ids, .fini = stop)
 #define BriefTest(name) Test(applications, name, .init = start_brief, .fini = stop)
 
 /* A program of `who` that has set the ID and opened a session. */
@@ -198,6 +207,24 @@ ApplicationTest(C9_an_application_that_was_never_held_can_be_closed_while_it_has
 	cr_expect_str_eq(tell(&one, "info"), SESSION_INVALID);
 }
 
+ApplicationTest(C9_a_call_under_way_ends_with_its_session)
+{
+	enum { ATTEMPTS = 20 }; /* the key may be made before the close arrives */
+	struct application one = logged_in(ALICE, "set 7 9"), closer;
+	const char *answer = "0x0";
+
+	application_start(&closer, &g, ALICE);
+	cr_assert_str_eq(tell(&closer, "init"), "0x0");
+	for (int i = 0; i < ATTEMPTS && strcmp(answer, "0x0") == 0; i++) {
+		tell_only(&one, "slow");
+		cr_assert_str_eq(tell(&closer, "release 7 9"), "0x0");
+		answer = answer_of(&one);
+		cr_assert_str_eq(tell(&one, "open"), "0x0");
+		cr_assert_str_eq(tell(&one, "login %s", g.pin), "0x0");
+	}
+	cr_expect(strcmp(answer, "0xb0") == 0 || strcmp(answer, SESSION_INVALID) == 0, "%s", answer);
+}
+
 ApplicationTest(C10_holding_twice_and_closing_twice_have_their_codes)
 {
 	struct application one, two;
@@ -270,6 +297,71 @@ ApplicationTest(C12_another_identity_cannot_close_an_application_nor_tell_it_fro
 	cr_expect_str_eq(tell(&alice, "info"), "0x0 user");
 	cr_expect_str_eq(tell(&alice, "hold 3 4"), ID_EXISTS);
 	cr_assert_str_eq(tell(&alice, "release 3 4"), "0x0");
+}
+
+LongIdTest(C12_a_gateway_may_refuse_ids_that_are_easy_to_guess)
+{
+	struct application alice, bob = with_session(BOB, "set 3 4");
+
+	application_start(&alice, &g, ALICE);
+	cr_assert_str_eq(TELL_ALL(&alice, "set 3 4", "init"), "0x0", "slots are no application's");
+	cr_expect_str_eq(tell(&alice, "open"), ID_INVALID);
+	cr_expect_str_eq(tell(&alice, "openwith 7 9"), ID_INVALID);
+	cr_expect_str_eq(tell(&alice, "hold 3 4"), ID_INVALID);
+	cr_expect_str_eq(tell(&alice, "release 3 4"), ID_INVALID);
+	cr_assert_str_eq(TELL_ALL(&alice, "setv2 00000003000000040000000000000001", "open"), "0x0");
+	cr_expect_str_eq(tell(&alice, "holdv2 00000003000000040000000000000001"), "0x0");
+	cr_assert_str_eq(TELL_ALL(&alice, "randomize", "open"), "0x0");
+	cr_expect_str_eq(tell(&bob, "info"), "0x0 public", "the rule is alice's");
+}
+
+ApplicationTest(C16_an_identity_may_hold_so_many_applications_and_no_more)
+{
+	enum { HOLDS = 16 };
+	struct application one, two, other;
+
+	application_start(&one, &g, ALICE);
+	application_start(&two, &g, ALICE);
+	application_start(&other, &g, BOB);
+	cr_assert_str_eq(tell(&one, "init"), "0x0");
+	cr_assert_str_eq(tell(&two, "init"), "0x0");
+	cr_assert_str_eq(tell(&other, "init"), "0x0");
+	for (int i = 0; i < HOLDS; i++)
+		cr_assert_str_eq(tell(&one, "hold 16 %d", i), "0x0");
+	cr_expect_str_eq(tell(&one, "hold 16 16"), "0x2");
+	cr_expect_str_eq(tell(&two, "hold 16 16"), "0x2");
+	cr_expect_str_eq(tell(&other, "hold 16 16"), "0x0");
+	cr_assert_str_eq(tell(&two, "release 16 0"), "0x0");
+	cr_expect_str_eq(tell(&one, "hold 16 16"), "0x0");
+}
+
+/* Signs over REST under the ID (3,4): the HTTP status. */
+static long rest_sign(enum person who)
+{
+	const char *const id[] = {"X-Application-Id: 3-4", NULL};
+	ANSWER_AUTO answer = request(
+		&g, who, "POST", "/v1/slots/demo/keys/face/sign", "{\"algorithm\":\"ES256\",\"data\":\"AAAA\"}", id);
+	return answer.status;
+}
+
+ApplicationTest(C15_a_login_and_a_logout_through_one_face_are_seen_through_the_other)
+{
+	enum { OK = 200, NO_CONTENT = 204 };
+	const char *const id[] = {"X-Application-Id: 3-4", NULL};
+	struct application module = logged_in(ALICE, "set 3 4");
+
+	cr_assert_str_eq(tell(&module, "generate face"), "0x0");
+	cr_expect_eq(rest_sign(ALICE), OK);
+	cr_expect_neq(rest_sign(BOB), OK);
+	ANSWER_AUTO out = request(&g, ALICE, "POST", "/v1/slots/demo/applications/current/logout", NULL, id);
+	cr_expect_eq(out.status, NO_CONTENT, "%s", out.text);
+	cr_expect_str_eq(tell(&module, "info"), "0x0 public");
+	cr_expect_neq(rest_sign(ALICE), OK);
+	rest_login(&g, ALICE, id);
+	cr_expect_str_eq(tell(&module, "info"), "0x0 user");
+	cr_expect_eq(rest_sign(ALICE), OK);
+	cr_assert_str_eq(tell(&module, "logout"), "0x0");
+	cr_expect_neq(rest_sign(ALICE), OK);
 }
 
 SharedTest(C13_two_identities_share_the_ids_of_their_share_group_and_no_others)

@@ -10,6 +10,7 @@
  *   info | cainfo                       its state (public, user, so); CA_GetSessionInfo: high low slot level
  *   login PIN | logout | close | closeall
  *   generate LABEL                      an EC key pair of the token
+ *   slow                                an RSA key pair of the session that takes its time
  *   find LABEL                          looks for the private key: count of objects; the first is the key from now on
  *   sign                                C_SignInit and C_Sign with it; the first failure, or 0x0
  *   digest                              something that needs a session and no login
@@ -216,6 +217,18 @@ static CK_RV generate(struct arguments *a)
 	return f->C_GenerateKeyPair(session, &mechanism, public, 4, private, 5, &other, &key);
 }
 
+static CK_RV slow(struct arguments *a)
+{
+	(void)a;
+	CK_ULONG bits = 4096;
+	CK_BBOOL yes = CK_TRUE;
+	CK_ATTRIBUTE public[] = {{CKA_MODULUS_BITS, &bits, sizeof bits}};
+	CK_ATTRIBUTE private[] = {{CKA_SIGN, &yes, 1}};
+	CK_MECHANISM mechanism = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
+	CK_OBJECT_HANDLE other, another;
+	return f->C_GenerateKeyPair(session, &mechanism, public, 1, private, 1, &other, &another);
+}
+
 static CK_RV find(struct arguments *a)
 {
 	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
@@ -289,8 +302,8 @@ static const struct {
 } COMMANDS[] = {{"init", init}, {"finalize", finalize}, {"set", set}, {"setv2", setv2}, {"randomize", randomize},
 	{"get", get_id}, {"open", open_session}, {"openwith", open_with}, {"use", use}, {"info", info},
 	{"cainfo", ca_info}, {"login", login}, {"logout", logout}, {"close", close_session}, {"closeall", close_all},
-	{"generate", generate}, {"find", find}, {"sign", sign}, {"digest", digest}, {"counts", counts}, {"hold", hold},
-	{"holdv2", hold_v2}, {"release", release}, {"releasev2", release_v2}};
+	{"generate", generate}, {"slow", slow}, {"find", find}, {"sign", sign}, {"digest", digest}, {"counts", counts},
+	{"hold", hold}, {"holdv2", hold_v2}, {"release", release}, {"releasev2", release_v2}};
 
 static int run(char *line)
 {
