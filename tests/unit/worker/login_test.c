@@ -133,6 +133,23 @@ Test(login, X3_handles_of_public_token_objects_outlive_a_fresh_login)
 	json_decref(answer);
 }
 
+Test(login, X3_of_two_objects_that_are_alike_none_is_taken_for_the_old_one)
+{
+	static const char data[] = "{\"CreateObject\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_DATA\"},"
+				   "{\"CKA_TOKEN\":true},{\"CKA_PRIVATE\":false},{\"CKA_LABEL\":\"twin\"}]}}";
+	static const char look[] =
+		"{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":16}]}}";
+	struct worker_fixture fresh;
+	struct client user = {.worker = &fresh};
+
+	worker_fixture_start(&token, &(struct worker_options){.fresh = true}, &fresh);
+	json_int_t session = open_session(&user), twin = number(&user, "object", data, session);
+	number(&user, "object", data, session);
+	expect(&user, "CKR_OK", look, session, twin);
+	expect(&user, "CKR_OK", LOGIN, session, "CKU_USER", RIGHT);
+	expect(&user, "CKR_OBJECT_HANDLE_INVALID", look, session, twin);
+}
+
 Test(login, session_objects_are_not_lost_to_a_fresh_login)
 {
 	struct worker_fixture fresh;
