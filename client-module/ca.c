@@ -24,7 +24,7 @@ EXPORT CK_RV CA_SetApplicationIDV2(CK_APPLICATION_ID *id)
 
 EXPORT CK_RV CA_RandomizeApplicationID(void)
 {
-	CK_APPLICATION_ID id;
+	CK_APPLICATION_ID id = {{0}};
 	if (!id_random(id.id)) {
 		return CKR_FUNCTION_FAILED;
 	}
@@ -141,8 +141,8 @@ static CK_RV ca_session(CK_SESSION_HANDLE handle, struct session *ret_session)
 EXPORT CK_RV CA_GetSessionInfo(CK_SESSION_HANDLE handle, CK_ULONG *ret_high, CK_ULONG *ret_low, CK_ULONG *ret_container,
 	CK_ULONG *ret_authentication)
 {
-	struct session session;
-	CK_SESSION_INFO info;
+	struct session session = {0};
+	CK_SESSION_INFO info = {0};
 	const union wire_value values[] = {{.number = handle}, {.info = &info}};
 	CK_RV rv = ca_session(handle, &session);
 	if (rv == CKR_CRYPTOKI_NOT_INITIALIZED) {

@@ -12,6 +12,16 @@ only_cryptoki_is_exported() {
 	grep -q '^C_Sign$' "$work/exported" && ! grep -vE '^CA?_[A-Z][A-Za-z0-9]*$' "$work/exported"
 }
 
+header=client-module/include/p11gate/ca.h
+all_of_the_header_is_exported() {
+	grep -oE '^CK_RV CA_[A-Za-z0-9]+' "$header" | cut -d' ' -f2 | sort > "$work/declared"
+	nm -D --defined-only "$P11GATE_MODULE" | awk '$3 ~ /^CA_/ { print $3 }' | sort | diff "$work/declared" - && [ -s "$work/declared" ]
+}
+header_compiles_as() { # header_compiles_as LANGUAGE
+	printf '#include <p11gate/ca.h>\nCK_RV set(void);\nCK_RV set(void) { return CA_SetApplicationID(7, 9); }\n' |
+		clang -x "$1" -Wall -Wextra -Werror -Iclient-module/include -isystem /usr/include/nss -isystem /usr/include/nspr -fsyntax-only -
+}
+
 needs_little() {
 	readelf -d "$P11GATE_MODULE" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' > "$work/needed"
 	grep -q libssl "$work/needed" && ! grep -vE '^(libssl|libcrypto|libhttp_parser|libinih|libc|ld-linux-[a-z0-9-]*)\.so' "$work/needed"
@@ -32,6 +42,9 @@ dead_gateway_costs_the_deadline_once() {
 }
 
 check "only C_ and CA_ functions are exported" only_cryptoki_is_exported
+check "C4 every function of ca.h is exported" all_of_the_header_is_exported
+check "C4 ca.h stands alone in C" header_compiles_as c
+check "C4 ca.h stands alone in C++" header_compiles_as c++
 check "nothing beyond OpenSSL, http-parser, inih and libc is needed" needs_little
 for way in plain unfinalized atexit late-thread openssl again; do
 	check "a host program may end this way: $way" host "$way"

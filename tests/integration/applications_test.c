@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(applications, .timeout = 120);
-
 #define NOT_LOGGED_IN "0x101"
 #define SESSION_INVALID "0xb3"
 #define ID_EXISTS "0x80000069"
@@ -53,10 +51,10 @@ static void stop(void)
 	gateway_stop(&g);
 }
 
-#define ApplicationTest(name) Test(applications, name, .init = start, .fini = stop)
-#define SharedTest(name) Test(applications, name, .init = start_shared, .fini = stop)
-#define LongIdTest(name) Test(applications, name, .init = start_long_ids, .fini = stop)
-#define BriefTest(name) Test(applications, name, .init = start_brief, .fini = stop)
+TestSuite(applications, .init = start, .fini = stop, .timeout = 120);
+TestSuite(applications_brief, .init = start_brief, .fini = stop, .timeout = 120);
+TestSuite(applications_shared, .init = start_shared, .fini = stop, .timeout = 120);
+TestSuite(applications_long_ids, .init = start_long_ids, .fini = stop, .timeout = 120);
 
 /* A program of `who` that has set the ID and opened a session. */
 static struct application with_session(enum person who, const char *set)
@@ -88,7 +86,7 @@ static const char *state_under(enum person who, const char *set)
 	return strchr(state, ' ') != NULL ? strchr(state, ' ') + 1 : state;
 }
 
-ApplicationTest(C6_a_login_is_shared_by_processes_with_one_id_and_so_is_the_logout)
+Test(applications, C6_a_login_is_shared_by_processes_with_one_id_and_so_is_the_logout)
 {
 	struct application one = logged_in(ALICE, "set 3 4");
 
@@ -107,7 +105,7 @@ ApplicationTest(C6_a_login_is_shared_by_processes_with_one_id_and_so_is_the_logo
 	cr_expect_str_eq(tell(&two, "find shared"), "0x0 0");
 }
 
-ApplicationTest(C6_processes_with_different_ids_share_nothing)
+Test(applications, C6_processes_with_different_ids_share_nothing)
 {
 	struct application one = logged_in(ALICE, "set 3 4");
 	struct application other = with_session(ALICE, "set 3 5");
@@ -120,7 +118,7 @@ ApplicationTest(C6_processes_with_different_ids_share_nothing)
 	cr_expect_str_eq(tell(&longer, "find mine"), "0x0 0");
 }
 
-ApplicationTest(C2_processes_share_nothing_by_default)
+Test(applications, C2_processes_share_nothing_by_default)
 {
 	struct application one, two;
 
@@ -133,7 +131,7 @@ ApplicationTest(C2_processes_share_nothing_by_default)
 	cr_expect_str_neq(tell(&one, "get"), tell(&two, "get"));
 }
 
-ApplicationTest(C7_the_login_ends_with_the_last_session_of_all_processes)
+Test(applications, C7_the_login_ends_with_the_last_session_of_all_processes)
 {
 	struct application one = logged_in(ALICE, "set 3 4"), two = with_session(ALICE, "set 3 4");
 
@@ -146,7 +144,7 @@ ApplicationTest(C7_the_login_ends_with_the_last_session_of_all_processes)
 	cr_expect_str_eq(tell(&two, "info"), "0x0 public");
 }
 
-ApplicationTest(C8_a_parent_that_holds_its_id_open_logs_in_for_its_children)
+Test(applications, C8_a_parent_that_holds_its_id_open_logs_in_for_its_children)
 {
 	struct application parent;
 
@@ -165,7 +163,7 @@ ApplicationTest(C8_a_parent_that_holds_its_id_open_logs_in_for_its_children)
 	}
 }
 
-ApplicationTest(C8_a_logout_ends_the_login_of_a_held_application_and_not_the_hold)
+Test(applications, C8_a_logout_ends_the_login_of_a_held_application_and_not_the_hold)
 {
 	struct application one = with_session(ALICE, "set 7 9");
 
@@ -177,7 +175,7 @@ ApplicationTest(C8_a_logout_ends_the_login_of_a_held_application_and_not_the_hol
 	cr_expect_str_eq(tell(&one, "release 7 9"), "0x0");
 }
 
-ApplicationTest(C9_close_ends_all_sessions_of_the_application_from_a_process_that_never_set_its_id)
+Test(applications, C9_close_ends_all_sessions_of_the_application_from_a_process_that_never_set_its_id)
 {
 	struct application one = with_session(ALICE, "set 7 9"), two = with_session(ALICE, "set 7 9"), closer;
 
@@ -195,7 +193,7 @@ ApplicationTest(C9_close_ends_all_sessions_of_the_application_from_a_process_tha
 	cr_expect_str_eq(tell(&closer, "release 7 9"), ID_INVALID, "it is dormant");
 }
 
-ApplicationTest(C9_an_application_that_was_never_held_can_be_closed_while_it_has_sessions)
+Test(applications, C9_an_application_that_was_never_held_can_be_closed_while_it_has_sessions)
 {
 	struct application one = logged_in(ALICE, "setv2 00000007000000090000000000000001"), closer;
 
@@ -207,7 +205,7 @@ ApplicationTest(C9_an_application_that_was_never_held_can_be_closed_while_it_has
 	cr_expect_str_eq(tell(&one, "info"), SESSION_INVALID);
 }
 
-ApplicationTest(C9_a_call_under_way_ends_with_its_session)
+Test(applications, C9_a_call_under_way_ends_with_its_session)
 {
 	enum { ATTEMPTS = 20 }; /* the key may be made before the close arrives */
 	struct application one = logged_in(ALICE, "set 7 9"), closer;
@@ -225,7 +223,7 @@ ApplicationTest(C9_a_call_under_way_ends_with_its_session)
 	cr_expect(strcmp(answer, "0xb0") == 0 || strcmp(answer, SESSION_INVALID) == 0, "%s", answer);
 }
 
-ApplicationTest(C10_holding_twice_and_closing_twice_have_their_codes)
+Test(applications, C10_holding_twice_and_closing_twice_have_their_codes)
 {
 	struct application one, two;
 
@@ -245,7 +243,7 @@ ApplicationTest(C10_holding_twice_and_closing_twice_have_their_codes)
 	cr_expect_str_eq(tell(&one, "release 7 9"), "0x0");
 }
 
-ApplicationTest(C11_close_all_and_the_counts_are_about_the_calling_process)
+Test(applications, C11_close_all_and_the_counts_are_about_the_calling_process)
 {
 	struct application one = logged_in(ALICE, "set 3 4"), two = with_session(ALICE, "set 3 4");
 
@@ -260,7 +258,7 @@ ApplicationTest(C11_close_all_and_the_counts_are_about_the_calling_process)
 	cr_expect_str_eq(tell(&two, "counts"), "0x0 1 1");
 }
 
-ApplicationTest(C12_another_identity_with_the_same_id_has_an_application_of_its_own)
+Test(applications, C12_another_identity_with_the_same_id_has_an_application_of_its_own)
 {
 	struct application alice = logged_in(ALICE, "set 3 4"), bob = with_session(BOB, "set 3 4");
 
@@ -276,7 +274,7 @@ ApplicationTest(C12_another_identity_with_the_same_id_has_an_application_of_its_
 	cr_expect_str_eq(tell(&alice, "info"), "0x0 user");
 }
 
-ApplicationTest(C12_another_identity_cannot_close_an_application_nor_tell_it_from_an_unused_id)
+Test(applications, C12_another_identity_cannot_close_an_application_nor_tell_it_from_an_unused_id)
 {
 	struct application alice = logged_in(ALICE, "set 3 4"), bob;
 
@@ -299,7 +297,7 @@ ApplicationTest(C12_another_identity_cannot_close_an_application_nor_tell_it_fro
 	cr_assert_str_eq(tell(&alice, "release 3 4"), "0x0");
 }
 
-LongIdTest(C12_a_gateway_may_refuse_ids_that_are_easy_to_guess)
+Test(applications_long_ids, C12_a_gateway_may_refuse_ids_that_are_easy_to_guess)
 {
 	struct application alice, bob = with_session(BOB, "set 3 4");
 
@@ -315,7 +313,7 @@ LongIdTest(C12_a_gateway_may_refuse_ids_that_are_easy_to_guess)
 	cr_expect_str_eq(tell(&bob, "info"), "0x0 public", "the rule is alice's");
 }
 
-ApplicationTest(C16_an_identity_may_hold_so_many_applications_and_no_more)
+Test(applications, C16_an_identity_may_hold_so_many_applications_and_no_more)
 {
 	enum { HOLDS = 16 };
 	struct application one, two, other;
@@ -344,7 +342,7 @@ static long rest_sign(enum person who)
 	return answer.status;
 }
 
-ApplicationTest(C15_a_login_and_a_logout_through_one_face_are_seen_through_the_other)
+Test(applications, C15_a_login_and_a_logout_through_one_face_are_seen_through_the_other)
 {
 	enum { OK = 200, NO_CONTENT = 204 };
 	const char *const id[] = {"X-Application-Id: 3-4", NULL};
@@ -364,7 +362,7 @@ ApplicationTest(C15_a_login_and_a_logout_through_one_face_are_seen_through_the_o
 	cr_expect_neq(rest_sign(ALICE), OK);
 }
 
-SharedTest(C13_two_identities_share_the_ids_of_their_share_group_and_no_others)
+Test(applications_shared, C13_two_identities_share_the_ids_of_their_share_group_and_no_others)
 {
 	struct application alice = logged_in(ALICE, "set 3 4"), bob = with_session(BOB, "set 3 4"),
 			   other = with_session(BOB, "set 3 5");
@@ -381,7 +379,7 @@ SharedTest(C13_two_identities_share_the_ids_of_their_share_group_and_no_others)
 	cr_expect_str_eq(tell(&other, "info"), "0x0 public");
 }
 
-SharedTest(C13_a_member_that_is_removed_loses_its_sessions_at_reload)
+Test(applications_shared, C13_a_member_that_is_removed_loses_its_sessions_at_reload)
 {
 	struct application alice = logged_in(ALICE, "set 3 4"), bob = with_session(BOB, "set 3 4");
 
@@ -400,7 +398,7 @@ static bool is_public(const struct gateway *gateway, void *set)
 	return strcmp(state_under(ALICE, set), "public") == 0;
 }
 
-BriefTest(C14_a_killed_program_loses_its_sessions_and_one_that_is_idle_or_stopped_keeps_them)
+Test(applications_brief, C14_a_killed_program_loses_its_sessions_and_one_that_is_idle_or_stopped_keeps_them)
 {
 	enum { SECONDS = 30 };
 	struct application killed = logged_in(ALICE, "set 1 1"), idle = logged_in(ALICE, "set 2 2"),
@@ -416,7 +414,7 @@ BriefTest(C14_a_killed_program_loses_its_sessions_and_one_that_is_idle_or_stoppe
 	cr_expect_str_eq(tell(&stopped, "digest"), "0x0");
 }
 
-BriefTest(C14_an_application_that_is_held_survives_the_program_that_was_killed)
+Test(applications_brief, C14_an_application_that_is_held_survives_the_program_that_was_killed)
 {
 	enum { SECONDS = 30 };
 	struct application held = logged_in(ALICE, "set 1 1"), other = logged_in(ALICE, "set 2 2");
@@ -428,7 +426,7 @@ BriefTest(C14_an_application_that_is_held_survives_the_program_that_was_killed)
 	cr_expect_str_eq(state_under(ALICE, "set 1 1"), "user");
 }
 
-ApplicationTest(C14_after_a_restart_of_the_gateway_old_sessions_are_invalid_and_new_ones_logged_out)
+Test(applications, C14_after_a_restart_of_the_gateway_old_sessions_are_invalid_and_new_ones_logged_out)
 {
 	struct application one = logged_in(ALICE, "set 3 4");
 
