@@ -40,9 +40,9 @@ static unsigned phase_limit_s(const struct connection *connection, enum phase ph
 	switch (phase) {
 	case PHASE_HANDSHAKE: return config->limits.handshake_s;
 	case PHASE_IDLE:
-		/* The connection is the lease of the client's sessions (C14); TCP keepalive finds dead hosts. */
 		if (atomic_load_explicit(&connection->crowded, memory_order_relaxed))
 			return config->limits.handshake_s;
+		/* A connection may be the lease of the client's sessions (C14); TCP keepalive finds dead hosts. */
 		return atomic_load_explicit(&connection->leased, memory_order_relaxed) ? 0 : config->limits.idle_s;
 	case PHASE_READING:
 	case PHASE_WRITING: return config->limits.request_s;
@@ -95,18 +95,19 @@ static void list_remove(struct connection *connection)
 	list->count--;
 }
 
-/* The socket stays open until libmicrohttpd closes it, which it does only after limits_remove. */
-static void shut(struct connection *connection)
+/* False: it was shut before. The socket stays open until libmicrohttpd closes it, which it does only after limits_remove. */
+static bool shut(struct connection *connection)
 {
-	if (!atomic_exchange(&connection->shut, true))
-		shutdown(connection->fd, SHUT_RDWR);
+	if (atomic_exchange(&connection->shut, true))
+		return false;
+	shutdown(connection->fd, SHUT_RDWR);
+	return true;
 }
 
 void limits_shut(struct connection *connection)
 {
-	if (!atomic_load(&connection->shut))
+	if (shut(connection))
 		counter_add(connection->listener, COUNTER_REAPED);
-	shut(connection);
 }
 
 /* One connection more than allowed before authentication: the oldest of them has had the most time. */
@@ -116,11 +117,8 @@ static void shut_oldest(struct listener *listener, const struct config *config)
 	if (most < UNAUTHENTICATED_MIN)
 		most = UNAUTHENTICATED_MIN;
 	unsigned over = listener->unauthenticated.count > most ? listener->unauthenticated.count - most : 0;
-	for (struct connection *c = listener->unauthenticated.oldest; c != NULL && over > 0; c = c->newer, over--) {
-		if (!atomic_load(&c->shut))
-			counter_add(listener, COUNTER_REAPED);
-		shut(c);
-	}
+	for (struct connection *c = listener->unauthenticated.oldest; c != NULL && over > 0; c = c->newer, over--)
+		limits_shut(c);
 }
 
 void limits_add(struct connection *connection)
@@ -152,14 +150,11 @@ void limits_remove(struct connection *connection)
 	pthread_mutex_unlock(&listener->lock);
 }
 
-static void reap(struct listener *listener, struct connection_list *list, int64_t now)
+static void reap(struct connection_list *list, int64_t now)
 {
-	for (struct connection *c = list->oldest; c != NULL; c = c->newer) {
-		if (left_ms(c, now) > 0 || atomic_load(&c->shut))
-			continue;
-		shut(c);
-		counter_add(listener, COUNTER_REAPED);
-	}
+	for (struct connection *c = list->oldest; c != NULL; c = c->newer)
+		if (left_ms(c, now) == 0)
+			limits_shut(c);
 }
 
 static void *reaper_main(void *argument)
@@ -170,8 +165,8 @@ static void *reaper_main(void *argument)
 		bool idle = listener->unauthenticated.count + listener->authenticated.count == 0;
 		clock_wait(&listener->reaper_wake, &listener->lock, idle ? INT64_MAX : clock_ms() + REAPER_PERIOD_MS);
 		int64_t now = clock_ms();
-		reap(listener, &listener->unauthenticated, now);
-		reap(listener, &listener->authenticated, now);
+		reap(&listener->unauthenticated, now);
+		reap(&listener->authenticated, now);
 	}
 	pthread_mutex_unlock(&listener->lock);
 	return NULL;
@@ -201,10 +196,10 @@ unsigned limits_shut_idle(struct listener *listener)
 	unsigned busy = 0;
 	pthread_mutex_lock(&listener->lock);
 	for (struct connection *c = listener->unauthenticated.oldest; c != NULL; c = c->newer)
-		shut(c);
+		(void)shut(c);
 	for (struct connection *c = listener->authenticated.oldest; c != NULL; c = c->newer) {
 		if (phase_of(c) == PHASE_IDLE)
-			shut(c);
+			(void)shut(c);
 		else if (!atomic_load(&c->shut))
 			busy++;
 	}
