@@ -58,7 +58,7 @@ static const struct problem_answer {
 	{415, has_body, "The body is not JSON", NULL},
 	{422, has_body, "Understood, but the token cannot do it so", NULL},
 	{423, is_worker, "The PIN is locked, or the slot is busy", NULL},
-	{429, is_worker, "Too much at once", "{'Retry-After':{'schema':{'type':'integer'}}}"},
+	{429, is_any, "Too much at once, or too many connections", "{'Retry-After':{'schema':{'type':'integer'}}}"},
 	{503, is_not_health, "The token or the gateway cannot serve now",
 		"{'Retry-After':{'schema':{'type':'integer'}}}"},
 };

@@ -43,14 +43,15 @@ static bool identify(struct request *request)
 		record_refusal(request, peer->refusal);
 		return false;
 	}
-	if (peer->identity == NULL) {
-		refuse(request, peer->ambiguous ? PROBLEM_IDENTITY_AMBIGUOUS : PROBLEM_IDENTITY_UNKNOWN,
-			peer->ambiguous ? "certificate matches several identities" : "certificate matches no identity");
-		return false;
-	}
 	if (!share_admits(connection, request->generation->config)) {
 		request->answer.close = true;
 		answer_problem(request, PROBLEM_TOO_MANY_CONNECTIONS, NULL);
+		return false;
+	}
+	if (peer->identity == NULL) {
+		request->answer.close = true;
+		refuse(request, peer->ambiguous ? PROBLEM_IDENTITY_AMBIGUOUS : PROBLEM_IDENTITY_UNKNOWN,
+			peer->ambiguous ? "certificate matches several identities" : "certificate matches no identity");
 		return false;
 	}
 	return true;

@@ -165,7 +165,7 @@ void limits_remove(struct connection *connection);
 /* Milliseconds that the connection's phase may still take. */
 int limits_left_ms(struct connection *connection);
 
-/* Shuts a connection down that is one too many. */
+/* Shuts a connection down that is too slow or one too many, and counts it. */
 void limits_shut(struct connection *connection);
 
 /* --- share.c: connections of one identity --- */
@@ -173,8 +173,8 @@ void limits_shut(struct connection *connection);
 enum { SHARE_BUCKETS = 256 };
 
 /*
- * Counts the connection for the identity that connection->peer has now, and no longer for an earlier one. What is beyond
- * limits.connections_per_identity is `crowded`; what is far beyond is shut down.
+ * Counts the connection for the identity that connection->peer has now, or for all that have none, and no longer for an earlier
+ * one. What is beyond limits.connections_per_identity is `crowded`; what is far beyond is shut down.
  */
 void share_enter(struct connection *connection, const struct config *config);
 void share_leave(struct connection *connection);
@@ -203,6 +203,7 @@ unsigned limits_count(struct listener *listener, unsigned mask);
 	COUNTER(HANDSHAKES_RESUMED, "handshakes_resumed_total", "TLS handshakes completed by resumption") \
 	COUNTER(HANDSHAKES_REFUSED, "handshakes_refused_total", "TLS handshakes refused") \
 	COUNTER(REAPED, "connections_reaped_total", "Connections shut down because they were too slow or too many") \
+	COUNTER(CROWDED, "connections_crowded_total", "Connections that came when their identity had too many") \
 	COUNTER(GATE_REFUSED, "requests_malformed_total", "Requests refused before they were looked at")
 
 enum counter {
@@ -238,6 +239,8 @@ struct listener {
 	pthread_cond_t reaper_wake;
 	bool reaper_end;
 	atomic_bool stopping;
+	_Atomic int64_t
+		crowded_log_due; /* not before this monotonic time is the next line about crowded shares logged */
 
 	struct counters counters;
 };

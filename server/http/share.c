@@ -1,5 +1,6 @@
 /*
- * How many connections each identity has (limits.connections_per_identity).
+ * How many connections each identity has (limits.connections_per_identity). Certificates of no identity, or of several, have one
+ * share together, under the name that no identity has: "".
  *
  * Who it is shows only after the handshake, and only an answer can tell a client what is wrong. So a few connections beyond the
  * limit are kept, for a short time, to answer one request with 429; those beyond them are shut down.
@@ -9,7 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHARE_SPARE = 8 };
+#include "server/common/clock.h"
+#include "server/common/log.h"
+
+enum {
+	SHARE_SPARE = 8,
+	CROWDED_LOG_MS = 10000, /* one line in this time, of all identities */
+};
 
 struct share {
 	struct share *next; /* in its bucket */
@@ -60,25 +67,41 @@ void share_leave(struct connection *connection)
 	pthread_mutex_unlock(&connection->listener->lock);
 }
 
+/* Moves the connection to that identity's share; gives how many there are in it then, 0 without memory. Under the lock. */
+static unsigned move(struct connection *connection, const char *identity)
+{
+	leave(connection);
+	connection->share = share_of(connection->listener, identity);
+	return connection->share == NULL ? 0 : ++connection->share->connections;
+}
+
+static void crowd_tell(struct listener *listener, const char *identity)
+{
+	int64_t now = clock_ms(), due = atomic_load(&listener->crowded_log_due);
+	counter_add(listener, COUNTER_CROWDED);
+	if (now >= due && atomic_compare_exchange_strong(&listener->crowded_log_due, &due, now + CROWDED_LOG_MS))
+		log_event(LOG_LEVEL_WARNING,
+			"too many connections of one identity; see limits.connections_per_identity", "identity",
+			identity, NULL);
+}
+
 void share_enter(struct connection *connection, const struct config *config)
 {
 	struct listener *listener = connection->listener;
-	const char *identity = connection->peer.identity;
-	bool shut = false;
+	const char *identity = connection->peer.identity == NULL ? "" : connection->peer.identity;
+	unsigned most = config->limits.connections_per_identity, count = 1;
 	pthread_mutex_lock(&listener->lock);
-	if (identity == NULL || connection->share == NULL || strcmp(connection->share->identity, identity) != 0) {
-		leave(connection);
-		connection->share = identity == NULL ? NULL : share_of(listener, identity);
-		if (connection->share != NULL)
-			connection->share->connections++;
-		unsigned count = connection->share == NULL ? 0 : connection->share->connections;
-		/* Without memory to count it, it is one too many. */
-		atomic_store(&connection->crowded,
-			identity != NULL && (count == 0 || count > config->limits.connections_per_identity));
-		shut = count > config->limits.connections_per_identity + SHARE_SPARE;
-	}
+	bool moves = connection->share == NULL || strcmp(connection->share->identity, identity) != 0;
+	if (moves)
+		count = move(connection, identity);
+	/* Without memory to count it, it is one too many. */
+	bool crowded = count == 0 || count > most;
+	if (moves)
+		atomic_store(&connection->crowded, crowded);
 	pthread_mutex_unlock(&listener->lock);
-	if (shut)
+	if (moves && crowded)
+		crowd_tell(listener, identity);
+	if (count > most + SHARE_SPARE)
 		limits_shut(connection);
 }
 

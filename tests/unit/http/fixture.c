@@ -28,9 +28,9 @@ static const char configuration[] =
 	"  - {name: demo, module: none, token: {label: demo}}\n"
 	"  - {name: other, module: none, token: {label: other}}\n"
 	"identities:\n"
-	"  - {name: alice, certificate: {san_uri: \"urn:p11gate:test:alice\"}}\n"
+	"  - {name: alice, certificate: {san_uri: \"urn:p11gate:test:%s\"}}\n"
 	"  - {name: reader, certificate: {san_uri: \"urn:p11gate:test:reader\"}}\n"
-	"  - {name: bob, certificate: {san_uri: \"urn:p11gate:test:bob\"}}\n"
+	"  - {name: bob, certificate: {san_uri: \"urn:p11gate:test:%s\"}}\n"
 	"  - {name: twin-one, certificate: {san_dns: twin.example}}\n"
 	"  - {name: twin-two, certificate: {san_email: twin@example.org}}\n"
 	"policy:\n"
@@ -50,7 +50,7 @@ static struct config *configure(struct fixture *fixture, const char *limits, con
 	path_of(fixture, "gateway", ".yaml", path);
 	FILE *file = fopen(path, "we");
 	cr_assert_not_null(file);
-	fprintf(file, configuration, tls, fixture->worker_program, limits);
+	fprintf(file, configuration, tls, fixture->worker_program, limits, fixture->alice, fixture->bob);
 	fclose(file);
 	cr_assert_eq(config_load(path, &config, error, sizeof error), STATUS_OK, "%s", error);
 	return config;
@@ -80,6 +80,7 @@ static struct fixture *fixture_of(const char *worker_program, const char *limits
 {
 	char error[1024] = "", path[PATH_LEN_MAX];
 	struct fixture *fixture = calloc(1, sizeof *fixture);
+	*fixture = (struct fixture){.alice = "alice", .bob = "bob"};
 	snprintf(fixture->worker_program, sizeof fixture->worker_program, "%s", worker_program);
 	scratch_directory(fixture->directory, sizeof(fixture->directory));
 	signal(SIGPIPE, SIG_IGN);

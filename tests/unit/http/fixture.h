@@ -14,6 +14,7 @@
 
 struct fixture {
 	char directory[64], worker_program[256];
+	const char *alice, *bob; /* whose certificates these identities have from the next configuration on */
 	struct pki *pki, *foreign;
 	struct audit *audit;
 	struct registry *registry;

@@ -1,10 +1,13 @@
 /* Deadlines and ceilings of connections. */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "server/common/clock.h"
+#include "server/common/log.h"
 #include "tests/unit/http/fixture.h"
 
 enum { WAIT_MS = 8000 };
@@ -181,16 +184,35 @@ static bool is_admitted(struct tls_client *client)
 	return false;
 }
 
+/*
+ * A new connection that the gateway knows by its identity: under TLS 1.3 the client's handshake is over before the gateway's, and
+ * only an answer shows that it is as well.
+ */
+static struct tls_client *enter(struct fixture *fixture, const char *name, bool admitted)
+{
+	struct tls_client *client = fixture_connect(fixture, name);
+	cr_expect_eq(is_admitted(client), admitted, "%s", name);
+	return client;
+}
+
+/* Whether the metrics have this line within WAIT_MS; asked on one connection, so that asking changes nothing. */
+static bool metrics_show(struct tls_client *client, const char *line)
+{
+	static const char metrics[] = "GET /metrics HTTP/1.1\r\nHost: gateway\r\n\r\n";
+	for (int64_t end = clock_ms() + WAIT_MS; clock_ms() < end;)
+		if (answer_has(fixture_ask(client, metrics), line))
+			return true;
+	return false;
+}
+
 Test(limits, one_identity_gets_no_more_connections_than_its_share_and_the_others_theirs)
 {
 	struct fixture *fixture = fixture_new("  connections_per_identity: 2\n", "");
-	struct tls_client *first = fixture_connect(fixture, "alice"), *second = fixture_connect(fixture, "alice"),
-			  *third = fixture_connect(fixture, "alice"), *other = fixture_connect(fixture, "bob");
-	cr_expect(is_admitted(first));
-	cr_expect(is_admitted(second));
-	cr_expect_not(is_admitted(third));
+	struct tls_client *first = enter(fixture, "alice", true), *second = enter(fixture, "alice", true),
+			  *third = enter(fixture, "alice", false), *other = enter(fixture, "bob", true);
 	cr_expect_lt(closed_after(third->fd), 5000);
-	cr_expect(is_admitted(other));
+	cr_expect(metrics_show(other, "p11gate_connections_crowded_total 1\n"));
+	cr_expect_eq(audit_lines(fixture, "alice"), 0);
 	fixture_disconnect(third);
 	/* A place that is given back is there for the next one; the gateway sees the end in its own time. */
 	fixture_disconnect(first);
@@ -207,17 +229,102 @@ Test(limits, one_identity_gets_no_more_connections_than_its_share_and_the_others
 	fixture_free(fixture);
 }
 
+/* What is logged from now on goes to a file, whose lines with `text` are counted. */
+static void log_into(const struct fixture *fixture)
+{
+	char path[128];
+	snprintf(path, sizeof path, "%s/log", fixture->directory);
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+	cr_assert(fd >= 0 && dup2(fd, STDERR_FILENO) == STDERR_FILENO);
+	close(fd);
+	log_setup(LOG_LEVEL_WARNING, 0);
+}
+
+static unsigned logged(const struct fixture *fixture, const char *text)
+{
+	char path[128], line[1024];
+	unsigned count = 0;
+	snprintf(path, sizeof path, "%s/log", fixture->directory);
+	FILE *file = fopen(path, "re");
+	cr_assert_not_null(file);
+	while (fgets(line, sizeof line, file) != NULL)
+		count += strstr(line, "too many connections of one identity") != NULL && strstr(line, text) != NULL;
+	fclose(file);
+	return count;
+}
+
+enum { CROWD = 12, CROWD_KEPT = 9 /* one, and a few that are told why */ };
+
+/* Connections as these two in turn, where one is allowed; all have arrived. */
+static void crowd(struct fixture *fixture, struct tls_client *witness, const char *even, const char *odd,
+	struct tls_client *ret_clients[CROWD])
+{
+	char line[64], reaped[64];
+	for (int i = 0; i < CROWD; i++)
+		(void)fixture_try(fixture, i % 2 == 0 ? even : odd, NULL, &ret_clients[i]);
+	snprintf(line, sizeof line, "p11gate_connections_crowded_total %d\n", CROWD - 1);
+	snprintf(reaped, sizeof reaped, "p11gate_connections_reaped_total %d\n", CROWD - CROWD_KEPT);
+	cr_expect(metrics_show(witness, line));
+	cr_expect(metrics_show(witness, reaped));
+}
+
+/* Asks on each of them, and counts the answers with this status (0: none). */
+static void answers(struct tls_client *clients[CROWD], unsigned counts[600])
+{
+	for (int i = 0; i < CROWD; i++) {
+		unsigned status = answer_status(fixture_ask(clients[i], request));
+		cr_assert_lt(status, 600);
+		counts[status]++;
+		fixture_disconnect(clients[i]);
+	}
+}
+
 Test(limits, connections_far_beyond_the_share_of_their_identity_are_closed_without_a_request)
 {
-	enum { COUNT = 12 };
-	struct tls_client *clients[COUNT];
+	static unsigned counts[600];
+	struct tls_client *clients[CROWD];
 	struct fixture *fixture = fixture_new("  connections_per_identity: 1\n", "");
-	for (int i = 0; i < COUNT; i++)
-		(void)fixture_try(fixture, "alice", NULL, &clients[i]);
-	cr_expect_lt(closed_after(clients[COUNT - 1]->fd), 5000);
-	cr_expect(is_admitted(clients[0]));
-	for (int i = 0; i < COUNT; i++)
-		fixture_disconnect(clients[i]);
+	struct tls_client *witness = enter(fixture, "bob", true);
+	log_into(fixture);
+	crowd(fixture, witness, "alice", "alice", clients);
+	answers(clients, counts);
+	cr_expect_eq(counts[0], CROWD - CROWD_KEPT);
+	cr_expect_geq(counts[200], 1);
+	cr_expect_eq(counts[200] + counts[429], CROWD_KEPT);
+	unsigned lines = logged(fixture, "alice");
+	cr_expect(lines >= 1 && lines < CROWD - 1, "%u lines of %d connections", lines, CROWD - 1);
+	fixture_disconnect(witness);
+	fixture_free(fixture);
+}
+
+Test(limits, certificates_of_no_identity_have_one_share_of_the_connections)
+{
+	static unsigned counts[600];
+	struct tls_client *clients[CROWD];
+	struct fixture *fixture = fixture_new("  connections_per_identity: 1\n", "");
+	struct tls_client *witness = enter(fixture, "bob", true);
+	crowd(fixture, witness, "stranger", "twin", clients);
+	answers(clients, counts);
+	cr_expect_eq(counts[0], CROWD - CROWD_KEPT);
+	cr_expect_geq(counts[403], 1);
+	cr_expect_eq(counts[403] + counts[429], CROWD_KEPT);
+	fixture_disconnect(witness);
+	fixture_free(fixture);
+}
+
+Test(limits, a_connection_whose_identity_a_reload_changes_counts_for_the_new_one)
+{
+	struct fixture *fixture = fixture_new("  connections_per_identity: 1\n", "");
+	struct tls_client *first = enter(fixture, "alice", true);
+	fixture->bob = "alice";
+	fixture->alice = "stranger";
+	cr_assert_eq(fixture_reload(fixture, "  connections_per_identity: 1\n", ""), STATUS_OK);
+	cr_expect(is_admitted(first));
+	struct tls_client *alice = enter(fixture, "stranger", true), *bob = enter(fixture, "alice", false);
+	cr_expect(is_admitted(first));
+	fixture_disconnect(first);
+	fixture_disconnect(alice);
+	fixture_disconnect(bob);
 	fixture_free(fixture);
 }
 

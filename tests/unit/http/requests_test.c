@@ -119,11 +119,14 @@ Test(requests, metrics_and_the_api_document_are_served)
 
 Test(requests, a_certificate_of_no_identity_is_refused_and_recorded)
 {
-	const char *answer = fixture_get(fixture, "stranger", "/healthz");
+	struct tls_client *client = fixture_connect(fixture, "stranger");
+	const char *answer = fixture_ask(client, "GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n");
 	cr_expect_eq(answer_status(answer), 403);
 	cr_expect(answer_has(answer, "/docs/errors/identity-unknown"));
+	cr_expect(tls_client_ended(client, WAIT_MS));
 	cr_expect_eq(audit_lines(fixture, "certificate matches no identity"), 1);
 	cr_expect_eq(audit_lines(fixture, "CN=stranger"), 1);
+	fixture_disconnect(client);
 }
 
 Test(requests, a_body_from_no_identity_is_not_kept)
