@@ -3,6 +3,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include "api/secret.h"
+
 static int left_ms(int64_t deadline_ms)
 {
 	int64_t left = deadline_ms - clock_ms();
@@ -62,6 +64,27 @@ static enum status take_release(struct exchange *exchange)
 	return token_release(exchange->process, exchange->pair, exchange->identity, &news);
 }
 
+/* The PIN is verified in another worker, which takes as long as it takes to start one. */
+static enum status answer_verify(struct exchange *exchange)
+{
+	struct pin_verify question;
+	enum status status = pin_verify_unpack(
+		exchange->payload->data, exchange->payload->len, exchange->arena, &question);
+	if (status != STATUS_OK)
+		return status;
+	int64_t begun = clock_ms();
+	struct pin_verified answer = {.rv = verify_pin(exchange->process, exchange->identity, &question)};
+	exchange->deadline_ms += clock_ms() - begun;
+	secret_wipe(exchange->payload->data, exchange->payload->len);
+
+	BUFFER_AUTO struct buffer out;
+	buffer_init(&out, FRAME_CHUNK);
+	pin_verified_pack(&out, &answer);
+	if (out.failed)
+		return STATUS_NO_MEMORY;
+	return frame_send(exchange->process->os.pairs[exchange->pair], FRAME_PIN_VERIFIED, out.data, out.len);
+}
+
 /* Answers questions until the worker sends a frame of type `awaited`, which is then in the payload. */
 static enum status await(struct exchange *exchange, enum frame_type awaited)
 {
@@ -75,6 +98,8 @@ static enum status await(struct exchange *exchange, enum frame_type awaited)
 			status = answer_acquire(exchange);
 		else if (status == STATUS_OK && type == FRAME_TOKEN_RELEASE)
 			status = take_release(exchange);
+		else if (status == STATUS_OK && type == FRAME_PIN_VERIFY)
+			status = answer_verify(exchange);
 		else if (status == STATUS_OK)
 			status = STATUS_MALFORMED;
 		if (status != STATUS_OK)
@@ -120,6 +145,29 @@ enum status exchange_request(struct worker_process *process, unsigned pair, cons
 					    .native = ret_response->native});
 	token_count_calls(process->token, &ret_response->calls);
 	return STATUS_OK;
+}
+
+enum status exchange_verify(struct worker_process *process, const char *identity, const struct pin_verify *question,
+	int64_t deadline_ms, struct pin_verified *ret_answer)
+{
+	ARENA_AUTO struct arena arena;
+	BUFFER_AUTO struct buffer payload;
+	arena_init(&arena, FRAME_CHUNK);
+	buffer_init(&payload, FRAME_PAYLOAD_MAX);
+	/* Nobody else knows this worker, so its first pair is free. */
+	struct exchange exchange = exchange_of(process, 0, deadline_ms, &arena, &payload);
+	exchange.identity = identity;
+	pin_verify_pack(&payload, question);
+	if (payload.failed)
+		return STATUS_NO_MEMORY;
+	enum status status = frame_send(process->os.pairs[0], FRAME_PIN_VERIFY, payload.data, payload.len);
+	secret_wipe(payload.data, payload.len);
+	if (status == STATUS_OK)
+		status = await(&exchange, FRAME_PIN_VERIFIED);
+	if (status == STATUS_OK)
+		status = pin_verified_unpack(payload.data, payload.len, &arena, ret_answer);
+	token_abandon(process, 0);
+	return status;
 }
 
 /* The slots the worker is for, packed: its own, or all of its module. */

@@ -352,6 +352,18 @@ enum status exchange_request(struct worker_process *process, unsigned pair, cons
 enum status exchange_start(struct worker_process *process, const char *application_hash, int64_t deadline_ms,
 	struct arena *arena, struct buffer *payload, struct worker_started *ret_started) MUST_USE;
 
+/* A question to a worker that was started for it alone. STATUS_OK with the answer; else as exchange_request. */
+enum status exchange_verify(struct worker_process *process, const char *identity, const struct pin_verify *question,
+	int64_t deadline_ms, struct pin_verified *ret_answer) MUST_USE;
+
+/* --- verify.c --- */
+
+/*
+ * The token's answer to a login with that PIN, in a worker of its own (B20); CKR_DEVICE_ERROR if there is none. `identity`: whose request
+ * the worker `asker` serves.
+ */
+CK_RV verify_pin(struct worker_process *asker, const char *identity, const struct pin_verify *question) MUST_USE;
+
 /* --- application.c --- */
 
 struct application {

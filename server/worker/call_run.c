@@ -1,5 +1,6 @@
 #include "server/worker/call_run.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/secret.h"
@@ -152,6 +153,14 @@ static void describe(struct running_call *run)
 			run->request->worker, run->session->module, run->call->values[WRAPPED_KEY].number);
 }
 
+/* Whether the call's key asks for its PIN by policy (B18). */
+static bool is_forced(struct running_call *run)
+{
+	size_t at = call_argument(run->row, WIRE_OBJECT);
+
+	return at < run->row->argument_count && forced_login_applies(run->request, run->native[at].number, run->key);
+}
+
 /* The rules about the key itself. CKR_OK: none speaks against the call. */
 static CK_RV check_key(struct running_call *run)
 {
@@ -165,8 +174,8 @@ static CK_RV check_key(struct running_call *run)
 	if (!run->key)
 		return CKR_OK;
 	/* There is no step in which such a key's PIN could be given (A18). */
-	if ((run->row->id == CALL_DeriveKey || run->row->id == CALL_UnwrapKey) && run->key->always_authenticate &&
-		run->key->class == CKO_PRIVATE_KEY) {
+	if ((run->row->id == CALL_DeriveKey || run->row->id == CALL_UnwrapKey) && run->key->class == CKO_PRIVATE_KEY &&
+		(run->key->always_authenticate || is_forced(run))) {
 		run->refused = "the key asks for its PIN at every use, and this call has no place for one";
 		return CKR_USER_NOT_LOGGED_IN;
 	}
@@ -180,12 +189,16 @@ static CK_RV check_reauthentication(struct running_call *run)
 
 	if (!run->session || row->operation == OPERATION_NONE || row->step == STEP_INIT || row->step == STEP_NONE)
 		return CKR_OK;
-	const struct session_operation *operation = &run->session->operations[row->operation];
+	struct session_operation *operation = &run->session->operations[row->operation];
 	if (!operation->begun || !operation->awaiting)
 		return CKR_OK;
 	run->key = object_info_keep(operation->key);
 	run->mechanism = operation->mechanism;
 	run->has_mechanism = operation->has_mechanism;
+	if (operation->deferred) {
+		track_forget(operation);
+		return CKR_USER_NOT_LOGGED_IN;
+	}
 	CK_RV rv = session_cancel(run->request->worker, run->session);
 	return rv == CKR_OK ? CKR_USER_NOT_LOGGED_IN : rv;
 }
@@ -210,6 +223,21 @@ static CK_RV invoke_native(struct running_call *run)
 	return invoke(run->request, run->row->id, run->native);
 }
 
+/* What the token says of CKA_ALWAYS_AUTHENTICATE is not all there is to it (B18). */
+static CK_RV show_forced(struct running_call *run, CK_RV rv)
+{
+	const union wire_value *asked = &run->call->values[2];
+	bool concerned = false;
+
+	for (CK_ULONG i = 0; i < asked->attributes.count; i++)
+		concerned = concerned || asked->attributes.items[i].type == CKA_ALWAYS_AUTHENTICATE;
+	if (!concerned || (rv != CKR_OK && rv != CKR_ATTRIBUTE_TYPE_INVALID && rv != CKR_ATTRIBUTE_SENSITIVE))
+		return rv;
+	if (!run->key)
+		run->key = object_describe(run->request->worker, run->session->module, run->call->values[1].number);
+	return is_forced(run) ? forced_login_show(run->call, rv) : rv;
+}
+
 static CK_RV invoke_translated(struct running_call *run)
 {
 	unsigned logouts = atomic_load(&run->request->worker->login.logouts);
@@ -222,10 +250,14 @@ static CK_RV invoke_translated(struct running_call *run)
 		object_follow(run);
 		rv = translate_results(run);
 	}
+	if (run->row->step == STEP_INIT && rv == CKR_OK && run->session)
+		run->forced = is_forced(run);
+	if (run->row->id == CALL_GetAttributeValue && run->session)
+		rv = show_forced(run, rv);
 	if (run->session) {
 		run->has_input = !call_asks_length(run->call, rv) &&
 				 track_input_sha256(run->session, run->call, run->input);
-		track_after(run->session, run->call, rv, run->key, logouts);
+		track_after(run->session, run->call, rv, run->key, run->forced, logouts);
 	}
 	return rv;
 }
@@ -268,10 +300,80 @@ static void note_use(const struct running_call *run, const struct session_operat
 		run->request->private_used = true;
 }
 
+/* A search by the effective value of CKA_ALWAYS_AUTHENTICATE, which the token does not know. */
+static CK_RV run_forced_search(struct running_call *run)
+{
+	struct session_operation search = {0}, *operation = &run->session->operations[OPERATION_FIND];
+	CK_RV rv = forced_search_begin(run->request, run->session, run->call, &search);
+
+	if (rv != CKR_OK)
+		return rv;
+	track_after(run->session, run->call, rv, NULL, false, login_epoch(run->request->worker));
+	operation->listed = true;
+	operation->found = search.found;
+	operation->found_count = search.found_count;
+	operation->found_private = search.found_private;
+	return rv;
+}
+
+/* The later calls of such a search; CKR_FUNCTION_NOT_SUPPORTED: it is none of them. */
+static CK_RV go_on_with_forced_search(struct running_call *run)
+{
+	struct session_operation *operation = run->session ? &run->session->operations[OPERATION_FIND] : NULL;
+
+	if (!operation || run->row->operation != OPERATION_FIND || !operation->listed)
+		return CKR_FUNCTION_NOT_SUPPORTED;
+	if (run->row->step == STEP_UPDATE)
+		return forced_search_next(operation, run->call);
+	if (run->row->step == STEP_INIT)
+		return CKR_OPERATION_ACTIVE;
+	track_forget(operation);
+	return CKR_OK;
+}
+
+/* With a kept PIN such an operation begins only with its own login. CKR_FUNCTION_NOT_SUPPORTED: this one does not wait. */
+static CK_RV run_deferred(struct running_call *run)
+{
+	const struct session_operation *operation;
+
+	if (!run->session || run->row->step != STEP_INIT || run->row->operation == OPERATION_NONE)
+		return CKR_FUNCTION_NOT_SUPPORTED;
+	operation = &run->session->operations[run->row->operation];
+	if (operation->begun && operation->deferred)
+		return CKR_OPERATION_ACTIVE;
+	if (!run->init)
+		return CKR_FUNCTION_NOT_SUPPORTED;
+	describe(run);
+	if (!is_forced(run))
+		return CKR_FUNCTION_NOT_SUPPORTED;
+	CK_RV rv = forced_operation_defer(
+		run->request, run->session, run->call, run->native, run->key, run->init, run->init_len);
+	if (rv == CKR_OK)
+		run->init = NULL;
+	return rv;
+}
+
+/* An Init with a private key's handle, while the policy may defer it. */
+static bool may_defer(const struct running_call *run)
+{
+	const struct worker *worker = run->request->worker;
+
+	return (run->row->operation == OPERATION_SIGN || run->row->operation == OPERATION_SIGN_RECOVER ||
+		       run->row->operation == OPERATION_DECRYPT) &&
+	       run->row->step == STEP_INIT && pin_cache_kept(worker) && login_rules(worker).force_login;
+}
+
 static CK_RV run_checked(struct running_call *run)
 {
-	CK_RV rv = check_login(run);
+	CK_RV rv = go_on_with_forced_search(run);
 
+	if (rv != CKR_FUNCTION_NOT_SUPPORTED)
+		return rv;
+	if (run->session && forced_search_needed(run->request->worker, run->call))
+		return run_forced_search(run);
+	if (may_defer(run))
+		run->init = forced_operation_copy(run->call, &run->init_len);
+	rv = check_login(run);
 	if (rv == CKR_OK)
 		rv = translate(run);
 	if (rv == CKR_OK) {
@@ -284,7 +386,10 @@ static CK_RV run_checked(struct running_call *run)
 		rv = check_reauthentication(run);
 	if (rv == CKR_OK)
 		look_at_objects(run);
-	return rv == CKR_OK ? invoke_translated(run) : rv;
+	if (rv != CKR_OK)
+		return rv;
+	rv = run_deferred(run);
+	return rv == CKR_FUNCTION_NOT_SUPPORTED ? invoke_translated(run) : rv;
 }
 
 /* Any call on a session that has no rules of its own. */
@@ -451,6 +556,7 @@ bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 	bool recorded = call_record(&run, rv);
 	if (run.session)
 		session_release(request->worker, run.session);
+	free(run.init);
 	object_info_release(run.key);
 	object_info_release(run.wrapped);
 	object_info_release(run.made);

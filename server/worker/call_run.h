@@ -19,6 +19,9 @@ struct running_call {
 	bool has_mechanism;
 	unsigned char input[32];
 	bool has_input;
+	bool forced; /* an Init: its key asks for the PIN by policy */
+	char *init; /* … as it came, where it may have to be deferred; or NULL */
+	size_t init_len;
 	bool private; /* it uses, reads, makes or changes a private object; looked at only where a rule asks (B7) */
 	const char *refused; /* why it was not run */
 	uint64_t began;

@@ -85,6 +85,22 @@ static bool policy_follow(struct worker *worker, const struct buffer *payload)
 	return tell_state(worker, login_revoke(worker, LOGIN_END_POLICY), LOGIN_END_POLICY);
 }
 
+static bool login_voided(struct worker *worker, const struct buffer *payload)
+{
+	struct arena arena ARENA_AUTO;
+	struct login_voided message;
+
+	arena_init(&arena, FRAME_CHUNK);
+	if (login_voided_unpack(payload->data, payload->len, &arena, &message) != STATUS_OK ||
+		message.cause >= LOGIN_END_COUNT)
+		return false;
+	/* Who is logged in without a kept PIN stays so over what happens to the token's PIN. */
+	if (message.cause != LOGIN_END_REVOKED && !pin_cache_kept(worker))
+		return true;
+	enum login_end end = (enum login_end)message.cause;
+	return tell_state(worker, login_revoke(worker, end), end);
+}
+
 /* False at the end of the control socket, or when it says so. */
 static bool command(struct worker *worker, struct buffer *payload)
 {
@@ -94,6 +110,7 @@ static bool command(struct worker *worker, struct buffer *payload)
 		return false;
 	switch (type) {
 	case FRAME_END_INSTANCE: return end_instance(worker, payload);
+	case FRAME_LOGIN_VOIDED: return login_voided(worker, payload);
 	case FRAME_POLICY: return policy_follow(worker, payload);
 	default: return false;
 	}

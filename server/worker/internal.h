@@ -107,6 +107,13 @@ struct session_operation {
 	bool private; /* it needs the login: its key is a private object, or could not be read */
 	bool keeps_login; /* … and is not over, so that the module stays logged in (B10); a search does as well */
 	bool found_private; /* of a search: private objects are among what was found */
+	bool forced; /* its key asks for the PIN by policy: the token does not take it (B20) */
+	uint64_t serial; /* of the operation, in this process */
+	char *deferred; /* the Init as JSON, to be run once the PIN has been verified; NULL: the module has begun */
+	size_t deferred_len;
+	bool listed; /* a search whose handles were sifted here (forced_search.c) */
+	CK_OBJECT_HANDLE *found; /* the client's handles */
+	CK_ULONG found_count, found_next;
 	bool awaiting; /* an always-authenticate key: its PIN has not been given */
 	bool reauthenticated;
 	bool recorded; /* that its key was used, by the record of an earlier part */
@@ -159,6 +166,8 @@ struct login {
 	atomic_uint logouts; /* completed logouts of the application; internal ones do not count */
 	atomic_uint private_uses; /* requests that run a private use with the kept PIN (B11) */
 	atomic_bool held; /* the application is held open (C8) */
+	pthread_cond_t changed; /* with `lock`: private uses ended */
+	atomic_uint awaiting; /* threads that wait for that */
 	_Atomic uint64_t keep_idle_ms, keep_until_ms,
 		used_ms; /* login_keep; CLOCK_MONOTONIC; keep_until_ms 0: not kept */
 	atomic_uint resources; /* resource requests that run now */
@@ -173,6 +182,7 @@ struct login_rules {
 	enum logout_after logout_after;
 	bool force_login; /* keys of non-repudiation certificates ask for their PIN (B18) */
 	uint64_t ttl_ms, idle_ms;
+	uint64_t wait_ms; /* how long a login may wait for private uses to end */
 };
 
 /* --- the kept PIN --- */
@@ -206,7 +216,7 @@ struct policy {
 	atomic_bool has_labels;
 	atomic_bool cache_pin;
 	atomic_uint logout_after, force_login;
-	_Atomic uint64_t ttl_ms, idle_ms;
+	_Atomic uint64_t ttl_ms, idle_ms, wait_ms;
 };
 
 struct running {
@@ -472,8 +482,20 @@ void private_use_settle(struct worker *worker);
 bool private_use_needed(struct worker *worker, const struct call *call);
 
 /* track.c: the operations of a session as the audit and X4 need them; the session is locked. */
-/* After the call. `key` is what is known of an Init's key, or NULL; `logouts` the count of completed logouts before the call. */
-void track_after(struct session *session, const struct call *call, CK_RV rv, struct object_info *key, unsigned logouts);
+/*
+ * After the call. `key` is what is known of an Init's key, or NULL; `forced`: the key asks for its PIN by policy; `logouts` the count
+ * of completed logouts before the call.
+ */
+void track_after(struct session *session, const struct call *call, CK_RV rv, struct object_info *key, bool forced,
+	unsigned logouts);
+/* One operation is over, and its record with it. */
+void track_forget(struct session_operation *operation);
+/* The module has not begun the operation yet, and need not be logged in for it; `init` is taken over. */
+void track_defer(struct session_operation *operation, char *init, size_t init_len);
+/* … and now it has. */
+void track_begun(struct session_operation *operation);
+/* The operation that awaits its PIN and is forced, or NULL. */
+struct session_operation *track_forced(struct session *session);
 void track_clear(struct session *session);
 /* The operation whose key and mechanism the record of a call of that row names; NULL without a session or an operation. */
 struct session_operation *track_operation(struct session *session, const struct call_row *row);
@@ -489,6 +511,33 @@ bool track_input_sha256(struct session *session, const struct call *call, unsign
 bool track_reauthenticates(const struct session *session);
 /* How many operations of all sessions keep the module logged in (B10). */
 unsigned track_keeping_login(void);
+
+/* forced_login.c: keys that ask for their PIN because their certificate is for non-repudiation (B18). `key` is the module's handle. */
+bool forced_login_applies(struct request *request, CK_OBJECT_HANDLE key, const struct object_info *info);
+/* After C_GetAttributeValue of such a key: CKA_ALWAYS_AUTHENTICATE is CK_TRUE. The return value to go on with. */
+CK_RV forced_login_show(const struct call *call, CK_RV rv) MUST_USE;
+
+/* forced_search.c: whether a search needs it; the whole search; its results. */
+bool forced_search_needed(const struct worker *worker, const struct call *call);
+CK_RV forced_search_begin(struct request *request, struct session *session, const struct call *call,
+	struct session_operation *ret_search) MUST_USE;
+CK_RV forced_search_next(struct session_operation *search, const struct call *call) MUST_USE;
+
+/* pin_verify.c: whether the token takes the PIN; `login` is login_epoch from before. The module may be logged in anew: handles of private objects are void. */
+CK_RV pin_verify(struct request *request, unsigned login, const union wire_value *pin) MUST_USE;
+/* In the worker that was started for it: answers on the request's channel. */
+void pin_verify_serve(struct request *request, const struct pin_verify *question);
+
+/* forced_operation.c: operations with such keys. The Init as it came, with the client's handles; NULL: no memory. To be freed. */
+char *forced_operation_copy(const struct call *call, size_t *ret_len);
+/* Under the session's lock: the Init is tried and kept for later, since with a kept PIN the module's login is left to the PIN to come. */
+CK_RV forced_operation_defer(struct request *request, struct session *session, const struct call *call,
+	const union wire_value native[], struct object_info *key, char *init, size_t init_len) MUST_USE;
+/* Whether an operation of the session awaits its PIN by policy; which, and under which login. */
+bool forced_operation_awaits(struct request *request, CK_ULONG handle, uint64_t *ret_serial, unsigned *ret_login);
+/* The context-specific login for it. */
+CK_RV forced_operation_login(struct request *request, CK_ULONG handle, uint64_t serial, unsigned login,
+	const union wire_value *pin) MUST_USE;
 
 /* saved_state.c: what C_GetOperationState gives is a reference. `session` is the client's or NULL, `module` its handle in the module. */
 CK_RV saved_state_get(struct request *request, const struct session *session, CK_SESSION_HANDLE module,

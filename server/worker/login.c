@@ -211,9 +211,13 @@ static CK_RV context_run(struct request *request, CK_ULONG handle, const union w
 {
 	struct worker *worker = request->worker;
 	struct token_grant grant;
-	bool awaited = context_awaited(request, handle);
+	uint64_t serial;
+	unsigned login;
 	CK_RV rv = CKR_OK;
 
+	if (forced_operation_awaits(request, handle, &serial, &login))
+		return forced_operation_login(request, handle, serial, login, pin);
+	bool awaited = context_awaited(request, handle);
 	bool held = login_lock(request);
 	if (awaited)
 		rv = token_acquire(worker, request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, &grant);

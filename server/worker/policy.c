@@ -36,6 +36,7 @@ static void login_keep_rules(struct policy *policy, const struct login_policy *l
 	atomic_store(&policy->force_login, login->force_login);
 	atomic_store(&policy->ttl_ms, login->pin_cache_ttl_ms);
 	atomic_store(&policy->idle_ms, login->pin_cache_idle_ms);
+	atomic_store(&policy->wait_ms, login->internal_wait_ms);
 }
 
 struct login_rules login_rules(const struct worker *worker)
@@ -51,6 +52,7 @@ struct login_rules login_rules(const struct worker *worker)
 		.force_login = (force & FORCE_LOGIN_NON_REPUDIATION) != 0,
 		.ttl_ms = atomic_load(&policy->ttl_ms),
 		.idle_ms = atomic_load(&policy->idle_ms),
+		.wait_ms = atomic_load(&policy->wait_ms),
 	};
 }
 

@@ -176,6 +176,21 @@ static enum login_end end_by_rules(const struct request *request)
 	return pin_cache_kept(worker) && !rules.cache_pin ? LOGIN_END_POLICY : LOGIN_END_COUNT;
 }
 
+bool login_is_for_one_use(const struct worker *worker)
+{
+	return login_rules(worker).logout_after != LOGOUT_AFTER_NEVER;
+}
+
+/* Wakes who waits for private uses to end. */
+static void tell_waiting(struct worker *worker)
+{
+	if (atomic_load(&worker->login.awaiting) == 0)
+		return;
+	pthread_mutex_lock(&worker->login.lock);
+	pthread_cond_broadcast(&worker->login.changed);
+	pthread_mutex_unlock(&worker->login.lock);
+}
+
 bool private_use_end(struct request *request)
 {
 	struct worker *worker = request->worker;
@@ -185,6 +200,7 @@ bool private_use_end(struct request *request)
 	if (request->private_use)
 		atomic_fetch_sub(&worker->login.private_uses, 1);
 	request->private_use = request->signed_ = request->private_used = false;
+	tell_waiting(worker);
 	if (end == LOGIN_END_COUNT && !logout_due(worker))
 		return true;
 	bool held = request->holds_module;
@@ -204,6 +220,7 @@ void private_use_settle(struct worker *worker)
 {
 	CK_SESSION_HANDLE anchor;
 
+	tell_waiting(worker);
 	if (!logout_due(worker))
 		return;
 	pthread_mutex_lock(&worker->login.lock);

@@ -227,3 +227,10 @@ void object_recognise(struct request *request, CK_SESSION_HANDLE session, CK_OBJ
 	if (handle != CK_INVALID_HANDLE)
 		(void)object_refind(request, handle);
 }
+
+CK_RV object_name(
+	struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_OBJECT_HANDLE *ret_handle)
+{
+	object_recognise(request, session, object);
+	return object_add(request->worker, object, false, ret_handle);
+}

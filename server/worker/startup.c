@@ -19,6 +19,7 @@ static bool locks_init(struct worker *worker)
 	bool good = pthread_rwlock_init(&worker->module.lock, &attributes) == 0;
 	pthread_rwlockattr_destroy(&attributes);
 	pthread_mutex_init(&worker->login.lock, NULL);
+	pthread_cond_init(&worker->login.changed, NULL);
 	pthread_mutex_init(&worker->pool.lock, NULL);
 	pthread_mutex_init(&worker->running.lock, NULL);
 	pthread_cond_init(&worker->running.idle, NULL);

@@ -89,6 +89,19 @@ static enum status respond(struct worker *worker, int channel, const struct repl
 	return frame_send(channel, FRAME_RESPONSE, payload->data, payload->len);
 }
 
+/* The question whether a PIN is good, in a worker that was started for it (B20). */
+static enum status serve_question(struct serving *serving)
+{
+	struct request *request = &serving->request;
+	struct pin_verify question;
+
+	if (pin_verify_unpack(serving->payload.data, serving->payload.len, &serving->arena, &question) != STATUS_OK)
+		return STATUS_MALFORMED;
+	pin_verify_serve(request, &question);
+	request->message = &serving->message;
+	return STATUS_OK;
+}
+
 /* One request from its frame to its answer; everything of it is wiped. */
 static enum status serve_request(struct serving *serving)
 {
@@ -141,9 +154,10 @@ void thread_serve(struct worker *worker, int channel)
 	enum frame_type type;
 	bool good = serving != NULL;
 
-	while (good && frame_receive(channel, -1, &type, &serving->payload) == STATUS_OK && type == FRAME_REQUEST &&
-		running_enter(&worker->running)) {
-		good = serve_request(serving) == STATUS_OK;
+	while (good && frame_receive(channel, -1, &type, &serving->payload) == STATUS_OK &&
+		(type == FRAME_REQUEST || type == FRAME_PIN_VERIFY) && running_enter(&worker->running)) {
+		enum status status = type == FRAME_REQUEST ? serve_request(serving) : serve_question(serving);
+		good = status == STATUS_OK;
 		serving_reset(serving);
 		running_leave(&worker->running);
 	}

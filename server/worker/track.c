@@ -1,5 +1,6 @@
 #include "server/worker/internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -26,9 +27,42 @@ static void login_let_go(struct session_operation *operation)
 static void operation_reset(struct session_operation *operation)
 {
 	login_let_go(operation);
+	free(operation->deferred);
+	free(operation->found);
 	object_info_release(operation->key);
 	EVP_MD_CTX_free(operation->input);
 	memset(operation, 0, sizeof *operation);
+}
+
+void track_forget(struct session_operation *operation)
+{
+	operation_reset(operation);
+}
+
+void track_defer(struct session_operation *operation, char *init, size_t init_len)
+{
+	login_let_go(operation);
+	operation->deferred = init;
+	operation->deferred_len = init_len;
+}
+
+void track_begun(struct session_operation *operation)
+{
+	free(operation->deferred);
+	operation->deferred = NULL;
+	if (!operation->keeps_login)
+		atomic_fetch_add(&keeping_login, 1);
+	operation->keeps_login = true;
+}
+
+struct session_operation *track_forced(struct session *session)
+{
+	for (int i = 0; i < OPERATION_COUNT; i++) {
+		struct session_operation *operation = &session->operations[i];
+		if (operation->begun && operation->awaiting && operation->forced)
+			return operation;
+	}
+	return NULL;
 }
 
 void track_clear(struct session *session)
@@ -112,21 +146,24 @@ static void input_add(struct session_operation *operation, const union wire_valu
 		EVP_DigestUpdate(operation->input, part->bytes.data, part->bytes.len);
 }
 
-static void begin(
-	struct session_operation *operation, const struct call *call, struct object_info *key, unsigned logouts)
+static void begin(struct session_operation *operation, const struct call *call, struct object_info *key, bool forced,
+	unsigned logouts)
 {
+	static atomic_ullong serial;
 	bool has_key = call->row->argument_count > 2;
 
 	operation_reset(operation);
 	operation->begun = true;
+	operation->serial = atomic_fetch_add(&serial, 1) + 1;
 	operation->logouts = logouts;
 	operation->key = object_info_keep(key);
 	operation->private = has_key && (!key || key->private);
 	operation->keeps_login = operation->private || call->row->operation == OPERATION_FIND;
 	if (operation->keeps_login)
 		atomic_fetch_add(&keeping_login, 1);
-	operation->awaiting = key && key->class == CKO_PRIVATE_KEY && key->always_authenticate &&
+	operation->awaiting = key && key->class == CKO_PRIVATE_KEY && (key->always_authenticate || forced) &&
 			      call->row->operation != OPERATION_VERIFY && call->row->operation != OPERATION_ENCRYPT;
+	operation->forced = operation->awaiting && !key->always_authenticate;
 	if (call->row->arguments[1].kind == WIRE_MECHANISM && call->values[1].mechanism) {
 		operation->has_mechanism = true;
 		operation->mechanism = call->values[1].mechanism->mechanism;
@@ -140,7 +177,8 @@ static void forget_records(struct session *session)
 		session->operations[i].recorded = false;
 }
 
-void track_after(struct session *session, const struct call *call, CK_RV rv, struct object_info *key, unsigned logouts)
+void track_after(struct session *session, const struct call *call, CK_RV rv, struct object_info *key, bool forced,
+	unsigned logouts)
 {
 	const struct call_row *row = call->row;
 	struct session_operation *operation = &session->operations[row->operation];
@@ -150,7 +188,7 @@ void track_after(struct session *session, const struct call *call, CK_RV rv, str
 	if (row->operation == OPERATION_NONE || call_asks_length(call, rv))
 		return;
 	if (row->step == STEP_INIT && rv == CKR_OK)
-		begin(operation, call, key, logouts);
+		begin(operation, call, key, forced, logouts);
 	if (row->step == STEP_UPDATE && rv == CKR_OK && input_counts(row->operation) &&
 		row->arguments[1].kind == WIRE_BYTES)
 		input_add(operation, &call->values[1]);

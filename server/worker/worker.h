@@ -147,6 +147,28 @@ void login_keep(struct worker *worker, uint64_t idle_ms, uint64_t max_ms);
 CK_RV login_context(struct request *request, CK_SESSION_HANDLE *session, unsigned login, const unsigned char *pin,
 	size_t pin_len) __attribute__((warn_unused_result));
 
+/* True if the key asks for its PIN by policy although the token does not ask (B18); `key` is the module's handle of a private key. */
+bool forced_login_demanded(struct request *request, CK_OBJECT_HANDLE key);
+
+/*
+ * The PIN for a use of such a key: the token judges it, and nothing is taken from what is known (B20). The session must have no
+ * operation active. *object, the key's module handle, may become another one. `login` and errors as in login_context.
+ */
+CK_RV login_verify(struct request *request, unsigned login, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *object,
+	const unsigned char *pin, size_t pin_len) __attribute__((warn_unused_result));
+
+/* True if the rules end the login with each signature, so that one request makes one at most (B5, B7). */
+bool login_is_for_one_use(const struct worker *worker);
+
+/* --- object.h --- */
+
+/*
+ * The application's own handle of an object that the module knows as `object` and `session` can read: the same for the same
+ * object as long as the application is logged in, while the module may number it anew with each of its own logins.
+ */
+CK_RV object_name(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+	CK_OBJECT_HANDLE *ret_handle) __attribute__((warn_unused_result));
+
 /* --- event.h: audit events; a NULL or empty field is left out --- */
 
 /* What an event says about a further key of its call; NULL and 0: not known. */

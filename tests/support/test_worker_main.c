@@ -169,6 +169,37 @@ static void fill(struct job *job, size_t len)
 		buffer_byte(&job->body, 'x');
 }
 
+/* Has a PIN verified elsewhere; the answer is the job's rv. */
+static void ask_to_verify(struct job *job, const char *value)
+{
+	struct pin_verify question = {1, {(const unsigned char *)value, strlen(value)}};
+	struct pin_verified answer;
+	BUFFER_AUTO struct buffer payload;
+	enum frame_type type;
+	buffer_init(&payload, FRAME_PAYLOAD_MAX);
+	pin_verify_pack(&payload, &question);
+	must(frame_send(job->fd, FRAME_PIN_VERIFY, payload.data, payload.len) == STATUS_OK);
+	must(frame_receive(job->fd, -1, &type, &payload) == STATUS_OK && type == FRAME_PIN_VERIFIED);
+	must(pin_verified_unpack(payload.data, payload.len, job->arena, &answer) == STATUS_OK);
+	job->rv = answer.rv;
+}
+
+/* Asked to verify a PIN: as a login would, with the token; 1234 is right, "die" ends the process. */
+static void verify(int fd, struct arena *arena, struct buffer *payload)
+{
+	struct pin_verify question;
+	must(pin_verify_unpack(payload->data, payload->len, arena, &question) == STATUS_OK);
+	must(question.pin.len != 3 || memcmp(question.pin.data, "die", 3) != 0);
+	bool right = question.pin.len == 4 && memcmp(question.pin.data, "1234", 4) == 0;
+	struct job job = {.fd = fd, .arena = arena};
+	acquire(&job, "1,1");
+	release(&job, right ? "0,1" : "0xA0,0");
+	struct pin_verified answer = {job.rv != CKR_OK ? job.rv : right ? CKR_OK : CKR_PIN_INCORRECT};
+	buffer_reset(payload);
+	pin_verified_pack(payload, &answer);
+	must(frame_send(fd, FRAME_PIN_VERIFIED, payload->data, payload->len) == STATUS_OK);
+}
+
 static void carry_out(struct job *job, const char *name, const char *value)
 {
 	if (strcmp(name, "sleep") == 0)
@@ -196,6 +227,8 @@ static void carry_out(struct job *job, const char *name, const char *value)
 		acquire(job, value);
 	else if (strcmp(name, "release") == 0)
 		release(job, value);
+	else if (strcmp(name, "verify") == 0)
+		ask_to_verify(job, value);
 	else if (strcmp(name, "question") == 0)
 		show_question(job);
 	else if (strcmp(name, "descriptors") == 0)
@@ -335,8 +368,13 @@ static void *serve(void *context)
 		struct worker_request request;
 		arena_init(&arena, ARENA);
 		buffer_init(&payload, FRAME_PAYLOAD_MAX);
-		if (frame_receive(fd, -1, &type, &payload) != STATUS_OK || type != FRAME_REQUEST)
+		if (frame_receive(fd, -1, &type, &payload) != STATUS_OK ||
+			(type != FRAME_REQUEST && type != FRAME_PIN_VERIFY))
 			leave(false);
+		if (type == FRAME_PIN_VERIFY) {
+			verify(fd, &arena, &payload);
+			continue;
+		}
 		must(worker_request_unpack(payload.data, payload.len, &arena, &request) == STATUS_OK);
 		pthread_mutex_lock(&mutex);
 		running++;

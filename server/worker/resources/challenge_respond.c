@@ -61,14 +61,15 @@ bool challenge_is_stable(struct use *use, const struct key *key, const struct me
 }
 
 /* What stands for a tested key: its handle under this login, and its names. */
-static bool fingerprint(const struct worker *worker, const struct key *key, const struct method *method,
-	unsigned char ret_hash[SHA256_LEN])
+static bool fingerprint(
+	struct use *use, const struct key *key, const struct method *method, unsigned char ret_hash[SHA256_LEN])
 {
+	CK_OBJECT_HANDLE name = CK_INVALID_HANDLE;
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	unsigned epoch = login_epoch(worker);
-	bool done = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
-		    EVP_DigestUpdate(md, &epoch, sizeof epoch) == 1 &&
-		    EVP_DigestUpdate(md, &key->object, sizeof key->object) == 1 &&
+	unsigned epoch = login_epoch(use->request->worker);
+	bool done = md != NULL && object_name(use->request, use->session, key->object, &name) == CKR_OK &&
+		    EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 && EVP_DigestUpdate(md, &epoch, sizeof epoch) == 1 &&
+		    EVP_DigestUpdate(md, &name, sizeof name) == 1 &&
 		    EVP_DigestUpdate(md, method->name, strlen(method->name)) == 1 &&
 		    EVP_DigestUpdate(md, &key->label.len, sizeof key->label.len) == 1 &&
 		    EVP_DigestUpdate(md, key->label.data, key->label.len) == 1 &&
@@ -97,9 +98,10 @@ static void remember(const unsigned char hash[SHA256_LEN])
 bool challenge_self_test(struct use *use, const struct key *key, const struct method *method)
 {
 	unsigned char hash[SHA256_LEN];
-	if (!method->signature || !method->deterministic || key->always_authenticate)
+	if (!method->signature || !method->deterministic || key->always_authenticate ||
+		login_is_for_one_use(use->request->worker))
 		return true;
-	bool known = fingerprint(use->request->worker, key, method, hash);
+	bool known = fingerprint(use, key, method, hash);
 	if (known && is_tested(hash))
 		return true;
 	if (!challenge_is_stable(use, key, method))

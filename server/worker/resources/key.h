@@ -23,6 +23,7 @@ struct key {
 	struct bytes label, id; /* with a NUL behind */
 	const struct curve *curve; /* of an EC or Edwards key, if it has a row in curve.def */
 	bool always_authenticate; /* effective value (A30) */
+	bool by_policy; /* … which the token does not share (B18) */
 };
 
 /* The keys of a search. */

@@ -105,6 +105,9 @@ static CK_RV read_key(struct request *request, CK_SESSION_HANDLE session, CK_OBJ
 		.always_authenticate = class == CKO_PRIVATE_KEY && attribute_flag(values[4], false),
 		.curve = curve_of_params(values[5]),
 	};
+	ret_key->by_policy = class == CKO_PRIVATE_KEY && !ret_key->always_authenticate &&
+			     forced_login_demanded(request, object);
+	ret_key->always_authenticate = ret_key->always_authenticate || ret_key->by_policy;
 	*ret_is_key = true;
 	return CKR_OK;
 }

@@ -178,7 +178,7 @@ CK_RV key_write(struct request *request, CK_SESSION_HANDLE session, struct key *
 	json_name(writer, "always_authenticate");
 	json_write_bool(writer, key->always_authenticate);
 	json_name(writer, "always_authenticate_source");
-	json_write_string(writer, "token");
+	json_write_string(writer, key->by_policy ? "policy" : "token");
 	json_name(writer, "href");
 	json_write_string(writer, href);
 	json_end_object(writer);

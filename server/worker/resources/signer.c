@@ -148,15 +148,32 @@ static CK_RV sign_bytes(
 	return CKR_DEVICE_ERROR;
 }
 
+/* Notes how the PIN was taken. */
+static CK_RV authenticated(struct use *use, CK_RV rv, bool *ret_withheld)
+{
+	use->pin_rv = rv;
+	const struct event event = {
+		.kind = AUDIT_LOGIN, .function = "C_Login", .rv = rv, .user = "CKU_CONTEXT_SPECIFIC"};
+	*ret_withheld = !answer_event(use->request, &event);
+	return rv;
+}
+
 /* Gives the PIN between init, begun under `login`, and sign (A28); the use's pin_rv keeps the outcome. */
 static CK_RV authenticate(struct use *use, unsigned login, bool *ret_withheld)
 {
 	const unsigned char *pin = (const unsigned char *)use->pin;
-	use->pin_rv = login_context(use->request, &use->session, login, pin, strlen(use->pin));
-	const struct event event = {
-		.kind = AUDIT_LOGIN, .function = "C_Login", .rv = use->pin_rv, .user = "CKU_CONTEXT_SPECIFIC"};
-	*ret_withheld = !answer_event(use->request, &event);
-	return use->pin_rv;
+	CK_RV rv = login_context(use->request, &use->session, login, pin, strlen(use->pin));
+	return authenticated(use, rv, ret_withheld);
+}
+
+/* The PIN of a key that asks for it by policy, before init: the token would not look at it in between (B20). */
+static CK_RV verify(struct use *use, unsigned login, CK_OBJECT_HANDLE *key, bool *ret_withheld)
+{
+	const unsigned char *pin = (const unsigned char *)use->pin;
+	/* The login of this request alone was this PIN's. */
+	CK_RV rv = use->logged_in ? CKR_OK
+				  : login_verify(use->request, login, use->session, key, pin, strlen(use->pin));
+	return authenticated(use, rv, ret_withheld);
 }
 
 /* `ret_function` is the function that had the last word. */
@@ -165,14 +182,21 @@ static CK_RV run(struct use *use, const struct key *key, CK_MECHANISM *mechanism
 {
 	union wire_value init[] = {{.number = use->session}, {.mechanism = mechanism}, {.number = key->object}};
 	unsigned login = login_epoch(use->request->worker);
+	CK_RV rv = CKR_OK;
+	if (use->context && key->by_policy) {
+		*ret_function = "C_Login";
+		rv = verify(use, login, &init[2].number, ret_withheld);
+		if (rv != CKR_OK || *ret_withheld)
+			return rv;
+	}
 	*ret_function = "C_SignInit";
-	CK_RV rv = invoke(use->request, CALL_SignInit, init);
+	rv = invoke(use->request, CALL_SignInit, init);
 	if (rv == CKR_KEY_HANDLE_INVALID || rv == CKR_OBJECT_HANDLE_INVALID)
 		key_cache_forget(key->object);
 	if (rv != CKR_OK)
 		return rv;
 	use->clean = false;
-	if (use->context) {
+	if (use->context && !key->by_policy) {
 		*ret_function = "C_Login";
 		rv = authenticate(use, login, ret_withheld);
 		if (rv != CKR_OK || *ret_withheld)
@@ -180,6 +204,7 @@ static CK_RV run(struct use *use, const struct key *key, CK_MECHANISM *mechanism
 	}
 	*ret_function = "C_Sign";
 	rv = sign_bytes(use->request, use->session, bytes, ret_signature);
+	use->request->signed_ = true;
 	use->clean = rv == CKR_OK;
 	return rv;
 }

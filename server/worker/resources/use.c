@@ -119,12 +119,12 @@ static void write_operation(struct use *use, const char *id, time_t expires, con
 }
 
 /* A24: the request waits for its PIN. */
-static bool ask(struct use *use, const struct key *key, const unsigned char sha256[SHA256_LEN])
+static bool ask(struct use *use, CK_OBJECT_HANDLE name, const unsigned char sha256[SHA256_LEN])
 {
 	struct request *request = use->request;
 	char id[OPERATION_ID_TEXT], realm[80], challenge[200];
 	time_t expires;
-	switch (operation_open(request, key->object, id, &expires)) {
+	switch (operation_open(request, name, id, &expires)) {
 	case OPERATION_TOO_MANY:
 		reply_problem(request, PROBLEM_TOO_MANY_OPERATIONS,
 			"Give their PINs, cancel them, or wait until they expire.", NULL);
@@ -149,7 +149,15 @@ bool use_authorise(struct use *use, const struct key *key, const unsigned char s
 	struct request *request = use->request;
 	if (!use->answers_challenge && policy_challenge_only(request->worker, (const char *)key->label.data))
 		return refuse_by_policy(use, key);
-	if (use->held != CK_INVALID_HANDLE && use->held != key->object) {
+	if (!key->always_authenticate && use->held == CK_INVALID_HANDLE)
+		return true;
+	CK_OBJECT_HANDLE name = CK_INVALID_HANDLE;
+	CK_RV rv = object_name(request, use->session, key->object, &name);
+	if (rv != CKR_OK) {
+		reply_return(request, rv, "The key cannot be remembered.");
+		return false;
+	}
+	if (use->held != CK_INVALID_HANDLE && use->held != name) {
 		reply_problem(request, PROBLEM_OPERATION_FINISHED,
 			"The application logged out or its key was replaced since it was asked for; send the request "
 			"again.",
@@ -157,7 +165,7 @@ bool use_authorise(struct use *use, const struct key *key, const unsigned char s
 		return false;
 	}
 	use->context = key->always_authenticate;
-	return !use->context || use->pin != NULL || ask(use, key, sha256);
+	return !use->context || use->pin != NULL || ask(use, name, sha256);
 }
 
 CK_RV use_renew(struct use *use)

@@ -25,7 +25,7 @@ enum pin_effect {
 struct use {
 	struct request *request;
 	const char *pin; /* NUL-terminated, not owned; or NULL */
-	CK_OBJECT_HANDLE held; /* the key that a held operation was opened for, else CK_INVALID_HANDLE */
+	CK_OBJECT_HANDLE held; /* object_name of the key that a held operation was opened for, else CK_INVALID_HANDLE */
 	bool answers_challenge; /* a key marked challenge_response_only may be used */
 	CK_SESSION_HANDLE session;
 	bool clean; /* no operation can be active in the session */

@@ -202,6 +202,8 @@ static void released(struct worker_fixture *worker, const struct buffer *payload
 	pthread_mutex_unlock(&token_lock);
 }
 
+static void verify(struct worker_fixture *worker, int fd, struct buffer *payload);
+
 /* Answers questions until a frame of `wanted` comes. */
 static void await(struct worker_fixture *worker, int fd, enum frame_type wanted, struct buffer *payload)
 {
@@ -216,6 +218,8 @@ static void await(struct worker_fixture *worker, int fd, enum frame_type wanted,
 			grant(worker, fd, payload, &purpose);
 		else if (type == FRAME_TOKEN_RELEASE)
 			released(worker, payload, purpose);
+		else if (type == FRAME_PIN_VERIFY)
+			verify(worker, fd, payload);
 		else
 			cr_assert_fail("unexpected frame %d", type);
 	}
@@ -263,6 +267,7 @@ void worker_fixture_start(
 	unsigned threads = options->threads ? options->threads : 2;
 	memset(ret_worker, 0, sizeof *ret_worker);
 	ret_worker->token = token;
+	ret_worker->options = *options;
 	spawn(ret_worker, threads, options);
 	send_start(ret_worker, options, threads);
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
@@ -282,6 +287,16 @@ void worker_fixture_policy(struct worker_fixture *worker, const struct login_pol
 	cr_assert_eq(frame_send(worker->control, FRAME_POLICY, policy.data, policy.len), STATUS_OK);
 }
 
+void worker_fixture_void_login(struct worker_fixture *worker, enum login_end cause)
+{
+	struct buffer payload BUFFER_AUTO;
+	struct login_voided message = {.cause = cause};
+
+	buffer_init(&payload, FRAME_CHUNK);
+	login_voided_pack(&payload, &message);
+	cr_assert_eq(frame_send(worker->control, FRAME_LOGIN_VOIDED, payload.data, payload.len), STATUS_OK);
+}
+
 void worker_fixture_end_instance(struct worker_fixture *worker, const unsigned char *instance, bool held)
 {
 	struct buffer payload BUFFER_AUTO;
@@ -291,6 +306,19 @@ void worker_fixture_end_instance(struct worker_fixture *worker, const unsigned c
 	buffer_init(&payload, FRAME_CHUNK);
 	end_instance_pack(&payload, &message);
 	cr_assert_eq(frame_send(worker->control, FRAME_END_INSTANCE, payload.data, payload.len), STATUS_OK);
+}
+
+/* As the gateway: a worker of nobody's application tries the PIN. */
+static void verify(struct worker_fixture *worker, int fd, struct buffer *payload)
+{
+	struct worker_fixture other;
+
+	worker->verified++;
+	worker_fixture_start(worker->token, &worker->options, &other);
+	cr_assert_eq(frame_send(other.pairs[0], FRAME_PIN_VERIFY, payload->data, payload->len), STATUS_OK);
+	await(&other, other.pairs[0], FRAME_PIN_VERIFIED, payload);
+	cr_assert_eq(frame_send(fd, FRAME_PIN_VERIFIED, payload->data, payload->len), STATUS_OK);
+	worker_fixture_stop(&other);
 }
 
 struct worker_state worker_fixture_state(struct worker_fixture *worker)

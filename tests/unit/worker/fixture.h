@@ -54,6 +54,8 @@ struct worker_fixture {
 	struct token_fixture *token;
 	pid_t pid;
 	int control, pairs[FIXTURE_PAIRS];
+	struct worker_options options; /* as it was started */
+	unsigned verified; /* questions whether a PIN is good, answered by a worker of their own */
 	uint64_t started_rv;
 	char started_detail[256];
 };
@@ -77,6 +79,8 @@ void worker_fixture_start(
 	struct token_fixture *token, const struct worker_options *options, struct worker_fixture *ret_worker);
 /* A new policy with these rules of logins, as a reload brings it. */
 void worker_fixture_policy(struct worker_fixture *worker, const struct login_policy *login);
+/* The gateway says that the login is void. */
+void worker_fixture_void_login(struct worker_fixture *worker, enum login_end cause);
 /* The sessions of that instance end, as at the end of its lease. */
 void worker_fixture_end_instance(struct worker_fixture *worker, const unsigned char *instance, bool held);
 /* Waits for news on the control pair. */

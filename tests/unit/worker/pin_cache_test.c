@@ -642,3 +642,98 @@ Test(pin_cache, X4_an_operation_does_not_survive_a_forced_logout)
 	sign(&first, session, key);
 	expect(&first, "CKR_OPERATION_NOT_INITIALIZED", SIGN, another);
 }
+
+/* --- the same over the resource routes --- */
+
+#define REST_SIGN .route = ROUTE_key_sign, .key = "release", .body = "{\"algorithm\":\"ES256\",\"data\":\"YQ\"}"
+
+Test(pin_cache, B5_a_signature_of_the_resource_routes_logs_out_as_well)
+{
+	start(false, LOGOUT_AFTER_SIGN);
+	REST_ONLY(&one, 200, .route = ROUTE_keys);
+	expect_state(&first, LOGIN_USER, LOGIN_USER);
+	REST_ONLY(&one, 200, REST_SIGN);
+	expect_logged_out(&first, session);
+	REST_ONLY(&one, 401, REST_SIGN);
+}
+
+Test(pin_cache, B5_one_login_signs_no_batch)
+{
+	start(false, LOGOUT_AFTER_SIGN);
+	REST_AUTO struct rest rest = REST(&one, 422, .route = ROUTE_key_sign, .key = "release",
+		.body = "{\"algorithm\":\"ES256\",\"items\":[{\"data\":\"YQ\"},{\"data\":\"Yg\"}]}");
+	cr_expect_str_eq(text_at(rest.json, "type"), "/docs/errors/one-item-per-pin");
+	cr_expect_eq(calls_of(&rest, "Sign"), 0);
+	expect_state(&first, LOGIN_USER, LOGIN_USER);
+}
+
+Test(pin_cache, B6_the_kept_pin_goes_with_a_signature_of_the_resource_routes)
+{
+	start(true, LOGOUT_AFTER_SIGN);
+	REST_ONLY(&one, 200, REST_SIGN);
+	expect_logged_out(&first, session);
+	REST_ONLY(&one, 401, REST_SIGN);
+}
+
+Test(pin_cache, A24_an_operation_waits_for_its_pin_while_the_module_is_logged_out)
+{
+	start(true, LOGOUT_AFTER_NEVER);
+	make_resource_key(&one, "EC", "guarded", ",\"always_authenticate\":true");
+	REST_AUTO struct rest asked = REST(&one, 401, .route = ROUTE_key_sign, .key = "guarded",
+		.body = "{\"algorithm\":\"ES256\",\"data\":\"YQ\"}");
+	expect_state(&first, LOGIN_USER, LOGIN_NONE);
+	REST_ONLY(&one, 401, .route = ROUTE_operation_reauthenticate, .operation = text_at(asked.json, "operation/id"),
+		.body = "{\"pin\":\"9999\"}");
+	REST_ONLY(&one, 200, .route = ROUTE_operation_reauthenticate, .operation = text_at(asked.json, "operation/id"),
+		.body = PIN_BODY);
+	expect_state(&first, LOGIN_USER, LOGIN_NONE);
+}
+
+Test(pin_cache, B17_a_context_login_never_uses_it)
+{
+	start(true, LOGOUT_AFTER_NEVER);
+	json_int_t careful = make_key(&first, session, "careful", ",{\"CKA_ALWAYS_AUTHENTICATE\":true}");
+	expect(&first, "CKR_OK", SIGN_INIT, session, careful);
+	expect(&first, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_CONTEXT_SPECIFIC", WRONG);
+	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN, session);
+	expect(&first, "CKR_OK", SIGN_INIT, session, careful);
+	expect(&first, "CKR_OK", LOGIN, session, "CKU_CONTEXT_SPECIFIC", RIGHT);
+	expect(&first, "CKR_OK", SIGN, session);
+	expect_state(&first, LOGIN_USER, LOGIN_NONE);
+	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT "," SIGN, session, careful, session);
+}
+
+/* --- what the gateway orders --- */
+
+static void expect_voided(enum login_end cause)
+{
+	start(true, LOGOUT_AFTER_NEVER);
+	worker_fixture_void_login(&one, cause);
+	struct worker_state state = worker_fixture_state(&one);
+	cr_expect_eq(state.login, LOGIN_NONE);
+	expect_logged_out(&first, session);
+}
+
+Test(pin_cache, B14_a_lock_seen_by_another_application_erases_it)
+{
+	expect_voided(LOGIN_END_LOCKED);
+}
+
+Test(pin_cache, B14_the_gateway_tells_of_a_changed_pin_at_once)
+{
+	expect_voided(LOGIN_END_PIN_CHANGED);
+}
+
+Test(pin_cache, B14_an_identity_that_is_removed_or_revoked_erases_it)
+{
+	expect_voided(LOGIN_END_REVOKED);
+}
+
+Test(pin_cache, B16_a_login_without_a_kept_pin_does_not_mind_what_happens_to_the_tokens_pin)
+{
+	start(false, LOGOUT_AFTER_NEVER);
+	worker_fixture_void_login(&one, LOGIN_END_LOCKED);
+	sign(&first, session, find_private(&first, session));
+	worker_fixture_void_login(&one, LOGIN_END_REVOKED);
+	cr_expect_eq(worker_fixture_state(&one).login, LOGIN_NONE);
+}

@@ -1,0 +1,261 @@
+/* What the kept PIN must not do to a token that counts tries: the mock module, which is exclusive here as many cards are. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/unit/worker/fixture.h"
+
+#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":\"%s\"}}"
+#define RIGHT "MTIzNA"
+#define WRONG "OTk5OQ"
+#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
+#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\",\"signature\":128}}"
+#define EXCLUSIVE "exclusive CKR_DEVICE_ERROR\n"
+
+enum { HOUR_MS = 3600000 };
+
+static struct token_fixture token;
+static struct mock mock;
+static struct worker_fixture one, two;
+static struct client first = {.worker = &one}, second = {.worker = &two};
+static json_int_t session, key;
+
+static struct worker_options cached(enum logout_after after)
+{
+	return (struct worker_options){
+		.mock = &mock,
+		.login = {.cache_pin = 1,
+			.logout_after = after,
+			.pin_cache_ttl_ms = 8 * HOUR_MS,
+			.pin_cache_idle_ms = HOUR_MS},
+	};
+}
+
+static void start_after(enum logout_after after)
+{
+	token = (struct token_fixture){.generation = 1};
+	mock_new(&mock);
+	mock_control(&mock, EXCLUSIVE);
+	const struct worker_options options = cached(after);
+	worker_fixture_start(&token, &options, &one);
+	cr_assert_eq(one.started_rv, 0, "%s", one.started_detail);
+	worker_fixture_start(&token, &options, &two);
+	session = open_session(&first);
+	expect(&first, "CKR_OK", LOGIN, session, "CKU_USER", RIGHT);
+	key = make_key(&first, session, "release", "");
+	if (after == LOGOUT_AFTER_PRIVATE_OP)
+		expect(&first, "CKR_OK", LOGIN, session, "CKU_USER", RIGHT);
+}
+
+static void start(void)
+{
+	start_after(LOGOUT_AFTER_NEVER);
+}
+
+TestSuite(pin_tries, .timeout = 60);
+
+static void sign(const struct client *client, json_int_t in, json_int_t with)
+{
+	expect(client, "CKR_OK", SIGN_INIT "," SIGN, in, with, in);
+}
+
+static json_int_t find_private(const struct client *client, json_int_t in)
+{
+	json_int_t handle;
+	json_t *found = client_call(client,
+		"{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_PRIVATE_KEY\"}]}},{"
+		"\"FindObjects\":{\"session\":%lld,\"objects\":10}}",
+		in, in);
+
+	handle = json_integer_value(json_array_get(json_object_get(found, "objects"), 0));
+	json_decref(found);
+	expect(client, "CKR_OK", "{\"FindObjectsFinal\":{\"session\":%lld}}", in);
+	return handle;
+}
+
+static void expect_logged_out(void)
+{
+	struct answer answer = client_post(&first, "{\"groups\":[]}");
+
+	cr_expect_eq(answer.login, LOGIN_NONE);
+	cr_expect_eq(answer.native, LOGIN_NONE);
+	answer_free(&answer);
+	expect(&first, "CKR_USER_NOT_LOGGED_IN",
+		"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_GEN\"},\"attributes\":[{"
+		"\"CKA_VALUE_LEN\":16},{\"CKA_PRIVATE\":true}]}}",
+		session);
+}
+
+Test(pin_tries, B4_two_applications_take_turns_on_a_token_that_takes_one_login, .init = start)
+{
+	json_int_t theirs = open_session(&second);
+
+	expect(&second, "CKR_OK", LOGIN, theirs, "CKU_USER", RIGHT);
+	json_int_t their_key = find_private(&second, theirs);
+	for (int i = 0; i < 3; i++) {
+		sign(&first, session, key);
+		sign(&second, theirs, their_key);
+	}
+	/* An operation keeps the token; the other's use waits for nothing here and fails without losing its PIN. */
+	expect(&first, "CKR_OK", SIGN_INIT, session, key);
+	expect(&second, "CKR_DEVICE_ERROR", SIGN_INIT, theirs, their_key);
+	expect(&first, "CKR_OK", SIGN, session);
+	sign(&second, theirs, their_key);
+}
+
+Test(pin_tries, B3_without_the_cache_the_other_application_is_kept_out)
+{
+	start();
+	worker_fixture_stop(&two);
+	worker_fixture_start(&token, &(struct worker_options){.mock = &mock}, &two);
+	json_int_t theirs = open_session(&second);
+	expect(&second, "CKR_OK", LOGIN, theirs, "CKU_USER", RIGHT);
+	expect(&first, "CKR_DEVICE_ERROR", SIGN_INIT, session, key);
+	expect(&second, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", theirs);
+	sign(&first, session, key);
+}
+
+Test(pin_tries, B6_the_token_is_free_for_others_while_the_application_is_logged_in)
+{
+	start_after(LOGOUT_AFTER_SIGN);
+	json_int_t theirs = open_session(&second);
+	expect(&second, "CKR_OK", LOGIN, theirs, "CKU_USER", RIGHT);
+	json_int_t their_key = find_private(&second, theirs);
+	sign(&second, theirs, their_key);
+	sign(&first, session, key);
+	expect_logged_out();
+	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT, session, key);
+}
+
+Test(pin_tries, B15_a_rejected_pin_is_erased_before_the_answer_and_costs_one_try, .init = start)
+{
+	unsigned before = mock_logins(&mock, CKU_USER);
+
+	mock_change_pin(&mock, "8888");
+	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT, session, key);
+	expect_logged_out();
+	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT, session, key);
+	cr_expect_eq(mock_logins(&mock, CKU_USER), before + 1);
+	cr_expect_eq(mock_logins_answered(&mock, CKU_USER, CKR_PIN_INCORRECT), 1);
+	expect(&first, "CKR_OK", LOGIN, session, "CKU_USER", "ODg4OA");
+	sign(&first, session, key);
+}
+
+Test(pin_tries, B15_a_signing_call_of_a_search_does_not_tell_of_the_pin_either, .init = start)
+{
+	mock_change_pin(&mock, "8888");
+	expect(&first, "CKR_USER_NOT_LOGGED_IN", "{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[]}}", session);
+	expect_logged_out();
+}
+
+Test(pin_tries, B15_each_pin_that_is_given_is_sent_once, .init = start)
+{
+	json_int_t theirs = open_session(&second);
+	unsigned before = mock_logins(&mock, CK_UNAVAILABLE_INFORMATION);
+
+	token.last_tries = true;
+	expect(&second, "CKR_PIN_INCORRECT", LOGIN, theirs, "CKU_USER", WRONG);
+	cr_expect_eq(mock_logins(&mock, CK_UNAVAILABLE_INFORMATION), before + 1);
+	expect(&second, "CKR_OK", LOGIN, theirs, "CKU_USER", RIGHT);
+	cr_expect_eq(mock_logins(&mock, CK_UNAVAILABLE_INFORMATION), before + 2);
+}
+
+/* Two wrong PINs of the second application: one try is left. */
+static void bring_to_the_last_try(void)
+{
+	json_int_t theirs = open_session(&second);
+
+	expect(&second, "CKR_PIN_INCORRECT", LOGIN, theirs, "CKU_USER", WRONG);
+	expect(&second, "CKR_PIN_INCORRECT", LOGIN, theirs, "CKU_USER", WRONG);
+}
+
+Test(pin_tries, B15_the_kept_pin_is_not_used_for_the_last_try, .init = start)
+{
+	bring_to_the_last_try();
+	unsigned before = mock_logins(&mock, CKU_USER);
+	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT, session, key);
+	expect_logged_out();
+	cr_expect_eq(mock_logins(&mock, CKU_USER), before);
+}
+
+Test(pin_tries, B15_the_kept_pin_is_not_sent_to_a_locked_token, .init = start)
+{
+	bring_to_the_last_try();
+	token.last_tries = true;
+	expect(&second, "CKR_PIN_LOCKED", LOGIN, open_session(&second), "CKU_USER", WRONG);
+	unsigned before = mock_logins(&mock, CKU_USER);
+	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT, session, key);
+	expect_logged_out();
+	cr_expect_eq(mock_logins(&mock, CKU_USER), before);
+}
+
+Test(pin_tries, B16_the_last_try_needs_leave_from_the_gateway, .init = start)
+{
+	bring_to_the_last_try();
+	json_int_t theirs = open_session(&second);
+	unsigned before = mock_logins(&mock, CKU_USER);
+	expect(&second, "CKR_PIN_LOCKED", LOGIN, theirs, "CKU_USER", RIGHT);
+	cr_expect_eq(mock_logins(&mock, CKU_USER), before);
+	cr_expect_eq(token.released_rv, CKR_CANCEL);
+	token.last_tries = true;
+	expect(&second, "CKR_OK", LOGIN, theirs, "CKU_USER", RIGHT);
+}
+
+Test(pin_tries, B16_the_last_try_of_a_context_login_needs_leave_too)
+{
+	start();
+	json_int_t careful = make_key(&first, session, "careful", ",{\"CKA_ALWAYS_AUTHENTICATE\":true}");
+	expect(&first, "CKR_OK", SIGN_INIT, session, careful);
+	expect(&first, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_CONTEXT_SPECIFIC", WRONG);
+	expect(&first, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_CONTEXT_SPECIFIC", WRONG);
+	unsigned before = mock_logins(&mock, CK_UNAVAILABLE_INFORMATION);
+	expect(&first, "CKR_PIN_LOCKED", LOGIN, session, "CKU_CONTEXT_SPECIFIC", RIGHT);
+	cr_expect_eq(mock_logins(&mock, CK_UNAVAILABLE_INFORMATION), before);
+	token.last_tries = true;
+	expect(&first, "CKR_OK", LOGIN, session, "CKU_CONTEXT_SPECIFIC", RIGHT);
+	expect(&first, "CKR_OK", SIGN, session);
+}
+
+Test(pin_tries, B14_another_token_in_the_slot_erases_it, .init = start)
+{
+	mock_control(&mock, EXCLUSIVE "serial 0002\n");
+	unsigned before = mock_logins(&mock, CKU_USER);
+	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT, session, key);
+	cr_expect_eq(mock_logins(&mock, CKU_USER), before);
+	mock_control(&mock, EXCLUSIVE);
+	expect_logged_out();
+}
+
+Test(pin_tries, B14_a_token_that_is_pulled_out_takes_it_along, .init = start)
+{
+	mock_control(&mock, EXCLUSIVE "removed 1\n");
+	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT, session, key);
+	mock_control(&mock, EXCLUSIVE);
+	session = open_session(&first);
+	expect_logged_out();
+}
+
+Test(pin_tries, B14_a_pin_that_is_locked_in_this_application_is_erased)
+{
+	start();
+	token.last_tries = true;
+	json_int_t careful = make_key(&first, session, "careful", ",{\"CKA_ALWAYS_AUTHENTICATE\":true}");
+	expect(&first, "CKR_OK", SIGN_INIT, session, careful);
+	expect(&first, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_CONTEXT_SPECIFIC", WRONG);
+	expect(&first, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_CONTEXT_SPECIFIC", WRONG);
+	expect(&first, "CKR_PIN_LOCKED", LOGIN, session, "CKU_CONTEXT_SPECIFIC", WRONG);
+	expect_logged_out();
+}
+
+Test(pin_tries, B15_an_error_of_the_token_is_no_rejection, .init = start)
+{
+	mock_control(&mock, EXCLUSIVE "fault C_Login 1 return CKR_DEVICE_MEMORY\n");
+	expect(&first, "CKR_DEVICE_MEMORY", SIGN_INIT, session, key);
+	sign(&first, session, key);
+}
+
+Test(pin_tries, X1_already_logged_in_is_never_taken_for_a_login_with_the_kept_pin, .init = start)
+{
+	mock_control(&mock, EXCLUSIVE "fault C_Login 1 return CKR_USER_ALREADY_LOGGED_IN\n");
+	expect(&first, "CKR_FUNCTION_FAILED", SIGN_INIT, session, key);
+	sign(&first, session, key);
+}
