@@ -73,7 +73,8 @@ static enum status answer_verify(struct exchange *exchange)
 	if (status != STATUS_OK)
 		return status;
 	int64_t begun = clock_ms();
-	struct pin_verified answer = {.rv = verify_pin(exchange->process, exchange->identity, &question)};
+	struct pin_verified answer;
+	verify_pin(exchange->process, exchange->identity, &question, &answer);
 	exchange->deadline_ms += clock_ms() - begun;
 	secret_wipe(exchange->payload->data, exchange->payload->len);
 

@@ -209,7 +209,8 @@ CK_RV guard_admits(struct worker_process *process, const char *identity, const s
 	CK_RV rv = CKR_OK;
 	/* An application that is logged in goes on: only the token's own count stops its further PINs. */
 	bool guarded = brings_pin(question) &&
-		       !(question->purpose == TOKEN_FOR_LOGIN && question->user_type == CKU_CONTEXT_SPECIFIC) &&
+		       !(question->purpose == TOKEN_FOR_LOGIN &&
+			       (question->user_type == CKU_CONTEXT_SPECIFIC || process->asker != NULL)) &&
 		       rules.max_pin_failures > 0;
 	if (guarded && failures_of(process->token, identity, settings) >= rules.max_pin_failures)
 		rv = CKR_PIN_LOCKED;

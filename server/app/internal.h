@@ -274,6 +274,7 @@ struct worker_process {
 	enum login_state login;
 	enum login_state native; /* of the module itself: differs from login while a PIN is kept */
 	bool exclusive; /* by its policy others wait while it is natively logged in (B3) */
+	const struct worker_process *asker; /* for whose application it verifies a PIN (B20); NULL: it does not */
 	unsigned sessions;
 	uint64_t state_serial;
 	int holder; /* pair whose thread has the token, or -1 */
@@ -362,7 +363,8 @@ enum status exchange_verify(struct worker_process *process, const char *identity
  * The token's answer to a login with that PIN, in a worker of its own (B20); CKR_DEVICE_ERROR if there is none. `identity`: whose request
  * the worker `asker` serves.
  */
-CK_RV verify_pin(struct worker_process *asker, const char *identity, const struct pin_verify *question) MUST_USE;
+void verify_pin(struct worker_process *asker, const char *identity, const struct pin_verify *question,
+	struct pin_verified *ret_answer);
 
 /* --- application.c --- */
 

@@ -138,7 +138,7 @@ static bool is_occupied(struct worker_process *process, const struct token_acqui
 	pthread_mutex_unlock(&process->mutex);
 	pthread_mutex_lock(&token->mutex);
 	for (struct worker_process *other = token->processes; other != NULL && !occupied; other = other->token_next)
-		occupied = other != process && stands_in_the_way(other, alone);
+		occupied = other != process && other != process->asker && stands_in_the_way(other, alone);
 	pthread_mutex_unlock(&token->mutex);
 	return occupied;
 }
@@ -274,6 +274,21 @@ static void token_was_initialised(struct worker_process *self)
 	inventory_poke(self->registry->inventory, self->module->name);
 }
 
+/* Tells the others at once that a PIN they keep is worth nothing any more (B14); they would find out at its next use. */
+static void void_logins(struct worker_process *self, enum login_end cause)
+{
+	size_t count = 0;
+	const struct login_voided message = {.cause = cause};
+	BUFFER_AUTO struct buffer payload;
+	buffer_init(&payload, FRAME_CHUNK);
+	login_voided_pack(&payload, &message);
+	struct worker_process **others = registry_processes(self->registry, is_other_of_token, self, &count);
+	for (size_t i = 0; i < count; i++)
+		if (others[i]->slot != NULL && !payload.failed)
+			process_command(others[i], FRAME_LOGIN_VOIDED, &payload);
+	processes_unref(others, count);
+}
+
 static void raise_generation(struct token *token)
 {
 	pthread_mutex_lock(&token->mutex);
@@ -330,6 +345,8 @@ enum status token_release(
 		token_lock_leave(process->lock);
 	if (outdated && question.purpose == TOKEN_FOR_INIT_TOKEN)
 		token_was_initialised(process);
+	else if (outdated)
+		void_logins(process, news->rv == CKR_OK ? LOGIN_END_PIN_CHANGED : LOGIN_END_LOCKED);
 	return STATUS_OK;
 }
 

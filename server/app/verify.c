@@ -8,25 +8,29 @@
  * is nobody's application, so that its login is a real one.
  */
 
-CK_RV verify_pin(struct worker_process *asker, const char *identity, const struct pin_verify *question)
+void verify_pin(struct worker_process *asker, const char *identity, const struct pin_verify *question,
+	struct pin_verified *ret_answer)
 {
 	const struct process_kind kind = {asker->settings, asker->slot, asker->module, NULL, asker->domain, ""};
 	int64_t deadline_ms = clock_ms() + (int64_t)asker->settings->limits.token_wait_s * 1000 + START_EXTRA_MS;
 	struct worker_process *process = NULL;
-	struct pin_verified answer = {.rv = CKR_DEVICE_ERROR};
 	char reason[REASON_LEN];
 	uint64_t rv;
 
+	*ret_answer = (struct pin_verified){.rv = CKR_DEVICE_ERROR};
 	if (asker->slot == NULL)
-		return CKR_DEVICE_ERROR;
+		return;
 	enum status status = process_start(asker->registry, &kind, deadline_ms, &process, &rv, reason);
 	if (status != STATUS_OK) {
 		log_event(LOG_LEVEL_WARNING, "a PIN could not be verified: no worker could be started for it", "slot",
 			asker->slot->name, NULL);
-		return CKR_DEVICE_ERROR;
+		return;
 	}
-	status = exchange_verify(process, identity, question, deadline_ms, &answer);
+	/* Its login is on behalf of who is logged in already. */
+	process->asker = asker;
+	status = exchange_verify(process, identity, question, deadline_ms, ret_answer);
 	process_end(process, END_ONE_REQUEST);
 	process_unref(process);
-	return status == STATUS_OK ? (CK_RV)answer.rv : CKR_DEVICE_ERROR;
+	if (status != STATUS_OK)
+		*ret_answer = (struct pin_verified){.rv = CKR_DEVICE_ERROR};
 }

@@ -138,6 +138,7 @@ static CK_RV login_run(struct request *request, CK_ULONG handle, CK_USER_TYPE us
 	module_share(request);
 	rv = token_try_allowed(worker, user, &grant);
 	bool tried = rv == CKR_OK;
+	request->pin_tried = tried;
 	if (tried)
 		rv = login_on(request, handle, user, pin);
 	module_unshare(request);

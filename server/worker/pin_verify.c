@@ -11,6 +11,16 @@
 
 enum { ELSEWHERE_SPARE_MS = 40000 }; /* beyond the waits for the token: the start of a worker */
 
+/* The token has locked its PIN (A16). */
+static void lock_out(struct request *request)
+{
+	bool recorded;
+	bool held = login_lock(request);
+
+	(void)!login_end_locked(request->worker, request, LOGIN_END_LOCKED, &recorded);
+	login_unlock(request, held);
+}
+
 /* In a worker that the gateway starts for this question alone. */
 static CK_RV verify_elsewhere(struct request *request, const union wire_value *pin)
 {
@@ -33,6 +43,8 @@ static CK_RV verify_elsewhere(struct request *request, const union wire_value *p
 		type != FRAME_PIN_VERIFIED ||
 		pin_verified_unpack(payload.data, payload.len, &arena, &answer) != STATUS_OK)
 		return CKR_DEVICE_ERROR;
+	if (answer.rv == CKR_PIN_LOCKED && answer.asked)
+		lock_out(request);
 	return (CK_RV)answer.rv;
 }
 
@@ -111,16 +123,6 @@ static CK_RV verify_here(struct request *request, const union wire_value *pin)
 	return recorded ? rv : CKR_HOST_MEMORY;
 }
 
-/* The token has locked its PIN (A16). */
-static void lock_out(struct request *request)
-{
-	bool recorded;
-	bool held = login_lock(request);
-
-	(void)!login_end_locked(request->worker, request, LOGIN_END_LOCKED, &recorded);
-	login_unlock(request, held);
-}
-
 CK_RV pin_verify(struct request *request, unsigned login, const union wire_value *pin)
 {
 	struct worker *worker = request->worker;
@@ -133,8 +135,6 @@ CK_RV pin_verify(struct request *request, unsigned login, const union wire_value
 	module_unshare(request);
 	if (!pin_cache_kept(worker)) {
 		rv = verify_elsewhere(request, pin);
-		if (rv == CKR_PIN_LOCKED)
-			lock_out(request);
 	} else {
 		pthread_mutex_lock(&worker->login.lock);
 		if (pin_cache_kept(worker) && login_epoch(worker) == login)
@@ -170,7 +170,9 @@ void pin_verify_serve(struct request *request, const struct pin_verify *question
 	struct buffer payload BUFFER_AUTO;
 
 	request->message = &nobody;
+	request->pin_tried = false;
 	answer.rv = login_user(request, CKU_USER, question->given ? question->pin.data : NULL, question->pin.len);
+	answer.asked = request->pin_tried;
 	if (answer.rv == CKR_OK)
 		(void)!login_out(request);
 	buffer_init(&payload, FRAME_CHUNK);

@@ -52,6 +52,7 @@ struct request {
 	int channel; /* the pair it came on, for questions to the gateway */
 	bool holds_module; /* the module cannot be re-initialised meanwhile; kept by the core alone */
 	bool private_use; /* counted in login.private_uses; kept by the core alone */
+	bool pin_tried; /* its last login has reached the token; kept by the core alone */
 	struct login_wishes wishes; /* what the client asks for beyond the rules (B1) */
 	/* What the rules about forced logouts look at when the request ends (B5–B8). */
 	bool signed_; /* a signature was made or failed */

@@ -38,6 +38,7 @@ static enum login_state login, native;
 static unsigned held;
 static struct login_policy login_rules;
 static uint64_t serial, policy_generation;
+static unsigned voided; /* LOGIN_VOIDED: 1 + its cause */
 static bool deaf, mute;
 
 /* One request, or the start. */
@@ -194,7 +195,7 @@ static void verify(int fd, struct arena *arena, struct buffer *payload)
 	struct job job = {.fd = fd, .arena = arena};
 	acquire(&job, "1,1");
 	release(&job, right ? "0,1" : "0xA0,0");
-	struct pin_verified answer = {job.rv != CKR_OK ? job.rv : right ? CKR_OK : CKR_PIN_INCORRECT};
+	struct pin_verified answer = {job.rv != CKR_OK ? job.rv : right ? CKR_OK : CKR_PIN_INCORRECT, job.rv == CKR_OK};
 	buffer_reset(payload);
 	pin_verified_pack(payload, &answer);
 	must(frame_send(fd, FRAME_PIN_VERIFIED, payload->data, payload->len) == STATUS_OK);
@@ -337,6 +338,7 @@ static void do_request(int fd, const struct worker_request *request, struct aren
 		line_number(&job, "generation", job.generation);
 		line_number(&job, "instances_ended", instances_ended);
 		line_number(&job, "policy", policy_generation);
+		line_number(&job, "voided", voided);
 		line_number(&job, "last_tries", job.last_tries);
 		line_number(&job, "busy", job.busy);
 		line_number(&job, "held", held);
@@ -442,11 +444,23 @@ static bool says_held(const struct bytes *packed)
 	return message.held != 0;
 }
 
+static void take_void(const struct bytes *packed)
+{
+	ARENA_AUTO struct arena arena;
+	struct login_voided message;
+	arena_init(&arena, ARENA);
+	must(login_voided_unpack(packed->data, packed->len, &arena, &message) == STATUS_OK);
+	pthread_mutex_lock(&mutex);
+	voided = 1 + message.cause;
+	pthread_mutex_unlock(&mutex);
+}
+
 static void command(enum frame_type type, const struct buffer *payload)
 {
 	struct bytes bytes = {payload->data, payload->len};
 	switch (type) {
 	case FRAME_SHUTDOWN: leave(true);
+	case FRAME_LOGIN_VOIDED: take_void(&bytes); break;
 	case FRAME_END_INSTANCE: {
 		pthread_mutex_lock(&mutex);
 		enum login_state ended = login;

@@ -268,6 +268,17 @@ Test(guard, B3_others_wait_for_an_exclusive_login_and_are_refused_in_the_end)
 	cr_expect_eq(rv_of("bob", 1, USER_LOGIN), CKR_OK);
 }
 
+Test(guard, B20_a_pin_is_verified_beside_the_exclusive_login_that_it_is_for)
+{
+	rules[0].exclusive_login = EXCLUSIVE_ALWAYS;
+	fixture_start(&fixture);
+	cr_expect_eq(rv_of("alice", 1, USER_LOGIN), CKR_OK);
+	cr_expect_eq(rv_of("alice", 1, "verify=1234"), CKR_OK);
+	for (int i = 0; i < 4; i++)
+		cr_expect_eq(
+			rv_of("alice", 1, "verify=9999"), CKR_PIN_INCORRECT, "only the token's own count stops it");
+}
+
 Test(guard, B3_who_waits_goes_on_when_the_other_is_out)
 {
 	rules[0].exclusive_login = EXCLUSIVE_ALWAYS;

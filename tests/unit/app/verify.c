@@ -34,3 +34,30 @@ Test(verify, B20_a_worker_that_dies_over_the_question_verifies_nothing)
 	asked = ask(&fixture, 1, "verify=1234");
 	cr_expect_eq(number_of(&asked, "rv"), CKR_OK);
 }
+
+static unsigned wanted;
+
+static bool is_told(void *context)
+{
+	(void)context;
+	struct asked asked = ask(&fixture, 2, "");
+	return number_of(&asked, "voided") == wanted;
+}
+
+Test(verify, B14_other_workers_of_the_token_hear_of_a_changed_pin_at_once)
+{
+	ask(&fixture, 2, "");
+	ask(&fixture, 1, "acquire=3;release=0");
+	wanted = 1 + LOGIN_END_PIN_CHANGED;
+	cr_expect(becomes(is_told, NULL));
+	struct asked own = ask(&fixture, 1, "");
+	cr_expect_eq(number_of(&own, "voided"), 0);
+}
+
+Test(verify, B14_other_workers_of_the_token_hear_of_its_lock_at_once)
+{
+	ask(&fixture, 2, "");
+	ask(&fixture, 1, "acquire=1,1;release=0xA4,0");
+	wanted = 1 + LOGIN_END_LOCKED;
+	cr_expect(becomes(is_told, NULL));
+}
