@@ -18,12 +18,15 @@ part_repeat() { # what races would show: the suites that race most, twenty times
 part_race() { # sixty-four threads at one key that asks for its PIN each time
 	make tests && P11GATE_RACE_ATTEMPTS=100000 FILTER='race/*' tests/run.sh integration
 }
+part_handles() { # a million guesses at other applications' handles
+	make tests && P11GATE_HANDLES=1000000 "$BUILD/tests/integration" --filter 'matrix/*guessed'
+}
 part_asan() { make asan; }
 part_fuzz() { make fuzz SECONDS=420; }
 part_bench() { make bench; }
 part_mutants() { tests/mutants/run.sh; }
 part_docker() { make docker-test && tests/docker/fresh.sh; }
-parts=(check repeat race asan mutants fuzz bench docker)
+parts=(check repeat handles race asan mutants fuzz bench docker)
 
 for part in "${@:-${parts[@]}}"; do
 	start=$SECONDS

@@ -471,9 +471,9 @@ enum status lease_remember(struct leases *leases, struct registry *registry, con
  */
 enum status lease_keep(struct leases *leases, const char *identity, const unsigned char *instance, int64_t idle_ms,
 	int64_t most_ms) MUST_USE;
-/* Ends one that is kept and is in an application on that slot, with its sessions. STATUS_NOT_FOUND. */
+/* Ends one that is kept and is in that application, with its sessions. STATUS_NOT_FOUND. */
 enum status lease_end(struct leases *leases, struct registry *registry, const char *identity,
-	const unsigned char *instance, const char *slot) MUST_USE;
+	const unsigned char *instance, const struct application_key *key) MUST_USE;
 /* Ends the sessions in applications that are no longer open to the instance's identity. */
 void leases_follow(struct leases *leases, struct registry *registry, const struct settings *settings);
 /* Ends the leases without connections for `ttl_ms`; gives the time at which the next one may be due. */

@@ -332,21 +332,24 @@ enum status lease_keep(
 	return lease == NULL ? STATUS_NOT_FOUND : STATUS_OK;
 }
 
-static bool is_on_slot(const struct lease *lease, const char *slot)
+static bool is_in(const struct lease *lease, const struct application_key *key)
 {
-	for (size_t i = 0; i < lease->applications_count; i++)
-		if (strcmp(lease->applications[i]->slot, slot) == 0)
+	for (size_t i = 0; i < lease->applications_count; i++) {
+		const struct application *application = lease->applications[i];
+		if (strcmp(application->slot, key->slot) == 0 && strcmp(application->domain, key->domain) == 0 &&
+			memcmp(application->id, key->id, sizeof application->id) == 0)
 			return true;
+	}
 	return false;
 }
 
 enum status lease_end(struct leases *leases, struct registry *registry, const char *identity,
-	const unsigned char *instance, const char *slot)
+	const unsigned char *instance, const struct application_key *key)
 {
 	struct lease *ended = NULL;
 	pthread_mutex_lock(&leases->mutex);
 	struct lease *lease = find(leases, identity, instance);
-	if (lease != NULL && lease->idle_ms > 0 && is_on_slot(lease, slot)) {
+	if (lease != NULL && lease->idle_ms > 0 && is_in(lease, key)) {
 		struct lease **at = bucket_of(leases, instance);
 		while (*at != lease)
 			at = &(*at)->next;

@@ -315,10 +315,10 @@ enum status registry_instance_keep(struct registry *registry, const char *identi
 	return status;
 }
 
-enum status registry_instance_end(
-	struct registry *registry, const char *identity, const unsigned char *instance, const char *slot)
+enum status registry_instance_end(struct registry *registry, const char *identity, const unsigned char *instance,
+	const struct application_key *key)
 {
-	return lease_end(registry->leases, registry, identity, instance, slot);
+	return lease_end(registry->leases, registry, identity, instance, key);
 }
 
 void registry_application_hash(struct registry *registry, const struct application_key *key, char ret_hash[33])

@@ -150,9 +150,9 @@ void registry_instance_closed(struct registry *registry, const char *identity, c
 enum status registry_instance_keep(
 	struct registry *registry, const char *identity, const unsigned char *instance) MUST_USE;
 
-/* Ends such an instance and its sessions. STATUS_NOT_FOUND: the identity has no such session on the slot. */
-enum status registry_instance_end(
-	struct registry *registry, const char *identity, const unsigned char *instance, const char *slot) MUST_USE;
+/* Ends such an instance and its sessions. STATUS_NOT_FOUND: the application has no such session of the identity. */
+enum status registry_instance_end(struct registry *registry, const char *identity, const unsigned char *instance,
+	const struct application_key *key) MUST_USE;
 
 /* Keyed hash of an application ID for logs and listings (C16): 32 hex digits and a NUL. The key is made at start. */
 void registry_application_hash(struct registry *registry, const struct application_key *key, char ret_hash[33]);

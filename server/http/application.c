@@ -128,7 +128,7 @@ static void close_session(struct request *request)
 	unsigned char instance[INSTANCE_ID_LEN];
 	const char *id = request->match.parameters[PARAMETER_SESSION];
 	if (!hex_decode(instance, sizeof instance, id, strlen(id)) ||
-		registry_instance_end(registry_of(request), request->peer->identity, instance, request->slot) !=
+		registry_instance_end(registry_of(request), request->peer->identity, instance, &request->application) !=
 			STATUS_OK)
 		answer_problem(request, PROBLEM_SESSION_NOT_FOUND, NULL);
 	else

@@ -102,8 +102,8 @@ static bool read_body(struct request *request, size_t max)
 }
 
 /*
- * The slot of an operation is that of the application which began it. Another identity's operation does not exist: the same
- * branch, answer and record as for an id that never was.
+ * The slot of an operation is that of the application which began it. Another identity's operation does not exist, nor does another
+ * application's (A26): the same branch, answer and record as for an id that never was.
  */
 static bool find_operation(struct request *request, const char **ret_slot)
 {
@@ -114,8 +114,8 @@ static bool find_operation(struct request *request, const char **ret_slot)
 		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
 		return false;
 	}
-	if (status != STATUS_OK) {
-		refuse(request, PROBLEM_OPERATION_NOT_FOUND, "no such operation for this identity");
+	if (status != STATUS_OK || memcmp(key.id, request->application.id, APPLICATION_ID_LEN) != 0) {
+		refuse(request, PROBLEM_OPERATION_NOT_FOUND, "no such operation for this application");
 		return false;
 	}
 	request->application = key;

@@ -51,7 +51,7 @@ the_same() { # the_same DIRECT THROUGH LEAST: no case differs, and at least so m
 check "the packages are there" install_packages
 check "the test is ready" prepare
 check "always-authenticate, directly" direct always_authenticate.js "$work/always-direct"
-check "A23 always-authenticate, through the gateway" through always_authenticate.js "$work/always-through"
+check "always-authenticate, through the gateway" through always_authenticate.js "$work/always-through"
 check "20 of 20 pass directly" all_pass "$work/always-direct" 20
 check "A9 20 of 20 pass through the gateway: each use asks once" all_pass "$work/always-through" 20
 check "the suite, directly" direct suite.js "$work/suite-direct"

@@ -303,20 +303,25 @@ Test(applications, C15_a_kept_session_ends_when_it_is_not_used)
 	cr_expect(ends(number_of(&asked, "pid")));
 }
 
-Test(applications, C15_a_kept_session_can_be_ended_by_its_identity_alone)
+Test(applications, C15_a_kept_session_can_be_ended_by_its_identity_and_application_alone)
 {
 	unsigned char instance[INSTANCE_ID_LEN], unknown[INSTANCE_ID_LEN];
+	const struct application_key key = key_of("alice", 1), other = key_of("alice", 2), bobs = key_of("bob", 1);
+	struct application_key elsewhere = key;
+	elsewhere.slot = "spare";
 	fixture_start(&fixture);
 	instance_of(9, instance);
 	instance_of(8, unknown);
 	ask_as("alice", 1, 9, "sessions=1;login=1");
-	cr_expect_eq(registry_instance_end(fixture.registry, "alice", instance, "demo"), STATUS_NOT_FOUND);
+	cr_expect_eq(registry_instance_end(fixture.registry, "alice", instance, &key), STATUS_NOT_FOUND);
 	cr_expect_eq(registry_instance_keep(fixture.registry, "alice", unknown), STATUS_NOT_FOUND);
 	cr_expect_eq(registry_instance_keep(fixture.registry, "alice", instance), STATUS_OK);
-	cr_expect_eq(registry_instance_end(fixture.registry, "bob", instance, "demo"), STATUS_NOT_FOUND);
-	cr_expect_eq(registry_instance_end(fixture.registry, "alice", instance, "spare"), STATUS_NOT_FOUND);
-	cr_expect_eq(registry_instance_end(fixture.registry, "alice", instance, "demo"), STATUS_OK);
-	cr_expect_eq(registry_instance_end(fixture.registry, "alice", instance, "demo"), STATUS_NOT_FOUND);
+	cr_expect_eq(registry_instance_end(fixture.registry, "bob", instance, &key), STATUS_NOT_FOUND);
+	cr_expect_eq(registry_instance_end(fixture.registry, "alice", instance, &bobs), STATUS_NOT_FOUND);
+	cr_expect_eq(registry_instance_end(fixture.registry, "alice", instance, &elsewhere), STATUS_NOT_FOUND);
+	cr_expect_eq(registry_instance_end(fixture.registry, "alice", instance, &other), STATUS_NOT_FOUND);
+	cr_expect_eq(registry_instance_end(fixture.registry, "alice", instance, &key), STATUS_OK);
+	cr_expect_eq(registry_instance_end(fixture.registry, "alice", instance, &key), STATUS_NOT_FOUND);
 	char id = 1;
 	cr_expect(becomes(is_dormant, &id));
 }

@@ -56,7 +56,7 @@ Test(worker, X9_another_identitys_operation_and_none_look_the_same_and_are_recor
 	free(one);
 	free(two);
 	cr_expect_eq(
-		audit_lines(fixture, "\"kind\":\"refusal\",\"reason\":\"no such operation for this identity\""), 2);
+		audit_lines(fixture, "\"kind\":\"refusal\",\"reason\":\"no such operation for this application\""), 2);
 	cr_expect_eq(audit_lines(fixture, "\"path\":\"/v1/operations/"), 2);
 }
 
