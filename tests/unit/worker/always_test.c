@@ -14,6 +14,7 @@ static const char *const modes[] = {
 	"context_verifies 1\n",
 	"refusal_keeps 1\n",
 	"logout_keeps 1\n",
+	"always_authenticate_stored 1\ncontext_verifies 1\n",
 };
 
 static struct token_fixture token;

@@ -432,7 +432,9 @@ Test(pin_cache, B13_a_failed_login_keeps_nothing)
 {
 	start_with(&(struct worker_options){.login = rules(true, LOGOUT_AFTER_NEVER)});
 	expect(&first, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_USER", WRONG);
+	unsigned asked = token.asked[TOKEN_FOR_PRIVATE_USE];
 	expect_logged_out(&first, session);
+	cr_expect_eq(token.asked[TOKEN_FOR_PRIVATE_USE], asked, "there is no PIN to log in with");
 }
 
 Test(pin_cache, B13_a_login_while_logged_in_changes_nothing_and_sends_no_pin)
@@ -622,6 +624,34 @@ Test(pin_cache, X3_a_key_that_was_replaced_meanwhile_is_not_taken_for_the_old_on
 	json_int_t their_key = find_private(&second, theirs);
 	expect(&second, "CKR_OK", "{\"DestroyObject\":{\"session\":%lld,\"object\":%lld}}", theirs, their_key);
 	expect(&first, "CKR_OBJECT_HANDLE_INVALID", SIGN_INIT, session, key);
+}
+
+Test(pin_cache, X3_of_two_keys_that_look_alike_neither_is_taken_for_the_old_one)
+{
+	start(true, LOGOUT_AFTER_NEVER);
+	key = find_private(&first, session);
+	json_int_t theirs = open_logged_in(&second);
+	make_key(&second, theirs, "release", "");
+	expect(&first, "CKR_OBJECT_HANDLE_INVALID", SIGN_INIT, session, key);
+}
+
+Test(pin_cache, X3_a_forced_logout_leaves_the_handle_and_a_logout_takes_it)
+{
+	start(true, LOGOUT_AFTER_NEVER);
+	key = find_private(&first, session);
+	sign(&first, session, key);
+	expect(&first, "CKR_OK", LOGOUT, session);
+	log_in();
+	expect(&first, "CKR_OBJECT_HANDLE_INVALID", SIGN_INIT, session, key);
+}
+
+Test(pin_cache, C11_closing_all_sessions_closes_those_of_the_calling_process)
+{
+	start(true, LOGOUT_AFTER_NEVER);
+	json_int_t theirs = open_session(&other_instance);
+	expect(&first, "CKR_OK", "{\"CloseAllSessions\":{}}");
+	expect(&first, "CKR_SESSION_HANDLE_INVALID", INFO, session);
+	expect_session(&other_instance, theirs, "CKS_RW_USER_FUNCTIONS");
 }
 
 Test(pin_cache, X4_an_operation_does_not_survive_the_logout_of_its_application)
