@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ids=$(grep -oE '(^- \*\*|\| |\*\*|^)[A-FX][0-9]+\b' tests/REQUIREMENTS.md | grep -oE '[A-FX][0-9]+' | sort -Vu)
-named=$({ grep -rhoE 'Test\([a-z_]+, *[A-Za-z0-9_]+|^check "[^"]+"' tests --include='*.c' --include='*.sh' || true; } |
+named=$({ grep -rhoE 'Test\(([a-z_]+, *)?[A-Za-z0-9_]+|^\s*check "[^"]+"' tests --include='*.c' --include='*.sh' || true; } |
 	tr '_' ' ' | grep -oE '\b[A-FX][0-9]+\b' | sort -Vu || true)
 missing=$(comm -23 <(sort <<<"$ids") <(sort <<<"$named") | sort -V | tr '\n' ' ')
 printf 'requirements: %d in all, %d named by a test; without one: %s\n' \

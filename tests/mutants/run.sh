@@ -2,9 +2,9 @@
 # A test's name is no proof: each patch here breaks one requirement on purpose, and a test that carries its ID must turn red.
 #
 # tests/mutants/run.sh [ID …]: without arguments all. ID.patch, or ID-what.patch where a requirement has several. A mutant is *killed*
-# when a test of that ID fails; one that survives, that does not apply, does not compile, or whose tests were red or missing
-# without it counts as failed. Works on a copy under $BUILD/mutants; a verdict is kept for the commit, so that an interrupted run goes
-# on where it stopped. The last line is "N passed, N failed".
+# when a test of that ID fails or does not end within $SECONDS_MAX seconds; one that survives, that does not apply, does not compile,
+# or whose tests were red or missing without it counts as failed. Works on a copy under $BUILD/mutants; a verdict is kept for the
+# commit, so that an interrupted run goes on where it stopped. The last line is "N passed, N failed".
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root" || exit 1
@@ -13,26 +13,50 @@ place=$BUILD/mutants
 tree=$place/tree
 verdicts=$place/verdicts-$(git rev-parse HEAD)
 passed=0 failed=0
+SECONDS_MAX=${SECONDS_MAX:-600} # of one suite's tests of one ID
+running='' # process group of the suite
+trap 'stop_suite; rm -f "$place/green"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
-copy() { # the commit's files, and a whole build of them
-	rm -rf "$tree"
-	mkdir -p "$tree" "$verdicts"
-	git archive HEAD | tar -x -C "$tree" -m || return 1
+stop_suite() { # run.sh and the client scripts end what they started
+	[ -z "$running" ] || kill -TERM -- "-$running" 2> /dev/null || return
+	wait "$running" 2> /dev/null
+	running=''
+}
+
+copy() { # the commit's files, and a whole build of them; files that did not change since the last copy keep their age
+	mkdir -p "$verdicts"
+	[ -d "$tree/.git" ] || { rm -rf "$tree" && git clone -q --shared --no-checkout "$root" "$tree"; } || return 1
+	git -C "$tree" checkout -q --force --detach "$(git rev-parse HEAD)" && git -C "$tree" clean -fdq || return 1
 	make -C "$tree" BUILD="$place/build" tests > "$place/log" 2>&1 || { tail -n 20 "$place/log"; return 1; }
 }
 
-# The test programs and client scripts with a test of that ID.
+# The test programs and client scripts with a test of that ID, the quick ones first. Besides Test(suite, name) there are macros like
+# ApplicationTest(name).
 suites() { # suites ID
-	local file
-	grep -rlE "Test\([a-z_]+, *([A-Za-z0-9_]*_)?$1_" "$tree"/tests/unit "$tree"/tests/integration --include='*.c' |
-		while read -r file; do
-			file=${file#"$tree/tests/"}
-			case $file in
-			unit/*) file=${file#unit/}; echo "unit-${file%%/*}" ;;
-			*) echo integration ;;
-			esac
-		done | sort -u
-	grep -lE "^check \"([A-F0-9X, ]* )?$1[ :,]" "$tree"/tests/clients/*.sh 2> /dev/null
+	local test="Test\(([a-z_]+, *)?([A-Za-z0-9_]*_)?$1_"
+	grep -rlE "$test" "$tree"/tests/unit --include='*.c' | sed -E 's|.*/tests/unit/([^/]*)/.*|unit-\1|' | sort -u
+	! grep -rqE "$test" "$tree"/tests/integration --include='*.c' || echo integration
+	grep -lE "^\s*check \"([A-F0-9X, ]* )?$1[ :,]" "$tree"/tests/clients/*.sh
+}
+
+# Runs one suite's tests of the ID, the output in $place/log; false if one fails, none passes, or time is up.
+suite_passes() { # suite_passes ID SUITE
+	local command=("$tree/tests/run.sh" "$2") status
+	[[ $2 != *.sh ]] || command=("$2")
+	FILTER="*/?(*_)$1_*" BUILD=$place/build setsid timeout --kill-after=60 "$SECONDS_MAX" "${command[@]}" \
+		< /dev/null > "$place/log" 2>&1 &
+	running=$!
+	wait "$running"
+	status=$?
+	running=''
+	# Of a script only the checks of the ID count, all of which have run when its last line is there.
+	if [[ $2 == *.sh ]] && tail -n 1 "$place/log" | grep -qE '^[0-9]+ passed, [0-9]+ failed$'; then
+		! grep -qE "^FAILED: ([A-F0-9X, ]* )?$1[ :,]" "$place/log"
+	else
+		[ "$status" -eq 0 ]
+	fi
 }
 
 # True if the tests of the ID pass; with none of them it is false too.
@@ -40,10 +64,7 @@ tests_pass() { # tests_pass ID
 	local suite some=false
 	for suite in $(suites "$1"); do
 		some=true
-		case $suite in
-		*.sh) ! BUILD=$place/build "$suite" 2>&1 | grep -qE "^FAILED: ([A-F0-9X, ]* )?$1[ :,]" || return 1 ;;
-		*) FILTER="*/?(*_)$1_*" BUILD=$place/build "$tree/tests/run.sh" "$suite" > "$place/log" 2>&1 || return 1 ;;
-		esac
+		suite_passes "$1" "$suite" || return 1
 	done
 	$some
 }
@@ -56,7 +77,7 @@ verdict() { # verdict PATCH: one line, "killed" or why not
 		tests_pass "$id" || { echo "its tests are missing or red without it"; return; }
 		echo "$id" >> "$place/green"
 	fi
-	patch -s -p1 -d "$tree" < "$1" > "$place/log" 2>&1 || { echo "it does not apply"; copy; return; }
+	git -C "$tree" apply "$1" > "$place/log" 2>&1 || { echo "it does not apply"; return; }
 	if ! make -C "$tree" BUILD="$place/build" tests > "$place/log" 2>&1; then
 		echo "it does not compile"
 	elif tests_pass "$id"; then
@@ -64,7 +85,7 @@ verdict() { # verdict PATCH: one line, "killed" or why not
 	else
 		echo killed
 	fi
-	patch -s -R -p1 -d "$tree" < "$1" > /dev/null
+	git -C "$tree" checkout -q -- .
 }
 
 [ $# -gt 0 ] || set -- "$root"/tests/mutants/*.patch
