@@ -118,7 +118,9 @@ suite_integration() {
 	local filters=('crowd/*' '!(crowd)/*') filter
 	[ -z "${FILTER:-}" ] || filters=("$FILTER")
 	for filter in "${filters[@]}"; do
+		local before=$failed
 		P11GATE_SANDBOX=$sandbox criterion "$BUILD/tests/integration" --filter "$filter"
+		[ "$failed" -eq "$before" ] || grep -E '"level":"(warning|error)"' "$sandbox/gateway.log" | tail -n 30
 	done
 	config/sandbox.sh stop "$sandbox" > /dev/null
 }

@@ -400,7 +400,7 @@ enum status listener_reload(struct listener *listener, struct config *config, ch
 struct listener_counts listener_counts(struct listener *listener)
 {
 	struct listener_counts counts;
-	counts.requests = limits_count(listener, 1u << PHASE_READING | 1u << PHASE_WORKING | 1u << PHASE_WRITING);
+	counts.requests = limits_count(listener, 1u << PHASE_WORKING | 1u << PHASE_WRITING);
 	pthread_mutex_lock(&listener->lock);
 	counts.unauthenticated = listener->unauthenticated.count;
 	counts.connections = counts.unauthenticated + listener->authenticated.count;

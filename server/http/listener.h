@@ -37,7 +37,8 @@ enum status listener_reload(
 	struct listener *listener, struct config *config, char *ret_error, size_t error_size) MUST_USE;
 
 struct listener_counts {
-	unsigned connections, unauthenticated, requests;
+	unsigned connections, unauthenticated;
+	unsigned requests; /* that have arrived whole and are being answered */
 	uint64_t generation;
 };
 

@@ -30,7 +30,7 @@ Test(resources, the_slot_list_shows_the_token)
 	cr_expect_str_eq(json_string_value(json_object_get(slot, "state")), "present");
 	ANSWER_AUTO mechanisms = request(&g, ALICE, "GET", "/v1/slots/demo/mechanisms", NULL, NULL);
 	cr_expect_eq(mechanisms.status, 200);
-	cr_expect_not_null(strstr(mechanisms.text, "CKM_ECDSA"));
+	cr_expect_not_null(strstr(mechanisms.text, "CKM_ECDSA"), "%s", mechanisms.text);
 }
 
 Test(resources, the_served_openapi_document_is_the_committed_one)
