@@ -230,6 +230,7 @@ struct worker {
 	struct worker_start start;
 	struct worker_slot slots[WORKER_SLOTS_MAX];
 	size_t slots_count;
+	bool slots_seen[WORKER_SLOTS_MAX]; /* inventory: the last look found the slot's token */
 	struct arena arena; /* of `start` and `slots` */
 	struct buffer start_payload;
 	struct module module;

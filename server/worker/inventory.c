@@ -47,21 +47,28 @@ static void facts_read(struct request *request, struct slot_facts *facts)
 		facts->rv = read_mechanisms(request, facts);
 }
 
+static CK_RV start_anew(struct request *request);
+
 /*
- * As facts_read. SoftHSM rewrites a token's file at each login, so a read that falls between makes the token look absent: what
- * looks absent is read again while nobody can log in.
+ * As facts_read. SoftHSM rewrites a token's files at logins and when objects are made, so a read that falls between makes the token
+ * look absent, and then it does so until the next change. So what looks absent is read again while nobody may write, and what was
+ * there before through a module that has been started anew.
  */
 static void facts_read_surely(struct request *request, struct slot_facts *facts)
 {
+	struct worker *worker = request->worker;
+	bool *seen = &worker->slots_seen[facts->slot - worker->slots];
 	struct token_grant grant;
 
 	facts_read(request, facts);
-	if (facts->rv == CKR_OK)
-		return;
-	if (token_acquire(request->worker, request->channel, TOKEN_FOR_MODULE, CKU_USER, &grant) != CKR_OK)
-		return;
-	facts_read(request, facts);
-	token_release(request->worker, request->channel, CKR_OK);
+	if (facts->rv != CKR_OK &&
+		token_acquire(worker, request->channel, TOKEN_FOR_MODULE, CKU_USER, &grant) == CKR_OK) {
+		facts_read(request, facts);
+		if (facts->rv != CKR_OK && *seen && worker->start.verify_login_fresh && start_anew(request) == CKR_OK)
+			facts_read(request, facts);
+		token_release(worker, request->channel, CKR_OK);
+	}
+	*seen = facts->rv == CKR_OK;
 }
 
 static void pad(unsigned char *field, size_t size, const char *text)
