@@ -159,6 +159,8 @@ Test(applications, C8_a_held_application_stays_logged_in_without_a_session)
 	struct asked first = ask_as("alice", 1, 7, "sessions=1;login=1");
 	struct asked loose = ask_as("alice", 2, 7, "sessions=1;login=1");
 	cr_expect(ends(number_of(&loose, "pid")), "C7: what nobody holds falls dormant with its last session");
+	struct asked rest = ask_as("alice", 3, 0, "login=1");
+	cr_expect(ends(number_of(&rest, "pid")), "by then the held one's login would be over as well");
 	struct asked later = ask_as("alice", 1, 8, "");
 	cr_expect_eq(number_of(&later, "pid"), number_of(&first, "pid"));
 	cr_expect_eq(number_of(&later, "instances_ended"), 1);

@@ -251,6 +251,79 @@ Test(tool, help_explains_one_command)
 	free(text);
 }
 
+/* A command with words of its own before the options; each may be NULL from some point on. */
+static int run_words(const char *name, const char *const words[4])
+{
+	char *argv[8] = {strdup(name)};
+	int argc = 1;
+
+	for (int i = 0; i < 4 && words[i]; i++)
+		argv[argc++] = strdup(words[i]);
+	if (argc > 1) {
+		argv[argc++] = strdup("--socket");
+		argv[argc++] = path;
+	}
+	int status = command_find(name)->run(argc, argv);
+	for (int i = 0; i < argc; i++) {
+		if (argv[i] != path)
+			free(argv[i]);
+	}
+	fflush(stdout);
+	fflush(stderr);
+	return status;
+}
+
+Test(tool, C15_app_list_prints_a_line_for_each_application)
+{
+	struct gateway gateway;
+
+	gateway_start(&gateway, "ok slot=a state=held;slot=b state=dormant\n");
+	cr_expect_eq(run_words("app", (const char *const[4]){"list"}), EXIT_OK);
+	gateway_end(&gateway);
+	cr_expect_str_eq(gateway.request, "app list\n");
+	cr_expect_stdout_eq_str("slot=a state=held\nslot=b state=dormant\n");
+}
+
+Test(tool, B16_guard_list_prints_nothing_when_nobody_was_wrong)
+{
+	struct gateway gateway;
+
+	gateway_start(&gateway, "ok\n");
+	cr_expect_eq(run_words("guard", (const char *const[4]){"list"}), EXIT_OK);
+	gateway_end(&gateway);
+	cr_expect_str_eq(gateway.request, "guard list\n");
+	cr_expect_stdout_eq_str("");
+}
+
+Test(tool, B16_guard_reset_names_whom_and_where)
+{
+	static const struct {
+		const char *words[4], *line;
+	} cases[] = {
+		{{"reset"}, "guard reset * *\n"},
+		{{"reset", "alice"}, "guard reset alice *\n"},
+		{{"reset", "alice", "demo"}, "guard reset alice demo\n"},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct gateway gateway;
+
+		unlink(path);
+		gateway_start(&gateway, "ok reset=1\n");
+		cr_expect_eq(run_words("guard", cases[i].words), EXIT_OK);
+		gateway_end(&gateway);
+		cr_expect_str_eq(gateway.request, cases[i].line);
+	}
+}
+
+Test(tool, guard_needs_an_action)
+{
+	cr_expect_eq(run_words("guard", (const char *const[4]){NULL}), EXIT_USAGE);
+	cr_expect_eq(run_words("guard", (const char *const[4]){"rest"}), EXIT_USAGE);
+	cr_expect_eq(run_words("guard", (const char *const[4]){"reset", "a b"}), EXIT_USAGE);
+	cr_expect_eq(run_words("guard", (const char *const[4]){"reset", "a", "b", "c"}), EXIT_USAGE);
+}
+
 Test(tool, wrong_usage_has_a_status_of_its_own)
 {
 	cr_expect_eq(run("status", "--sockt", "x"), EXIT_USAGE);
