@@ -1,0 +1,229 @@
+/*
+ * The mode table (B3–B8) through the whole gateway, on a card that takes one login at a time: Alice logs in to sign, then Bob tries to use
+ * the token.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/integration/fixture.h"
+#include "tests/support/lib/mock.h"
+
+#define APPLICATION "/v1/slots/card/applications/current"
+#define KEYS "/v1/slots/card/keys"
+
+/* Puts lines behind the line `behind` of the configuration, or at its end for NULL. */
+static void insert(char *text, size_t size, const char *behind, const char *lines)
+{
+	static char rest[32768];
+	char *at = behind ? strstr(text, behind) : text + strlen(text);
+
+	cr_assert_not_null(at, "no %s", behind);
+	at += behind ? strlen(behind) : 0;
+	(void)snprintf(rest, sizeof(rest), "%s", at);
+	(void)snprintf(at, size - (size_t)(at - text), "%s%s", lines, rest);
+}
+
+/* A gateway with a slot "card", and `rules` behind "login:" of its configuration, if not NULL. */
+static void start(struct gateway *g, struct mock *mock, const char *rules)
+{
+	static char text[65536];
+	char line[700], path[300];
+
+	mock_new(mock);
+	mock_control(mock, "exclusive CKR_DEVICE_ERROR\n");
+	setenv("LIMITS", "slot_lock_wait_s: 1", 1);
+	gateway_start(g);
+	unsetenv("LIMITS");
+	(void)snprintf(path, sizeof(path), "%s/p11gated.yaml", g->directory);
+	FILE *file = fopen(path, "r+e");
+	cr_assert_not_null(file);
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	(void)snprintf(line, sizeof(line),
+		"  - {name: mock, path: '%s/tests/mock_module.so', sandbox: none, environment: [{name: P11GATE_MOCK, "
+		"value: '%s'}]}\n",
+		getenv("BUILD"), mock->control);
+	insert(text, sizeof(text), "modules:\n", line);
+	insert(text, sizeof(text), "slots:\n", "  - {name: card, module: mock, class: card, token: {label: mock}}\n");
+	insert(text, sizeof(text), "policy:\n",
+		"  - {identities: [alice, bob], slots: [card], allow: [read, login, use, write]}\n");
+	if (rules) {
+		(void)snprintf(
+			line, sizeof(line), "login:\n  - {identities: [alice, bob], slots: [card], %s}\n", rules);
+		insert(text, sizeof(text), NULL, line);
+	}
+	rewind(file);
+	(void)fputs(text, file);
+	(void)fclose(file);
+	shell("'%s' reload --config '%s'", g->tool, path);
+}
+
+static long log_in(const struct gateway *g, enum person who)
+{
+	ANSWER_AUTO answer = request(g, who, "POST", APPLICATION "/login", "{\"pin\":\"" MOCK_PIN "\"}", NULL);
+	return answer.status;
+}
+
+static long log_out(const struct gateway *g, enum person who)
+{
+	ANSWER_AUTO answer = request(g, who, "POST", APPLICATION "/logout", NULL, NULL);
+	return answer.status;
+}
+
+static long sign(const struct gateway *g, enum person who)
+{
+	ANSWER_AUTO answer = request(
+		g, who, "POST", KEYS "/release/sign", "{\"algorithm\":\"ES256\",\"data\":\"YQ\"}", NULL);
+	return answer.status;
+}
+
+static long list(const struct gateway *g, enum person who)
+{
+	ANSWER_AUTO answer = request(g, who, "GET", KEYS, NULL, NULL);
+	return answer.status;
+}
+
+static void expect_login(const struct gateway *g, enum person who, const char *login)
+{
+	ANSWER_AUTO answer = request(g, who, "GET", APPLICATION, NULL, NULL);
+	cr_expect_eq(answer.status, 200);
+	cr_expect_str_eq(member(&answer, "login"), login, "%s", answer.text);
+}
+
+/* Alice makes the key and is logged in again, whatever the rules make of that. */
+static void make_key(const struct gateway *g)
+{
+	cr_assert_eq(log_in(g, ALICE), 200);
+	ANSWER_AUTO made = request(g, ALICE, "POST", KEYS, "{\"type\":\"EC\",\"label\":\"release\"}", NULL);
+	cr_assert_eq(made.status, 201, "%s", made.text);
+	(void)log_out(g, ALICE);
+	cr_assert_eq(log_in(g, ALICE), 200);
+}
+
+Test(login_modes, B3_without_the_cache_a_card_is_hers_until_she_logs_out, .timeout = 60)
+{
+	struct gateway g;
+	struct mock mock;
+	start(&g, &mock, "enable_cache_pin: 0");
+	make_key(&g);
+	cr_expect_eq(sign(&g, ALICE), 200);
+	cr_expect_eq(log_in(&g, BOB), 423);
+	cr_expect_eq(sign(&g, ALICE), 200);
+	cr_expect_eq(log_out(&g, ALICE), 204);
+	cr_expect_eq(log_in(&g, BOB), 200);
+	cr_expect_eq(sign(&g, BOB), 200);
+	gateway_stop(&g);
+}
+
+Test(login_modes, B4_a_card_is_shared_between_uses_by_default_and_an_hsm_keeps_its_logins, .timeout = 60)
+{
+	struct gateway g;
+	struct mock mock;
+	start(&g, &mock, NULL);
+	make_key(&g);
+	for (int i = 0; i < 3; i++) {
+		cr_expect_eq(sign(&g, ALICE), 200);
+		cr_expect(log_in(&g, BOB) == (i == 0 ? 200 : 409));
+		cr_expect_eq(sign(&g, BOB), 200);
+		expect_login(&g, ALICE, "user");
+	}
+	ANSWER_AUTO card = request(&g, ALICE, "GET", "/v1/slots/card", NULL, NULL);
+	ANSWER_AUTO hsm = request(&g, ALICE, "GET", "/v1/slots/demo", NULL, NULL);
+	cr_expect(json_is_true(json_object_get(json_object_get(card.json, "login"), "cache_pin")), "%s", card.text);
+	cr_expect(json_is_false(json_object_get(json_object_get(hsm.json, "login"), "cache_pin")), "%s", hsm.text);
+	/* The PINs were tried on the token once for each login and each use, never more. */
+	cr_expect_eq(mock_logins_answered(&mock, CKU_USER, CKR_PIN_INCORRECT), 0);
+	gateway_stop(&g);
+}
+
+Test(login_modes, B5_each_signature_ends_her_login, .timeout = 60)
+{
+	struct gateway g;
+	struct mock mock;
+	start(&g, &mock, "enable_cache_pin: 0, logout_after: sign");
+	make_key(&g);
+	cr_expect_eq(list(&g, ALICE), 200);
+	expect_login(&g, ALICE, "user");
+	cr_expect_eq(log_in(&g, BOB), 423);
+	cr_expect_eq(sign(&g, ALICE), 200);
+	cr_expect_eq(sign(&g, ALICE), 401);
+	cr_expect_eq(log_in(&g, BOB), 200);
+	cr_expect_eq(sign(&g, BOB), 200);
+	cr_expect_eq(log_in(&g, ALICE), 200);
+	gateway_stop(&g);
+}
+
+Test(login_modes, B6_the_card_is_free_until_her_signature_and_the_kept_pin_goes_with_it, .timeout = 60)
+{
+	struct gateway g;
+	struct mock mock;
+	start(&g, &mock, "enable_cache_pin: 1, logout_after: sign");
+	make_key(&g);
+	cr_expect_eq(log_in(&g, BOB), 200);
+	cr_expect_eq(sign(&g, BOB), 200);
+	expect_login(&g, BOB, "none");
+	expect_login(&g, ALICE, "user");
+	cr_expect_eq(sign(&g, ALICE), 200);
+	cr_expect_eq(sign(&g, ALICE), 401);
+	gateway_stop(&g);
+}
+
+static void expect_a_login_per_private_use(const char *rules)
+{
+	struct gateway g;
+	struct mock mock;
+	start(&g, &mock, rules);
+	make_key(&g);
+	cr_expect_eq(list(&g, ALICE), 200);
+	expect_login(&g, ALICE, "none");
+	cr_expect_eq(sign(&g, ALICE), 401);
+	cr_expect_eq(log_in(&g, BOB), 200);
+	cr_expect_eq(sign(&g, BOB), 200);
+	cr_expect_eq(sign(&g, BOB), 401);
+	cr_expect_eq(log_in(&g, ALICE), 200);
+	cr_expect_eq(sign(&g, ALICE), 200);
+	expect_login(&g, ALICE, "none");
+	gateway_stop(&g);
+}
+
+Test(login_modes, B7_each_private_use_ends_her_login, .timeout = 60)
+{
+	expect_a_login_per_private_use("enable_cache_pin: 0, logout_after: private-op");
+}
+
+Test(login_modes, B8_the_cache_changes_nothing_about_that, .timeout = 60)
+{
+	expect_a_login_per_private_use("enable_cache_pin: 1, logout_after: private-op");
+}
+
+Test(login_modes, B14_a_reload_without_the_cache_logs_her_out, .timeout = 60)
+{
+	struct gateway g;
+	struct mock mock;
+	start(&g, &mock, "enable_cache_pin: 1");
+	make_key(&g);
+	cr_expect_eq(sign(&g, ALICE), 200);
+	shell("sed -i 's/enable_cache_pin: 1/enable_cache_pin: 0/' '%s/p11gated.yaml'", g.directory);
+	shell("'%s' reload --config '%s/p11gated.yaml'", g.tool, g.directory);
+	expect_login(&g, ALICE, "none");
+	cr_expect_eq(sign(&g, ALICE), 401);
+	gateway_stop(&g);
+}
+
+Test(login_modes, B15_a_pin_changed_at_the_card_costs_each_application_one_try, .timeout = 60)
+{
+	struct gateway g;
+	struct mock mock;
+	start(&g, &mock, NULL);
+	make_key(&g);
+	cr_expect_eq(log_in(&g, BOB), 200);
+	mock_change_pin(&mock, "8888");
+	cr_expect_eq(sign(&g, ALICE), 401);
+	cr_expect_eq(sign(&g, ALICE), 401);
+	cr_expect_eq(mock_logins_answered(&mock, CKU_USER, CKR_PIN_INCORRECT), 1);
+	cr_expect_eq(sign(&g, BOB), 401);
+	cr_expect_eq(sign(&g, BOB), 401);
+	cr_expect_leq(mock_logins_answered(&mock, CKU_USER, CKR_PIN_INCORRECT), 2);
+	gateway_stop(&g);
+}
