@@ -21,7 +21,8 @@ struct pending {
 	/* The program's, with the worker's session handle put in place. */
 	union wire_value values[CALL_ARGUMENTS_MAX];
 	const struct slot_route *slot;
-	CK_APPLICATION_ID application; /* whose request it is: the session's, or where it has none the process's */
+	const CK_APPLICATION_ID *given; /* to use where there is no session, instead of the process's; or NULL */
+	CK_APPLICATION_ID application; /* whose request it is */
 	CK_SESSION_HANDLE session; /* the program's handle, or 0 */
 	CK_ULONG new_session; /* the worker's handle of a session it opened */
 	CK_ULONG *ret_session; /* where the program wants its own; NULL: opens none */
@@ -80,6 +81,7 @@ static CK_RV call_locate(struct client *client, struct pending *call)
 			if (rv != CKR_OK) {
 				return rv;
 			}
+			call->application = call->given != NULL ? *call->given : client_application(client);
 		} else if (argument_is(call->row, i, WIRE_NEW_SESSION)) {
 			if (value->number_out == NULL) {
 				return CKR_ARGUMENTS_BAD;
@@ -311,10 +313,7 @@ CK_RV client_call_under(const CK_APPLICATION_ID *application, enum call_id id, c
 	if (rv != CKR_OK) {
 		return rv;
 	}
-	struct pending call = {
-		.row = call_row(id),
-		.application = application != NULL ? *application : client_application(client),
-	};
+	struct pending call = {.row = call_row(id), .given = application};
 	memcpy(call.values, values, call.row->argument_count * sizeof(values[0]));
 	rv = call_run(client, &call);
 	state_leave(client);
