@@ -203,6 +203,36 @@ static void expect_nowhere(const struct gateway *g, const char *pin, const char 
 	expect_in_no_file(g, pin);
 }
 
+/* As /proc/PID/smaps writes them: locked, and in no dump. */
+static const char *const lock_flags[] = {" lo", " dd"};
+
+/* How many of the mappings that a process can write lack one of the flags; each is shown. */
+static unsigned mappings_without(pid_t pid, const char *const flags[2])
+{
+	char path[64], line[512], mapping[512] = "";
+	unsigned writable = 0, without = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
+	FILE *smaps = fopen(path, "re");
+	cr_assert_not_null(smaps);
+	while (fgets(line, sizeof(line), smaps) != NULL) {
+		size_t start, end;
+		char mode[5];
+		if (sscanf(line, "%zx-%zx %4s", &start, &end, mode) == 3)
+			(void)snprintf(mapping, sizeof(mapping), "%s", strncmp(mode, "rw", 2) == 0 ? line : "");
+		if (strncmp(line, "VmFlags:", 8) != 0 || mapping[0] == '\0')
+			continue;
+		writable++;
+		if (strstr(line, flags[0]) == NULL || strstr(line, flags[1]) == NULL) {
+			fprintf(stderr, "%s%s", mapping, line);
+			without++;
+		}
+	}
+	(void)fclose(smaps);
+	cr_assert_gt(writable, 5);
+	return without;
+}
+
 /* --- while a login waits --- */
 
 /* The token's locks, held by the test: logins wait. */
@@ -235,15 +265,42 @@ static void locks_release(struct held_locks *held)
 
 /* A child with the module: lines in, return values out. */
 struct login_client {
-	pid_t pid;
+	pid_t pid, worker; /* its own process, and its application's worker */
 	int in;
 	FILE *out;
 };
 
+static CK_RV login_client_answer(const struct login_client *client)
+{
+	char line[64] = "";
+
+	cr_assert_not_null(fgets(line, sizeof(line), client->out), "the client has ended");
+	return strtoul(line, NULL, 16);
+}
+
+/* The one worker that is not among those. */
+static pid_t worker_besides(const struct gateway *g, const pid_t *others, size_t others_count)
+{
+	pid_t workers[WORKERS_MAX], found = 0;
+	size_t count = worker_processes(g, workers, WORKERS_MAX);
+
+	for (size_t i = 0; i < count; i++) {
+		bool known = false;
+		for (size_t k = 0; k < others_count; k++)
+			known = known || others[k] == workers[i];
+		found = known ? found : workers[i];
+	}
+	cr_assert_gt(found, 0);
+	return found;
+}
+
+/* With an open session. */
 static struct login_client login_client_start(const struct gateway *g)
 {
 	struct login_client client;
 	int in[2], out[2];
+	pid_t before[WORKERS_MAX];
+	size_t count = worker_processes(g, before, WORKERS_MAX);
 
 	cr_assert(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
 	client.pid = fork();
@@ -261,15 +318,9 @@ static struct login_client login_client_start(const struct gateway *g)
 	close(out[1]);
 	client.in = in[1];
 	client.out = fdopen(out[0], "re");
+	cr_assert_eq(login_client_answer(&client), CKR_OK);
+	client.worker = worker_besides(g, before, count);
 	return client;
-}
-
-static CK_RV login_client_answer(const struct login_client *client)
-{
-	char line[64] = "";
-
-	cr_assert_not_null(fgets(line, sizeof(line), client->out), "the client has ended");
-	return strtoul(line, NULL, 16);
 }
 
 static void login_client_send(const struct login_client *client, const char *pin)
@@ -279,19 +330,11 @@ static void login_client_send(const struct login_client *client, const char *pin
 
 Test(memory, X6_B12_a_pin_is_found_while_it_is_in_use_and_nowhere_after_the_call)
 {
-	enum { MAX = 8 };
 	struct gateway g;
-	pid_t before[MAX], after[MAX];
 
 	canary_start(&g);
-	size_t inventory = worker_processes(&g, before, MAX);
 	struct login_client client = login_client_start(&g);
-	cr_assert_eq(login_client_answer(&client), CKR_OK);
-	size_t workers = worker_processes(&g, after, MAX);
-	cr_assert_eq(workers, inventory + 1);
-	pid_t worker = 0;
-	for (size_t i = 0; i < workers; i++)
-		worker = i < inventory && after[i] == before[i] ? worker : after[i];
+	pid_t worker = client.worker;
 
 	struct held_locks held = locks_hold(&g);
 	login_client_send(&client, g.pin);
@@ -314,6 +357,41 @@ Test(memory, X6_B12_a_pin_is_found_while_it_is_in_use_and_nowhere_after_the_call
 	gateway_stop(&g);
 }
 
+static bool is_there_once(const struct gateway *g, void *argument)
+{
+	const struct watched *watched = argument;
+
+	(void)g;
+	/* Two halves. */
+	return hits_in_process(watched->pid, watched->pin) == 2;
+}
+
+Test(memory, B12_a_cached_pin_is_in_one_place_of_the_worker_and_gone_after_the_logout)
+{
+	struct gateway g;
+
+	setenv("MORE", "login: [{identities: [alice], slots: ['*'], enable_cache_pin: 1}]", 1);
+	canary_start(&g);
+	unsetenv("MORE");
+	struct login_client client = login_client_start(&g);
+	struct watched cached = {client.worker, g.pin};
+	login_client_send(&client, g.pin);
+	cr_assert_eq(login_client_answer(&client), CKR_OK);
+	cr_expect(await_condition(is_there_once, &g, &cached, 2), "after the login");
+	login_client_send(&client, "?");
+	cr_assert_eq(login_client_answer(&client), CKR_OK);
+	cr_expect(await_condition(is_there_once, &g, &cached, 2), "after a private use");
+	expect_gone(&g, g.pid, g.pin, "gateway");
+	expect_gone(&g, client.pid, g.pin, "client");
+	cr_expect_eq(mappings_without(cached.pid, lock_flags), 0);
+	login_client_send(&client, "");
+	cr_assert_eq(login_client_answer(&client), CKR_OK);
+	expect_nowhere(&g, g.pin, "after the logout");
+	close(client.in);
+	(void)fclose(client.out);
+	gateway_stop(&g);
+}
+
 Test(memory, X6_the_pins_of_a_change_are_in_no_memory_afterwards)
 {
 	struct gateway g;
@@ -323,7 +401,6 @@ Test(memory, X6_the_pins_of_a_change_are_in_no_memory_afterwards)
 	canary_make(another, sizeof(another), "another");
 	(void)snprintf(both, sizeof(both), "%s %s", g.pin, another);
 	struct login_client client = login_client_start(&g);
-	cr_assert_eq(login_client_answer(&client), CKR_OK);
 	login_client_send(&client, both);
 	cr_assert_eq(login_client_answer(&client), CKR_OK);
 	expect_nowhere(&g, g.pin, "after the change, the old one");
@@ -521,36 +598,8 @@ Test(memory, X6_pins_of_aborted_requests_are_gone)
 
 /* --- dumps and swap --- */
 
-/* How many of the mappings that a process can write lack one of the flags; each is shown. */
-static unsigned mappings_without(pid_t pid, const char *const flags[2])
-{
-	char path[64], line[512], mapping[512] = "";
-	unsigned writable = 0, without = 0;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
-	FILE *smaps = fopen(path, "re");
-	cr_assert_not_null(smaps);
-	while (fgets(line, sizeof(line), smaps) != NULL) {
-		size_t start, end;
-		char mode[5];
-		if (sscanf(line, "%zx-%zx %4s", &start, &end, mode) == 3)
-			(void)snprintf(mapping, sizeof(mapping), "%s", strncmp(mode, "rw", 2) == 0 ? line : "");
-		if (strncmp(line, "VmFlags:", 8) != 0 || mapping[0] == '\0')
-			continue;
-		writable++;
-		if (strstr(line, flags[0]) == NULL || strstr(line, flags[1]) == NULL) {
-			fprintf(stderr, "%s%s", mapping, line);
-			without++;
-		}
-	}
-	(void)fclose(smaps);
-	cr_assert_gt(writable, 5);
-	return without;
-}
-
 Test(memory, X6_every_page_that_gateway_and_workers_write_is_locked_and_in_no_dump)
 {
-	static const char *const flags[] = {" lo", " dd"};
 	enum { CONNECTIONS = 24 };
 	struct gateway g;
 	struct tls_client clients[CONNECTIONS];
@@ -568,9 +617,9 @@ Test(memory, X6_every_page_that_gateway_and_workers_write_is_locked_and_in_no_du
 	rest_key(&g, "{\"type\":\"RSA\",\"bits\":2048,\"label\":\"r\"}");
 	size_t count = worker_processes(&g, workers, WORKERS_MAX);
 	cr_assert_eq(count, 2);
-	cr_expect_eq(mappings_without(g.pid, flags), 0, "gateway");
+	cr_expect_eq(mappings_without(g.pid, lock_flags), 0, "gateway");
 	for (size_t i = 0; i < count; i++)
-		cr_expect_eq(mappings_without(workers[i], flags), 0, "worker");
+		cr_expect_eq(mappings_without(workers[i], lock_flags), 0, "worker");
 	for (size_t i = 0; i < CONNECTIONS; i++)
 		tls_client_close(&clients[i]);
 	gateway_stop(&g);

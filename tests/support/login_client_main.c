@@ -4,6 +4,7 @@
  *
  *   a PIN       C_Login with it
  *   two PINs    C_SetPIN from the first to the second, with a blank between them
+ *   ?           a search for private keys, which needs the login
  *   (nothing)   C_Logout
  *
  * Its own copy of the PINs is wiped before the answer.
@@ -49,12 +50,27 @@ static void answer(CK_RV rv)
 		_exit(3);
 }
 
+static CK_RV search(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session)
+{
+	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+	CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof(class)};
+	CK_OBJECT_HANDLE found;
+	CK_ULONG count = 0;
+	CK_RV rv = f->C_FindObjectsInit(session, &template, 1);
+
+	if (rv == CKR_OK)
+		rv = f->C_FindObjects(session, &found, 1, &count);
+	return rv == CKR_OK ? f->C_FindObjectsFinal(session) : rv;
+}
+
 static CK_RV run(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session, unsigned char *line, CK_ULONG len)
 {
 	unsigned char *blank = memchr(line, ' ', len);
 
 	if (len == 0)
 		return f->C_Logout(session);
+	if (len == 1 && line[0] == '?')
+		return search(f, session);
 	if (blank == NULL)
 		return f->C_Login(session, CKU_USER, line, len);
 	CK_ULONG old_len = (CK_ULONG)(blank - line);
