@@ -15,7 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/json.h"
 #include "server/app/registry.h"
 #include "server/audit/audit.h"
 #include "server/common/clock.h"
@@ -56,7 +55,8 @@ struct gateway {
 	struct admin *admin;
 	int signals;
 	int64_t started_ms;
-	bool stop;
+	bool start_recorded; /* so its end has to be */
+	bool stop; /* somebody asked for it */
 };
 
 static void usage(FILE *out)
@@ -214,26 +214,6 @@ static void number_remove(const struct gateway *gateway, const char *name)
 	unlink(path);
 }
 
-/* A record of what happened to the gateway itself. */
-static bool audit_event(struct gateway *gateway, const char *reason, const char *file)
-{
-	struct buffer event BUFFER_AUTO;
-	struct json_writer w;
-	uint64_t last;
-	buffer_init(&event, ERROR_MAX + PATH_LEN_MAX);
-	json_writer_init(&w, &event);
-	json_begin_object(&w);
-	json_name(&w, "kind");
-	json_write_string(&w, "configuration");
-	json_name(&w, "reason");
-	json_write_string(&w, reason);
-	json_name(&w, "file");
-	json_write_string(&w, file);
-	json_end_object(&w);
-	struct bytes item = {event.data, event.len};
-	return !event.failed && audit_write(gateway->audit, NULL, &(struct bytes_list){&item, 1}, &last) == STATUS_OK;
-}
-
 /* The logout has happened: a log that cannot be written does not undo it, and refuses key uses from now on. */
 static void logout_record(void *context, const struct registry_logout *logout)
 {
@@ -285,11 +265,12 @@ static bool parts_open(struct gateway *gateway, const struct config *config, cha
 	if (admin_new(path, &gateway->admin, ret_error, ERROR_MAX) != STATUS_OK ||
 		audit_open(config->audit_file, &gateway->audit, ret_error, ERROR_MAX) != STATUS_OK)
 		return false;
-	if (!audit_event(gateway, "gateway started", config->file)) {
+	if (audit_configuration(gateway->audit, "gateway started", config->file) != STATUS_OK) {
 		snprintf(ret_error, ERROR_MAX, "%s: the audit log cannot be written; make room for it",
 			config->audit_file);
 		return false;
 	}
+	gateway->start_recorded = true;
 	if (registry_new(config, &gateway->registry) == STATUS_OK) {
 		registry_report_logouts(gateway->registry, logout_record, gateway);
 		return true;
@@ -312,7 +293,7 @@ static bool gateway_open(struct gateway *gateway, struct config **config, char *
 /* The last record: after the logins that end with the workers. */
 static void stop_record(struct gateway *gateway)
 {
-	if (!audit_event(gateway, "gateway stopped", gateway->options->config))
+	if (audit_finish(gateway->audit, "gateway stopped", gateway->options->config) != STATUS_OK)
 		log_event(LOG_LEVEL_ERROR, "audit log cannot be written", NULL);
 }
 
@@ -321,7 +302,7 @@ static void gateway_close(struct gateway *gateway)
 	listener_free(gateway->listener);
 	if (gateway->registry != NULL)
 		registry_free(gateway->registry);
-	if (gateway->stop)
+	if (gateway->start_recorded)
 		stop_record(gateway);
 	if (gateway->audit != NULL)
 		audit_close(gateway->audit);
@@ -354,7 +335,7 @@ static bool reload(struct gateway *gateway, char *ret_error)
 		log_event(LOG_LEVEL_ERROR, "configuration not reloaded", "reason", ret_error, NULL);
 		return false;
 	}
-	if (!audit_event(gateway, "configuration reloaded", config->file)) {
+	if (audit_configuration(gateway->audit, "configuration reloaded", config->file) != STATUS_OK) {
 		snprintf(ret_error, ERROR_MAX, "%s: the audit log cannot be written; make room for it",
 			gateway->audit_file);
 		config_free(config);
@@ -437,7 +418,6 @@ static void run(struct gateway *gateway)
 static int stop(struct gateway *gateway)
 {
 	log_event(LOG_LEVEL_INFO, "stopping", NULL);
-	gateway->stop = true;
 	bool drained = listener_stop(gateway->listener, STOP_GRACE_MS);
 	if (!drained) {
 		/* Threads still wait for their workers; those end by themselves when their sockets close, after what they are doing. */

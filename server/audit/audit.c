@@ -24,6 +24,7 @@ struct audit {
 	off_t size; /* bytes up to where the last batch began */
 	struct buffer lines; /* of the batch being written */
 	char failed_at[AUDIT_TIME]; /* of the first failure since the log was healthy */
+	bool finished; /* the last record is written */
 	atomic_bool healthy;
 };
 
@@ -217,46 +218,54 @@ static enum status commit(struct audit *audit, uint64_t last_seq)
 	return STATUS_OK;
 }
 
+/* The lock is held. */
+static enum status write_batch(
+	struct audit *audit, const struct audit_subject *subject, const struct bytes *events, size_t count)
+{
+	char time[AUDIT_TIME];
+	uint64_t seq = audit->last_seq;
+
+	if (audit->finished)
+		return STATUS_CLOSED;
+	record_time(time);
+	buffer_reset(&audit->lines);
+	for (size_t i = 0; i < count; i++)
+		record_write(&audit->lines, ++seq, time, audit->boot, subject, &events[i]);
+	return commit(audit, seq);
+}
+
 enum status audit_write(struct audit *audit, const struct audit_subject *subject, const struct bytes_list *events,
 	uint64_t *ret_last_seq)
 {
-	char time[AUDIT_TIME];
 	enum status status = STATUS_OK;
 
 	if (events->count > AUDIT_EVENTS_MAX)
 		return STATUS_TOO_LARGE;
 	pthread_mutex_lock(&audit->lock);
+	if (events->count > 0)
+		status = write_batch(audit, subject, events->items, events->count);
 	uint64_t seq = audit->last_seq;
-	if (events->count > 0) {
-		record_time(time);
-		buffer_reset(&audit->lines);
-		for (size_t i = 0; i < events->count; i++)
-			record_write(&audit->lines, ++seq, time, audit->boot, subject, &events->items[i]);
-		status = commit(audit, seq);
-	}
 	pthread_mutex_unlock(&audit->lock);
 	if (status == STATUS_OK)
 		*ret_last_seq = seq;
 	return status;
 }
 
+enum status record_own(struct audit *audit, const struct audit_subject *subject, const struct bytes *event, bool last)
+{
+	pthread_mutex_lock(&audit->lock);
+	enum status status = write_batch(audit, subject, event, 1);
+	if (last) {
+		audit->finished = true;
+		atomic_store(&audit->healthy, false);
+	}
+	pthread_mutex_unlock(&audit->lock);
+	return status;
+}
+
 int audit_healthy(struct audit *audit)
 {
 	return atomic_load(&audit->healthy);
-}
-
-/* {"kind":"audit-restored","since":"…"} */
-static void restored_event(const struct audit *audit, struct buffer *out)
-{
-	struct json_writer w;
-
-	json_writer_init(&w, out);
-	json_begin_object(&w);
-	json_name(&w, "kind");
-	json_write_string(&w, "audit-restored");
-	json_name(&w, "since");
-	json_write_string(&w, audit->failed_at);
-	json_end_object(&w);
 }
 
 enum status audit_probe(struct audit *audit)
@@ -267,16 +276,13 @@ enum status audit_probe(struct audit *audit)
 		return STATUS_OK;
 	pthread_mutex_lock(&audit->lock);
 	if (!audit_healthy(audit)) {
+		const struct event_member members[] = {
+			{"kind", "audit-restored"}, {"since", audit->failed_at}, {NULL, NULL}};
 		BUFFER_AUTO struct buffer event;
-		char time[AUDIT_TIME];
 
-		buffer_init(&event, 256);
-		restored_event(audit, &event);
-		record_time(time);
-		buffer_reset(&audit->lines);
-		record_write(&audit->lines, audit->last_seq + 1, time, audit->boot, NULL,
-			&(struct bytes){event.data, event.len});
-		status = commit(audit, audit->last_seq + 1);
+		buffer_init(&event, AUDIT_EVENT_MAX);
+		event_write(&event, members);
+		status = write_batch(audit, NULL, &(struct bytes){event.data, event.len}, 1);
 	}
 	pthread_mutex_unlock(&audit->lock);
 	return status;

@@ -37,7 +37,7 @@ void audit_close(struct audit *audit);
 /*
  * Writes one line per event, all or none, and gives the sequence number of the last; `subject` is NULL when the gateway
  * itself did it. Blocks until the kernel has the lines. No event: the number of the last record written so far. STATUS_IO
- * when they could not be written, STATUS_TOO_LARGE for more than AUDIT_EVENTS_MAX events: then nothing was written and the
+ * when they could not be written, STATUS_CLOSED after audit_finish, STATUS_TOO_LARGE for more than AUDIT_EVENTS_MAX events: then nothing was written and the
  * caller withholds the answer (fail closed). What an event tells has happened already, so one that is not one JSON object on
  * one line of at most AUDIT_EVENT_MAX bytes does not take the others with it: in its place there is
  * {"kind":"unrecordable","reason":"…"}.
@@ -52,12 +52,27 @@ enum status audit_write(struct audit *audit, const struct audit_subject *subject
 enum status audit_logout(
 	struct audit *audit, const struct audit_subject *subject, const char *user, const char *reason) MUST_USE;
 
-/* False after a failed write until a later one succeeds. Key uses are refused meanwhile. Any thread, never blocks. */
+/*
+ * Writes what happened to the gateway itself: {"kind":"configuration","reason":"…","file":"…"}. As audit_write, and
+ * STATUS_NO_MEMORY.
+ */
+enum status audit_configuration(struct audit *audit, const char *reason, const char *file) MUST_USE;
+
+/* Writes that an operator has counts of wrong PINs forgotten; "*": of all. As audit_configuration. */
+enum status audit_guard_reset(struct audit *audit, const char *identity, const char *slot) MUST_USE;
+
+/*
+ * audit_configuration as the last record: whoever writes later, because requests still run, gets STATUS_CLOSED, and key uses are refused. So it
+ * is even if the record could not be written.
+ */
+enum status audit_finish(struct audit *audit, const char *reason, const char *file) MUST_USE;
+
+/* False after a failed write until a later one succeeds, and after audit_finish. Key uses are refused meanwhile. Any thread, never blocks. */
 int audit_healthy(struct audit *audit);
 
 /*
  * Tries again after a failed write: writes one record that tells since when records could not be written. STATUS_OK at once
- * while the log is healthy; STATUS_IO while it is not.
+ * while the log is healthy; STATUS_IO while it is not; STATUS_CLOSED after audit_finish.
  */
 enum status audit_probe(struct audit *audit) MUST_USE;
 

@@ -4,6 +4,7 @@
 #ifndef P11GATE_AUDIT_INTERNAL_H
 #define P11GATE_AUDIT_INTERNAL_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "api/buffer.h"
@@ -44,5 +45,20 @@ void record_time(char ret_time[AUDIT_TIME]);
 
 /* This boot's id as the kernel gives it; empty when /proc has none. */
 void record_boot(char ret_boot[AUDIT_BOOT_ID]);
+
+/* A member of an event: text. */
+struct event_member {
+	const char *name, *value; /* name NULL: the end of the list */
+};
+
+/* Appends an event of these members. */
+void event_write(struct buffer *out, const struct event_member *members);
+
+/*
+ * Writes the record of an event that the gateway made itself. As audit_write. `last`: nobody writes after this, also if it could
+ * not be written.
+ */
+enum status record_own(
+	struct audit *audit, const struct audit_subject *subject, const struct bytes *event, bool last) MUST_USE;
 
 #endif

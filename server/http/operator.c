@@ -3,8 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/buffer.h"
-#include "api/json.h"
+#include "api/limits.h"
 
 enum {
 	ROW_MAX = 1024, /* bytes of a row */
@@ -71,25 +70,6 @@ static void add_guard(void *context, const struct guard_summary *summary)
 	rows_add(context, row);
 }
 
-static bool record_reset(struct audit *audit, const char *identity, const char *slot)
-{
-	struct buffer event BUFFER_AUTO;
-	struct json_writer w;
-	uint64_t last;
-	buffer_init(&event, ROW_MAX);
-	json_writer_init(&w, &event);
-	json_begin_object(&w);
-	json_name(&w, "kind");
-	json_write_string(&w, "guard-reset");
-	json_name(&w, "identity");
-	json_write_string(&w, identity);
-	json_name(&w, "slot");
-	json_write_string(&w, slot);
-	json_end_object(&w);
-	struct bytes item = {event.data, event.len};
-	return !event.failed && audit_write(audit, NULL, &(struct bytes_list){&item, 1}, &last) == STATUS_OK;
-}
-
 /* `arguments`: "IDENTITY SLOT". */
 static void reset(struct registry *registry, struct audit *audit, const char *arguments, char *ret_answer, size_t size)
 {
@@ -100,7 +80,7 @@ static void reset(struct registry *registry, struct audit *audit, const char *ar
 		snprintf(ret_answer, size, "error guard reset needs an identity and a slot; * is every one");
 		return;
 	}
-	if (!record_reset(audit, identity, slot)) {
+	if (audit_guard_reset(audit, identity, slot) != STATUS_OK) {
 		snprintf(ret_answer, size, "error the audit log cannot be written; make room for it");
 		return;
 	}

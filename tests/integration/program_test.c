@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,8 +19,8 @@ TestSuite(program, .timeout = 120);
 
 enum { PATH_LEN_MAX = 512, OUTPUT_MAX = 4096 };
 
-/* Runs p11gated with the arguments, and gives its exit status and what it wrote to both outputs. */
-static int gateway_run(char *output, const char *first, const char *second, const char *third)
+/* Runs p11gated with these arguments, its name the first, and gives its exit status and what it wrote to both outputs. */
+static int gateway_run(char *output, const char *const arguments[])
 {
 	char program[PATH_LEN_MAX];
 	int ends[2], status = -1;
@@ -32,7 +33,7 @@ static int gateway_run(char *output, const char *first, const char *second, cons
 		dup2(ends[1], STDOUT_FILENO);
 		dup2(ends[1], STDERR_FILENO);
 		close(ends[0]);
-		execl(program, "p11gated", first, second, third, (char *)NULL);
+		execv(program, (char *const *)arguments);
 		_exit(127);
 	}
 	close(ends[1]);
@@ -42,6 +43,13 @@ static int gateway_run(char *output, const char *first, const char *second, cons
 	close(ends[0]);
 	waitpid(child, &status, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static bool has_ended(const struct gateway *g, void *unused)
+{
+	(void)unused;
+	/* One that nobody has waited for yet has no memory any more. */
+	return process_status(g->pid, "VmSize") < 0;
 }
 
 static const char *path_in(const struct gateway *g, const char *name)
@@ -104,9 +112,9 @@ Test(program, tells_its_version_and_its_options)
 {
 	char output[OUTPUT_MAX];
 
-	cr_expect_eq(gateway_run(output, "--version", NULL, NULL), 0);
+	cr_expect_eq(gateway_run(output, (const char *[]){"p11gated", "--version", NULL}), 0);
 	cr_expect_eq(strncmp(output, "p11gated ", 9), 0);
-	cr_expect_eq(gateway_run(output, "--help", NULL, NULL), 0);
+	cr_expect_eq(gateway_run(output, (const char *[]){"p11gated", "--help", NULL}), 0);
 	cr_expect_not_null(strstr(output, "--check FILE"));
 }
 
@@ -114,10 +122,10 @@ Test(program, refuses_options_that_it_does_not_know)
 {
 	char output[OUTPUT_MAX];
 
-	cr_expect_eq(gateway_run(output, "--nonsense", NULL, NULL), 2);
-	cr_expect_eq(gateway_run(output, "file", NULL, NULL), 2);
-	cr_expect_eq(gateway_run(output, "--port", "65536", NULL), 2);
-	cr_expect_eq(gateway_run(output, "--port", "http", NULL), 2);
+	cr_expect_eq(gateway_run(output, (const char *[]){"p11gated", "--nonsense", NULL}), 2);
+	cr_expect_eq(gateway_run(output, (const char *[]){"p11gated", "file", NULL}), 2);
+	cr_expect_eq(gateway_run(output, (const char *[]){"p11gated", "--port", "65536", NULL}), 2);
+	cr_expect_eq(gateway_run(output, (const char *[]){"p11gated", "--port", "http", NULL}), 2);
 }
 
 Test(program, checks_a_configuration_and_names_the_place_of_a_mistake)
@@ -126,11 +134,13 @@ Test(program, checks_a_configuration_and_names_the_place_of_a_mistake)
 	char output[OUTPUT_MAX], expected[PATH_LEN_MAX + 16];
 
 	gateway_start(&g);
-	cr_expect_eq(gateway_run(output, "--check", path_in(&g, "p11gated.yaml"), NULL), 0);
+	cr_expect_eq(
+		gateway_run(output, (const char *[]){"p11gated", "--check", path_in(&g, "p11gated.yaml"), NULL}), 0);
 	snprintf(expected, sizeof expected, "%s: ok\n", path_in(&g, "p11gated.yaml"));
 	cr_expect_str_eq(output, expected);
 	configuration_edit(&g, "allow: [read", "allow: [reed");
-	cr_expect_eq(gateway_run(output, "--check", path_in(&g, "p11gated.yaml"), NULL), 1);
+	cr_expect_eq(
+		gateway_run(output, (const char *[]){"p11gated", "--check", path_in(&g, "p11gated.yaml"), NULL}), 1);
 	snprintf(expected, sizeof expected, "%s:", path_in(&g, "p11gated.yaml"));
 	cr_expect_eq(strncmp(output, expected, strlen(expected)), 0, "%s", output);
 	cr_expect_not_null(strstr(output, "policy[0].allow[0]"), "%s", output);
@@ -143,10 +153,47 @@ Test(program, a_second_gateway_in_the_same_runtime_directory_is_refused)
 	char output[OUTPUT_MAX];
 
 	gateway_start(&g);
-	cr_expect_eq(gateway_run(output, "--config", path_in(&g, "p11gated.yaml"), NULL), 1);
+	cr_expect_eq(
+		gateway_run(output, (const char *[]){"p11gated", "--config", path_in(&g, "p11gated.yaml"), NULL}), 1);
 	cr_expect_not_null(strstr(output, "another gateway uses this runtime_directory"), "%s", output);
 	ANSWER_AUTO answer = request(&g, ALICE, "GET", "/healthz", NULL, NULL);
 	cr_expect_eq(answer.status, 200);
+	gateway_stop(&g);
+}
+
+/* The last line with a record, in static memory. */
+static const char *last_record(const struct gateway *g)
+{
+	static char line[OUTPUT_MAX], last[OUTPUT_MAX];
+	FILE *file = fopen(g->audit_log, "re");
+
+	cr_assert_not_null(file, "%s", g->audit_log);
+	while (fgets(line, sizeof line, file) != NULL)
+		memcpy(last, line, sizeof last);
+	fclose(file);
+	return last;
+}
+
+Test(program, a_start_that_fails_because_the_port_is_taken_is_closed_in_the_audit_log)
+{
+	struct gateway g;
+	char output[OUTPUT_MAX], port[8], config[PATH_LEN_MAX];
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof address;
+
+	gateway_start(&g);
+	snprintf(config, sizeof config, "%s", path_in(&g, "p11gated.yaml"));
+	kill(g.pid, SIGTERM);
+	cr_assert(await_condition(has_ended, &g, NULL, 20));
+	int taken = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert_eq(bind(taken, (const struct sockaddr *)&address, sizeof address), 0);
+	cr_assert_eq(listen(taken, 1), 0);
+	cr_assert_eq(getsockname(taken, (struct sockaddr *)&address, &len), 0);
+	snprintf(port, sizeof port, "%u", ntohs(address.sin_port));
+	cr_expect_eq(gateway_run(output, (const char *[]){"p11gated", "--config", config, "--port", port, NULL}), 1);
+	cr_expect_not_null(strstr(output, "cannot listen on"), "%s", output);
+	cr_expect_not_null(strstr(last_record(&g), "gateway stopped"), "%s", last_record(&g));
+	close(taken);
 	gateway_stop(&g);
 }
 
@@ -248,13 +295,6 @@ static void signal_workers(const struct gateway *g, int signal)
 	cr_assert_gt(count, 0);
 	for (size_t i = 0; i < count; i++)
 		cr_assert_eq(kill(workers[i], signal), 0);
-}
-
-static bool has_ended(const struct gateway *g, void *unused)
-{
-	(void)unused;
-	/* One that nobody has waited for yet has no memory any more. */
-	return process_status(g->pid, "VmSize") < 0;
 }
 
 Test(program, a_stop_lets_the_request_in_flight_finish)

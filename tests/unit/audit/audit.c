@@ -147,6 +147,26 @@ Test(audit, tells_of_a_logout_that_nobody_asked_for_who_was_out_and_why)
 	audit_close(audit);
 }
 
+Test(audit, takes_nothing_after_its_last_record)
+{
+	struct audit *audit = opened();
+	uint64_t seq = 0;
+
+	put_ok(audit, "{}");
+	cr_expect_eq(audit_finish(audit, "gateway stopped", "/etc/gateway.yaml"), STATUS_OK);
+	cr_expect_eq(put(audit, "{}", &seq), STATUS_CLOSED);
+	cr_expect_eq(audit_logout(audit, &alice, "CKU_USER", "the gateway stopped"), STATUS_CLOSED);
+	cr_expect_not(audit_healthy(audit));
+	cr_expect_eq(audit_probe(audit), STATUS_CLOSED);
+	cr_expect_eq(check_gapless(), 2);
+	char *text = contents(file);
+	cr_expect_not_null(strstr(text, "\"event\":{\"kind\":\"configuration\",\"reason\":\"gateway stopped\","
+					"\"file\":\"/etc/gateway.yaml\"}}\n"),
+		"%s", text);
+	free(text);
+	audit_close(audit);
+}
+
 Test(audit, times_are_utc_with_microseconds)
 {
 	struct audit *audit = opened();
