@@ -19,7 +19,7 @@ static void report(struct worker_process *process, enum login_state login, const
 		.identity = process->domain == NULL ? "" : process->domain,
 		.slot = process->slot == NULL ? "" : process->slot->name,
 		.application = process->application_hash,
-		.user = login == LOGIN_SO ? "CKU_SO" : "CKU_USER",
+		.user = login_state_user(login),
 		.reason = reason,
 	};
 	pthread_mutex_lock(&registry->mutex);

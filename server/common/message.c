@@ -4,6 +4,11 @@
 
 #include "server/common/frame.h"
 
+const char *login_state_user(enum login_state login)
+{
+	return login == LOGIN_SO ? "CKU_SO" : login == LOGIN_USER ? "CKU_USER" : NULL;
+}
+
 static void pack_u32(struct buffer *out, uint32_t number)
 {
 	unsigned char bytes[4];

@@ -26,6 +26,9 @@ struct bytes_list {
 enum worker_role { ROLE_INVENTORY, ROLE_APPLICATION };
 enum login_state { LOGIN_NONE, LOGIN_USER, LOGIN_SO };
 
+/* Who is logged in, as audit records name it: "CKU_USER", "CKU_SO"; NULL for nobody. */
+const char *login_state_user(enum login_state login);
+
 /*
  * What ends an application's login, and erases the PIN that is kept for it (B14): END(constant, handles, reason).
  *

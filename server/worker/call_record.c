@@ -89,6 +89,8 @@ bool call_record(const struct running_call *run, CK_RV rv)
 	event_of_mechanism(&event, run, operation, mechanism);
 	if (run->row->id == CALL_Login)
 		event.user = name_text(NAMES_USER, run->call->values[1].number, user);
+	else if (run->row->id == CALL_Logout)
+		event.user = login_state_user(run->logged_out);
 	if (!event_add(run->request, &event))
 		return false;
 	/* Only now: a part whose event was lost has been withheld, and the next must not pass without one. */

@@ -459,7 +459,7 @@ static CK_RV run_login(struct running_call *run)
 
 static CK_RV run_logout(struct running_call *run)
 {
-	return logout_session(run->request, run->handle);
+	return logout_session(run->request, run->handle, &run->logged_out);
 }
 
 static CK_RV run_pin_change(struct running_call *run)
@@ -566,7 +566,7 @@ bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 	recorded = private_use_end(request) && recorded;
 	wipe_pins(call);
 	if (recorded && (call->row->id == CALL_CloseSession || call->row->id == CALL_CloseAllSessions))
-		recorded = login_rest(request->worker, request);
+		recorded = login_rest(request->worker, request, LOGIN_END_LAST_SESSION);
 	*ret_rv = rv;
 	return recorded;
 }

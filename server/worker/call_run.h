@@ -23,6 +23,7 @@ struct running_call {
 	char *init; /* … as it came, where it may have to be deferred; or NULL */
 	size_t init_len;
 	bool private; /* it uses, reads, makes or changes a private object; looked at only where a rule asks (B7) */
+	enum login_state logged_out; /* of C_Logout: who was logged in until then */
 	const char *refused; /* why it was not run */
 	uint64_t began;
 };

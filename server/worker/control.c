@@ -142,9 +142,8 @@ void control_serve(struct worker *worker)
 			(void)!read(worker->wake, &woken, sizeof woken);
 		if (ready > 0 && fds[0].revents)
 			open = command(worker, &payload);
-		if (login_keep_left(worker) == 0) {
+		if (login_keep_over(worker)) {
 			end = login_keep_end(worker);
-			atomic_store(&worker->login.keep_until_ms, 0);
 			open = tell_state(worker, login_expire(worker, end), end) && open;
 		}
 		if (pin_cache_left(worker, &end) == 0)

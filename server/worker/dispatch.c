@@ -47,7 +47,7 @@ static void run_resource(struct request *request, handler run)
 	(void)!private_use_end(request);
 	atomic_fetch_sub(&worker->login.resources, 1);
 	/* An event that is lost here is told by the reply. */
-	(void)!login_rest(worker, request);
+	(void)!login_rest(worker, request, login_keep_end(worker));
 }
 
 void dispatch(struct request *request)

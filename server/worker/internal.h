@@ -168,8 +168,9 @@ struct login {
 	atomic_bool held; /* the application is held open (C8) */
 	pthread_cond_t changed; /* with `lock`: private uses ended */
 	atomic_uint awaiting; /* threads that wait for that */
-	_Atomic uint64_t keep_idle_ms, keep_until_ms,
-		used_ms; /* login_keep; CLOCK_MONOTONIC; keep_until_ms 0: not kept */
+	/* login_keep; CLOCK_MONOTONIC; keep_until_ms 0: not kept */
+	_Atomic uint64_t keep_idle_ms, keep_until_ms, used_ms;
+	_Atomic int keep_end; /* enum login_end: why it ends when nothing uses it any more, once it is not kept */
 	atomic_uint resources; /* resource requests that run now */
 };
 
@@ -414,12 +415,13 @@ bool login_lock(struct request *request) MUST_USE;
 void login_unlock(struct request *request, bool held);
 /* On a client's session; `handle` is the client's. */
 CK_RV login_session(struct request *request, CK_ULONG handle, CK_USER_TYPE user, const union wire_value *pin) MUST_USE;
-CK_RV logout_session(struct request *request, CK_ULONG handle) MUST_USE;
+/* `ret_before`: who was logged in until then. */
+CK_RV logout_session(struct request *request, CK_ULONG handle, enum login_state *ret_before) MUST_USE;
 /*
- * If neither a client session nor a kept login nor a running resource request is left: logs out and forgets the handles (C7).
- * False: the event could not be kept.
+ * If neither a client session nor a kept login nor a running resource request is left: logs out for that reason and forgets the
+ * handles (C7). False: the event could not be kept.
  */
-bool login_rest(struct worker *worker, struct request *request) MUST_USE;
+bool login_rest(struct worker *worker, struct request *request, enum login_end end) MUST_USE;
 /*
  * The same outside of a request: gives the login that it ended, for the gateway to record with that reason; LOGIN_NONE if it ended
  * none.
@@ -427,13 +429,15 @@ bool login_rest(struct worker *worker, struct request *request) MUST_USE;
 enum login_state login_expire(struct worker *worker, enum login_end end) MUST_USE;
 /* Ends the login for that reason, sessions or not, outside of a request; gives what it ended, likewise. */
 enum login_state login_revoke(struct worker *worker, enum login_end end) MUST_USE;
-/* Why a kept login ends when login_keep_left is 0. */
+/* True, once, when the time of a kept login has run out: it is not kept any more. */
+bool login_keep_over(struct worker *worker);
+/* Why the login ends if it is not kept any more: its time over REST has run out, or nobody uses it. */
 enum login_end login_keep_end(struct worker *worker);
 /* The login of the module itself. Any thread. */
 enum login_state login_native_state(const struct worker *worker);
 /*
- * Ends the login for that reason, if there is one, under login.lock, without the module held; `request` NULL outside of one, where nothing is recorded. Any CKR of
- * C_Logout.
+ * Ends the login for that reason, if there is one, under login.lock, without the module held; `request` NULL outside of one, where
+ * nothing is recorded. Any CKR of C_Logout.
  */
 CK_RV login_end_locked(struct worker *worker, struct request *request, enum login_end end, bool *ret_recorded) MUST_USE;
 /* Milliseconds until the kept login ends; -1: none is kept. */

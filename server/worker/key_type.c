@@ -36,8 +36,9 @@ static CK_RV check_usage(const struct running_call *run)
 	const union wire_value v[] = {
 		{.number = run->session->module}, run->native[2], {.attributes = {&attribute, 1}}};
 
-	return invoke(run->request, CALL_GetAttributeValue, v) == CKR_OK && allowed ? CKR_OK
-										    : CKR_KEY_FUNCTION_NOT_PERMITTED;
+	return invoke_uncounted(run->request->worker, CALL_GetAttributeValue, v) == CKR_OK && allowed
+		       ? CKR_OK
+		       : CKR_KEY_FUNCTION_NOT_PERMITTED;
 }
 
 static CK_RV check_mechanism(const struct running_call *run, CK_MECHANISM_TYPE mechanism)
@@ -45,7 +46,7 @@ static CK_RV check_mechanism(const struct running_call *run, CK_MECHANISM_TYPE m
 	CK_MECHANISM_INFO info = {.flags = 0};
 	const union wire_value v[] = {
 		{.number = module_slot(run->request->worker)}, {.number = mechanism}, {.info = &info}};
-	CK_RV rv = invoke(run->request, CALL_GetMechanismInfo, v);
+	CK_RV rv = invoke_uncounted(run->request->worker, CALL_GetMechanismInfo, v);
 
 	if (rv != CKR_OK)
 		return rv;

@@ -36,9 +36,10 @@ bool login_lock(struct request *request)
 
 void login_unlock(struct request *request, bool held)
 {
-	pthread_mutex_unlock(&request->worker->login.lock);
+	/* In this order, so that what was seen of logins and module handles under the lock still holds. */
 	if (held)
 		module_share(request);
+	pthread_mutex_unlock(&request->worker->login.lock);
 }
 
 /* What PKCS#11 says to a login while somebody is logged in (B13: the module is not asked). */
@@ -313,15 +314,13 @@ CK_RV login_context(
 	uint64_t epoch = atomic_load(&worker->module.epoch);
 	CK_RV rv = CKR_USER_NOT_LOGGED_IN;
 
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	/* Until the lock was free others may have logged out and in; from here on nobody does. */
 	bool lost = atomic_load(&worker->module.epoch) != epoch;
 	if (lost)
 		*session = CK_INVALID_HANDLE;
 	if (!lost && login_epoch(worker) == login)
 		rv = context_on(request, *session, &value);
-	module_share(request);
-	pthread_mutex_unlock(&worker->login.lock);
+	login_unlock(request, held);
 	return rv;
 }

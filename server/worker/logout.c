@@ -49,6 +49,7 @@ static void login_gone(struct worker *worker)
 	/* After the module's own logout: what began before this has ended, what begins later finds nobody logged in. */
 	atomic_fetch_add(&worker->login.logouts, 1);
 	atomic_store(&worker->login.keep_until_ms, 0);
+	atomic_store(&worker->login.keep_end, LOGIN_END_LAST_SESSION);
 	anchor_close(worker);
 }
 
@@ -112,20 +113,37 @@ static CK_RV logout_run(struct worker *worker, struct request *request, CK_ULONG
 	return rv;
 }
 
+/* The record of a logout that began at `began`, when `before` was logged in. */
+static bool logout_record(
+	struct request *request, enum login_state before, uint64_t began, enum login_end end, CK_RV rv)
+{
+	const struct event event = {
+		.kind = AUDIT_LOGIN,
+		.function = "C_Logout",
+		.rv = rv,
+		.user = login_state_user(before),
+		.reason = ends[end].reason,
+		.latency_us = clock_us() - began,
+	};
+
+	return event_add(request, &event);
+}
+
 CK_RV login_end_locked(struct worker *worker, struct request *request, enum login_end end, bool *ret_recorded)
 {
-	struct event event = {.kind = AUDIT_LOGIN, .function = "C_Logout", .reason = ends[end].reason};
+	enum login_state before = login_state(worker);
+	uint64_t began = clock_us();
 
 	*ret_recorded = true;
-	if (login_state(worker) == LOGIN_NONE)
+	if (before == LOGIN_NONE)
 		return CKR_OK;
-	event.rv = logout_run(worker, request, 0, ends[end].handles);
+	CK_RV rv = logout_run(worker, request, 0, ends[end].handles);
 	/* Whatever the token says: what could log in again is gone. */
 	if (login_state(worker) != LOGIN_NONE)
 		pin_cache_erase(worker);
 	if (request)
-		*ret_recorded = event_add(request, &event);
-	return event.rv;
+		*ret_recorded = logout_record(request, before, began, end, rv);
+	return rv;
 }
 
 enum login_state login_revoke(struct worker *worker, enum login_end end)
@@ -140,9 +158,10 @@ enum login_state login_revoke(struct worker *worker, enum login_end end)
 	return ended ? before : LOGIN_NONE;
 }
 
-CK_RV logout_session(struct request *request, CK_ULONG handle)
+CK_RV logout_session(struct request *request, CK_ULONG handle, enum login_state *ret_before)
 {
 	bool held = login_lock(request);
+	*ret_before = login_state(request->worker);
 	CK_RV rv = logout_run(request->worker, request, handle, ends[LOGIN_END_LOGOUT].handles);
 	login_unlock(request, held);
 	return rv;
@@ -153,34 +172,24 @@ CK_RV login_out(struct request *request)
 	struct worker *worker = request->worker;
 	uint64_t began = clock_us();
 	bool held = login_lock(request);
-	CK_RV rv = login_state(worker) == LOGIN_NONE ? CKR_USER_NOT_LOGGED_IN
-						     : logout_run(worker, request, 0, ends[LOGIN_END_LOGOUT].handles);
+	enum login_state before = login_state(worker);
+	CK_RV rv = before == LOGIN_NONE ? CKR_USER_NOT_LOGGED_IN
+					: logout_run(worker, request, 0, ends[LOGIN_END_LOGOUT].handles);
 	login_unlock(request, held);
-	const struct event event = {
-		.kind = AUDIT_LOGIN,
-		.function = "C_Logout",
-		.rv = rv,
-		.latency_us = clock_us() - began,
-	};
 	/* What is lost here makes the whole answer withheld: the logout is done, and its outcome is not another. */
-	(void)!event_add(request, &event);
+	(void)!logout_record(request, before, began, LOGIN_END_LOGOUT, rv);
 	return rv;
 }
 
 void logout_locked(struct request *request, CK_SESSION_HANDLE session)
 {
-	struct event event = {
-		.kind = AUDIT_LOGIN,
-		.function = "C_Logout",
-		.reason = ends[LOGIN_END_LOCKED].reason,
-	};
+	enum login_state before = login_state(request->worker);
 	uint64_t began = clock_us();
 
-	if (login_state(request->worker) == LOGIN_NONE)
+	if (before == LOGIN_NONE)
 		return;
-	event.rv = logout_native(request->worker, request, session, ends[LOGIN_END_LOCKED].handles);
-	event.latency_us = clock_us() - began;
-	(void)!event_add(request, &event);
+	CK_RV rv = logout_native(request->worker, request, session, ends[LOGIN_END_LOCKED].handles);
+	(void)!logout_record(request, before, began, LOGIN_END_LOCKED, rv);
 }
 
 void login_keep(struct worker *worker, uint64_t idle_ms, uint64_t max_ms)
@@ -194,9 +203,10 @@ void login_keep(struct worker *worker, uint64_t idle_ms, uint64_t max_ms)
 	(void)!write(worker->wake, &one, sizeof one);
 }
 
-int login_keep_left(struct worker *worker)
+/* `until`: keep_until_ms as it was read. */
+static int keep_left(struct worker *worker, uint64_t until)
 {
-	uint64_t until = atomic_load(&worker->login.keep_until_ms), now = (uint64_t)clock_ms();
+	uint64_t now = (uint64_t)clock_ms();
 	uint64_t idle = atomic_load(&worker->login.used_ms) + atomic_load(&worker->login.keep_idle_ms);
 
 	if (until == 0)
@@ -205,11 +215,24 @@ int login_keep_left(struct worker *worker)
 	return end <= now ? 0 : end - now > INT32_MAX ? INT32_MAX : (int)(end - now);
 }
 
-enum login_end login_keep_end(struct worker *worker)
+int login_keep_left(struct worker *worker)
 {
-	bool over = (uint64_t)clock_ms() >= atomic_load(&worker->login.keep_until_ms);
+	return keep_left(worker, atomic_load(&worker->login.keep_until_ms));
+}
 
-	return over ? LOGIN_END_REST_MAXIMUM : LOGIN_END_REST_IDLE;
+bool login_keep_over(struct worker *worker)
+{
+	uint64_t until = atomic_load(&worker->login.keep_until_ms);
+
+	if (keep_left(worker, until) != 0)
+		return false;
+	enum login_end end = (uint64_t)clock_ms() >= until ? LOGIN_END_REST_MAXIMUM : LOGIN_END_REST_IDLE;
+	/* Somebody who has logged in since keeps what they were given. */
+	if (!atomic_compare_exchange_strong(&worker->login.keep_until_ms, &until, 0))
+		return false;
+	if (sessions_count(worker) == 0)
+		atomic_store(&worker->login.keep_end, end);
+	return true;
 }
 
 static bool at_rest(struct worker *worker)
@@ -234,36 +257,40 @@ static bool rest(struct worker *worker, struct request *request, enum login_end 
 	return recorded;
 }
 
+enum login_end login_keep_end(struct worker *worker)
+{
+	/* The control thread may not have come to it yet. */
+	(void)login_keep_over(worker);
+	return (enum login_end)atomic_load(&worker->login.keep_end);
+}
+
+/* Under login.lock; `request` is NULL outside of one. */
 static bool rest_if_unused(
 	struct worker *worker, struct request *request, enum login_end end, enum login_state *ret_ended)
 {
-	bool kept = true;
-
-	if (!at_rest(worker))
-		return true;
-	bool held = request && request->holds_module;
-	if (held)
-		module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
-	if (at_rest(worker))
-		kept = rest(worker, request, end, ret_ended);
-	pthread_mutex_unlock(&worker->login.lock);
-	if (held)
-		module_share(request);
-	return kept;
+	return !at_rest(worker) || rest(worker, request, end, ret_ended);
 }
 
-bool login_rest(struct worker *worker, struct request *request)
+bool login_rest(struct worker *worker, struct request *request, enum login_end end)
 {
 	enum login_state ended;
 
-	return rest_if_unused(worker, request, LOGIN_END_LAST_SESSION, &ended);
+	if (!at_rest(worker))
+		return true;
+	bool held = login_lock(request);
+	bool kept = rest_if_unused(worker, request, end, &ended);
+	login_unlock(request, held);
+	return kept;
 }
 
 enum login_state login_expire(struct worker *worker, enum login_end end)
 {
 	enum login_state ended = LOGIN_NONE;
 
+	if (!at_rest(worker))
+		return ended;
+	pthread_mutex_lock(&worker->login.lock);
 	(void)!rest_if_unused(worker, NULL, end, &ended);
+	pthread_mutex_unlock(&worker->login.lock);
 	return ended;
 }

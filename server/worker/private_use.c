@@ -116,9 +116,7 @@ CK_RV private_use_begin(struct request *request)
 
 	if (request->private_use || !pin_cache_kept(worker))
 		return CKR_OK;
-	bool held = request->holds_module;
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	if (pin_cache_kept(worker)) {
 		if (login_native_state(worker) == LOGIN_NONE)
 			rv = login_internal(request);
@@ -128,9 +126,7 @@ CK_RV private_use_begin(struct request *request)
 			request->private_use = true;
 		}
 	}
-	pthread_mutex_unlock(&worker->login.lock);
-	if (held)
-		module_share(request);
+	login_unlock(request, held);
 	return rv;
 }
 
@@ -203,16 +199,12 @@ bool private_use_end(struct request *request)
 	tell_waiting(worker);
 	if (end == LOGIN_END_COUNT && !logout_due(worker))
 		return true;
-	bool held = request->holds_module;
-	module_unshare(request);
-	pthread_mutex_lock(&worker->login.lock);
+	bool held = login_lock(request);
 	if (end != LOGIN_END_COUNT)
 		(void)!login_end_locked(worker, request, end, &recorded);
 	else if (logout_due(worker))
 		logout_for_request(request);
-	pthread_mutex_unlock(&worker->login.lock);
-	if (held)
-		module_share(request);
+	login_unlock(request, held);
 	return recorded;
 }
 

@@ -29,9 +29,10 @@ static bool fits(const json_t *record, const struct wanted *wanted)
 		return false;
 	cr_expect_str_eq(slot, "demo");
 	cr_expect_eq(strlen(application), 32);
+	cr_expect_str_eq(user != NULL ? user : "nobody", "CKU_USER");
 	if (wanted->reason == NULL)
 		return reason == NULL && rv != NULL && strcmp(rv, "CKR_OK") == 0;
-	return reason != NULL && strcmp(reason, wanted->reason) == 0 && user != NULL && strcmp(user, "CKU_USER") == 0;
+	return reason != NULL && strcmp(reason, wanted->reason) == 0;
 }
 
 /* How many records fit; `wanted` NULL: how many records of C_Logout there are. Gives the last record's reason. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "api/codec.h"
-#include "tests/unit/worker/fixture.h"
+#include "tests/unit/worker/resource_fixture.h"
 
 /*
  * Mechanisms with keys of another type. SoftHSM 2.6.1 crashes, among others, in C_Sign by DSA with a key that is not DSA, in C_Sign by
@@ -172,6 +172,22 @@ Test(key_type, what_the_module_itself_answers_stays_its_answer)
 		"\"" DIGEST "\"},\"base_key\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_SECRET_KEY\"},"
 		"{\"CKA_KEY_TYPE\":\"CKK_AES\"},{\"CKA_VALUE_LEN\":16}]}}",
 		session, ec.private_key);
+}
+
+Test(key_type, a_refused_init_counts_as_the_one_call_that_it_is)
+{
+	const struct client plain = {.worker = &worker};
+	json_int_t session = open_logged_in(&plain);
+	json_int_t key = make_key(&plain, session, "ec", "");
+	REST_AUTO struct rest refused = REST(&worker, 200, .route = ROUTE_calls,
+		.body = text_of("{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[" INIT "]}]}",
+			"Sign", session, "CKM_DSA_SHA1", key));
+
+	cr_expect_not_null(strstr(refused.body, "CKR_KEY_TYPE_INCONSISTENT"), "%s", refused.body);
+	cr_expect_eq(calls_of(&refused, "SignInit"), 1);
+	cr_expect_eq(calls_of(&refused, "GetAttributeValue"), 0);
+	cr_expect_eq(calls_of(&refused, "GetMechanismInfo"), 0);
+	cr_expect_eq(json_array_size(refused.calls), 1);
 }
 
 Test(key_type, an_operation_that_is_active_already_goes_on)
