@@ -123,29 +123,39 @@ static CK_RV verify_here(struct request *request, const union wire_value *pin)
 	return recorded ? rv : CKR_HOST_MEMORY;
 }
 
+/* While a PIN is kept. */
+static CK_RV verify_kept(struct request *request, unsigned login, const union wire_value *pin)
+{
+	struct worker *worker = request->worker;
+	CK_RV rv = CKR_USER_NOT_LOGGED_IN;
+
+	bool held = login_lock(request);
+	if (pin_cache_kept(worker) && login_epoch(worker) == login)
+		rv = await_idle(request) ? CKR_OK : CKR_DEVICE_ERROR;
+	/* While it waited, others may have logged out. */
+	if (rv == CKR_OK)
+		rv = pin_cache_kept(worker) ? verify_here(request, pin) : CKR_USER_NOT_LOGGED_IN;
+	login_unlock(request, held);
+	return rv;
+}
+
 CK_RV pin_verify(struct request *request, unsigned login, const union wire_value *pin)
 {
 	struct worker *worker = request->worker;
 	bool held = request->holds_module;
-	CK_RV rv = CKR_USER_NOT_LOGGED_IN;
+	CK_RV rv;
 
 	/* Some modules take an empty PIN for one that they know already. */
 	if (pin->bytes.data && pin->bytes.len == 0)
 		return CKR_PIN_INCORRECT;
-	module_unshare(request);
-	if (!pin_cache_kept(worker)) {
-		rv = verify_elsewhere(request, pin);
+	if (pin_cache_kept(worker)) {
+		rv = verify_kept(request, login, pin);
 	} else {
-		pthread_mutex_lock(&worker->login.lock);
-		if (pin_cache_kept(worker) && login_epoch(worker) == login)
-			rv = await_idle(request) ? CKR_OK : CKR_DEVICE_ERROR;
-		/* While it waited, others may have logged out. */
-		if (rv == CKR_OK)
-			rv = pin_cache_kept(worker) ? verify_here(request, pin) : CKR_USER_NOT_LOGGED_IN;
-		pthread_mutex_unlock(&worker->login.lock);
+		module_unshare(request);
+		rv = verify_elsewhere(request, pin);
+		if (held)
+			module_share(request);
 	}
-	if (held)
-		module_share(request);
 	return rv == CKR_OK && login_epoch(worker) != login ? CKR_USER_NOT_LOGGED_IN : rv;
 }
 
