@@ -488,3 +488,46 @@ Test(ca, C14_the_heartbeat_is_every_15_seconds_otherwise)
 	cr_expect_eq(keepalive_idle(), 15);
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
+
+static CK_SLOT_ID threads_slot;
+static atomic_uint threads_wrong;
+
+/* Opens sessions under IDs of its own while others set the process's. */
+static void *open_many(void *number)
+{
+	enum { SESSIONS = 25 };
+	CK_ULONG own = *(const CK_ULONG *)number;
+	for (CK_ULONG i = 0; i < SESSIONS; i++) {
+		CK_SESSION_HANDLE session;
+		CK_ULONG high, low, container, level;
+		if (CA_SetApplicationID(own, i) != CKR_OK ||
+			CA_OpenSessionWithAppID(threads_slot, CKF_SERIAL_SESSION, own, i, NULL, NULL, &session) !=
+				CKR_OK ||
+			CA_GetSessionInfo(session, &high, &low, &container, &level) != CKR_OK || high != own ||
+			low != i || C_CloseSession(session) != CKR_OK) {
+			atomic_fetch_add(&threads_wrong, 1);
+		}
+	}
+	return NULL;
+}
+
+Test(ca_own_gateway, C5_sessions_of_many_threads_keep_their_ids)
+{
+	enum { THREADS = 8 };
+	pthread_t threads[THREADS];
+	CK_ULONG numbers[THREADS];
+	CK_TOKEN_INFO token;
+	gateway_start((struct gateway_options){0});
+	threads_slot = gateway_client();
+	for (unsigned i = 0; i < THREADS; i++) {
+		numbers[i] = i + 1;
+		cr_assert_eq(pthread_create(&threads[i], NULL, open_many, &numbers[i]), 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], NULL);
+	}
+	cr_expect_eq(atomic_load(&threads_wrong), 0);
+	cr_assert_eq(C_GetTokenInfo(threads_slot, &token), CKR_OK);
+	cr_expect_eq(token.ulSessionCount, 0);
+	cr_assert_eq(C_Finalize(NULL), CKR_OK);
+}
