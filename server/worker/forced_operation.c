@@ -95,26 +95,25 @@ static CK_RV go_on(struct request *request, CK_ULONG handle, uint64_t serial)
 	return rv;
 }
 
-bool forced_operation_awaits(struct request *request, CK_ULONG handle, uint64_t *ret_serial, unsigned *ret_login)
+bool forced_operation_awaits(struct request *request, CK_ULONG handle, struct forced_operation *ret_operation)
 {
 	struct worker *worker = request->worker;
 	struct session *session = session_acquire(worker, request->message->instance, handle);
 	const struct session_operation *operation = session ? track_forced(session) : NULL;
 	bool awaits = operation && operation->logouts == login_epoch(worker);
 
-	if (awaits) {
-		*ret_serial = operation->serial;
-		*ret_login = operation->logouts;
-	}
+	if (awaits)
+		*ret_operation = (struct forced_operation){
+			operation->serial, operation->logouts, operation->deferred == NULL};
 	if (session)
 		session_release(worker, session);
 	return awaits;
 }
 
 CK_RV forced_operation_login(
-	struct request *request, CK_ULONG handle, uint64_t serial, unsigned login, const union wire_value *pin)
+	struct request *request, CK_ULONG handle, const struct forced_operation *operation, const union wire_value *pin)
 {
-	CK_RV rv = pin_verify(request, login, pin);
+	CK_RV rv = pin_verify(request, operation->login, pin, operation->begun);
 
-	return rv == CKR_OK ? go_on(request, handle, serial) : rv;
+	return rv == CKR_OK ? go_on(request, handle, operation->serial) : rv;
 }

@@ -499,6 +499,8 @@ void track_forget(struct session_operation *operation);
 void track_defer(struct session_operation *operation, char *init, size_t init_len);
 /* … and now it has. */
 void track_begun(struct session_operation *operation);
+/* The module does not take the PIN that an operation awaits: somebody else has to ask the token (B20). */
+void track_force(struct session *session);
 /* The operation that awaits its PIN and is forced, or NULL. */
 struct session_operation *track_forced(struct session *session);
 void track_clear(struct session *session);
@@ -528,8 +530,11 @@ CK_RV forced_search_begin(struct request *request, struct session *session, cons
 	struct session_operation *ret_search) MUST_USE;
 CK_RV forced_search_next(struct session_operation *search, const struct call *call) MUST_USE;
 
-/* pin_verify.c: whether the token takes the PIN; `login` is login_epoch from before. The module may be logged in anew: handles of private objects are void. */
-CK_RV pin_verify(struct request *request, unsigned login, const union wire_value *pin) MUST_USE;
+/*
+ * pin_verify.c: whether the token takes the PIN; `login` is login_epoch from before. `begun`: the module has begun the operation, so that its login
+ * must stay; otherwise the module may be logged in anew, and handles of private objects are void.
+ */
+CK_RV pin_verify(struct request *request, unsigned login, const union wire_value *pin, bool begun) MUST_USE;
 /* In the worker that was started for it: answers on the request's channel. */
 void pin_verify_serve(struct request *request, const struct pin_verify *question);
 
@@ -538,10 +543,16 @@ char *forced_operation_copy(const struct call *call, size_t *ret_len);
 /* Under the session's lock: the Init is tried and kept for later, since with a kept PIN the module's login is left to the PIN to come. */
 CK_RV forced_operation_defer(struct request *request, struct session *session, const struct call *call,
 	const union wire_value native[], struct object_info *key, char *init, size_t init_len) MUST_USE;
-/* Whether an operation of the session awaits its PIN by policy; which, and under which login. */
-bool forced_operation_awaits(struct request *request, CK_ULONG handle, uint64_t *ret_serial, unsigned *ret_login);
+/* An operation that awaits a PIN which is not the module's to verify. */
+struct forced_operation {
+	uint64_t serial;
+	unsigned login; /* login_epoch when it began */
+	bool begun; /* in the module */
+};
+/* Whether the session has such an operation, and which. */
+bool forced_operation_awaits(struct request *request, CK_ULONG handle, struct forced_operation *ret_operation);
 /* The context-specific login for it. */
-CK_RV forced_operation_login(struct request *request, CK_ULONG handle, uint64_t serial, unsigned login,
+CK_RV forced_operation_login(struct request *request, CK_ULONG handle, const struct forced_operation *operation,
 	const union wire_value *pin) MUST_USE;
 
 /* saved_state.c: what C_GetOperationState gives is a reference. `session` is the client's or NULL, `module` its handle in the module. */

@@ -179,6 +179,15 @@ static void lock_out(struct request *request, CK_SESSION_HANDLE session, CK_RV r
 		logout_locked(request, session);
 }
 
+/*
+ * True if the module has not looked at the PIN although the operation awaits it: it keeps CKA_ALWAYS_AUTHENTICATE without knowing what
+ * it means, as NSS's does (A23).
+ */
+static bool context_unknown(CK_RV rv)
+{
+	return rv == CKR_USER_ALREADY_LOGGED_IN || rv == CKR_USER_TYPE_INVALID;
+}
+
 /* Under login.lock and module.lock: forwards the PIN only if the session's operation awaits it (A23). */
 static CK_RV context_login(struct request *request, CK_ULONG handle, const union wire_value *pin)
 {
@@ -194,6 +203,8 @@ static CK_RV context_login(struct request *request, CK_ULONG handle, const union
 		rv = login_invoke(request, session->module, CKU_CONTEXT_SPECIFIC, pin);
 	if (rv == CKR_OK)
 		track_reauthenticated(session);
+	if (context_unknown(rv))
+		track_force(session);
 	lock_out(request, session->module, rv);
 	session_release(worker, session);
 	return rv;
@@ -213,12 +224,11 @@ static CK_RV context_run(struct request *request, CK_ULONG handle, const union w
 {
 	struct worker *worker = request->worker;
 	struct token_grant grant;
-	uint64_t serial;
-	unsigned login;
+	struct forced_operation forced;
 	CK_RV rv = CKR_OK;
 
-	if (forced_operation_awaits(request, handle, &serial, &login))
-		return forced_operation_login(request, handle, serial, login, pin);
+	if (forced_operation_awaits(request, handle, &forced))
+		return forced_operation_login(request, handle, &forced, pin);
 	bool awaited = context_awaited(request, handle);
 	bool held = login_lock(request);
 	if (awaited)
@@ -231,9 +241,11 @@ static CK_RV context_run(struct request *request, CK_ULONG handle, const union w
 			rv = context_login(request, handle, pin);
 		module_unshare(request);
 		if (awaited)
-			token_release(worker, request->channel, tried ? rv : CKR_CANCEL);
+			token_release(worker, request->channel, tried && !context_unknown(rv) ? rv : CKR_CANCEL);
 	}
 	login_unlock(request, held);
+	if (context_unknown(rv) && forced_operation_awaits(request, handle, &forced))
+		rv = forced_operation_login(request, handle, &forced, pin);
 	return rv;
 }
 
@@ -302,8 +314,22 @@ static CK_RV context_on(struct request *request, CK_SESSION_HANDLE session, cons
 		rv = login_invoke(request, session, CKU_CONTEXT_SPECIFIC, pin);
 		lock_out(request, session, rv);
 	}
-	token_release(worker, request->channel, tried ? rv : CKR_CANCEL);
+	token_release(worker, request->channel, tried && !context_unknown(rv) ? rv : CKR_CANCEL);
 	return rv;
+}
+
+/* As login_context, for a module that does not know such logins. */
+static CK_RV context_elsewhere(
+	struct request *request, CK_SESSION_HANDLE *session, unsigned login, const union wire_value *pin)
+{
+	struct worker *worker = request->worker;
+	uint64_t epoch = atomic_load(&worker->module.epoch);
+	CK_RV rv = pin_verify(request, login, pin, true);
+
+	if (atomic_load(&worker->module.epoch) == epoch)
+		return rv;
+	*session = CK_INVALID_HANDLE;
+	return rv == CKR_OK ? CKR_USER_NOT_LOGGED_IN : rv;
 }
 
 CK_RV login_context(
@@ -322,5 +348,5 @@ CK_RV login_context(
 	if (!lost && login_epoch(worker) == login)
 		rv = context_on(request, *session, &value);
 	login_unlock(request, held);
-	return rv;
+	return context_unknown(rv) ? context_elsewhere(request, session, login, &value) : rv;
 }

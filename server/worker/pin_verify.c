@@ -139,7 +139,7 @@ static CK_RV verify_kept(struct request *request, unsigned login, const union wi
 	return rv;
 }
 
-CK_RV pin_verify(struct request *request, unsigned login, const union wire_value *pin)
+CK_RV pin_verify(struct request *request, unsigned login, const union wire_value *pin, bool begun)
 {
 	struct worker *worker = request->worker;
 	bool held = request->holds_module;
@@ -148,7 +148,7 @@ CK_RV pin_verify(struct request *request, unsigned login, const union wire_value
 	/* Some modules take an empty PIN for one that they know already. */
 	if (pin->bytes.data && pin->bytes.len == 0)
 		return CKR_PIN_INCORRECT;
-	if (pin_cache_kept(worker)) {
+	if (!begun && pin_cache_kept(worker)) {
 		rv = verify_kept(request, login, pin);
 	} else {
 		module_unshare(request);
@@ -167,7 +167,7 @@ CK_RV login_verify(struct request *request, unsigned login, CK_SESSION_HANDLE se
 	CK_RV rv = object_name(request, session, *object, &name);
 
 	if (rv == CKR_OK)
-		rv = pin_verify(request, login, &value);
+		rv = pin_verify(request, login, &value, false);
 	if (rv == CKR_OK)
 		*object = object_module(request, name);
 	return rv;

@@ -65,6 +65,14 @@ struct session_operation *track_forced(struct session *session)
 	return NULL;
 }
 
+void track_force(struct session *session)
+{
+	for (int i = 0; i < OPERATION_COUNT; i++) {
+		struct session_operation *operation = &session->operations[i];
+		operation->forced = operation->forced || (operation->begun && operation->awaiting);
+	}
+}
+
 void track_clear(struct session *session)
 {
 	for (int i = 0; i < OPERATION_COUNT; i++)

@@ -3,18 +3,25 @@
  * workers in front of modules that see these things otherwise: the codes are the same everywhere (A23).
  */
 #include <criterion/criterion.h>
+#include <string.h>
 
+#include "tests/unit/worker/resource_fixture.h"
 #include "tests/unit/worker/sequence.h"
 
 /* What other modules make of it; each must not show. */
-static const char *const modes[] = {
-	"# as the standard has it\n",
-	"context_idle CKR_USER_TYPE_INVALID\n",
-	"context_idle CKR_USER_NOT_LOGGED_IN\n",
-	"context_verifies 1\n",
-	"refusal_keeps 1\n",
-	"logout_keeps 1\n",
-	"always_authenticate_stored 1\ncontext_verifies 1\n",
+static const struct mode {
+	const char *control;
+	bool ignorant; /* it does not verify a PIN for an operation, so that another process has to ask the token */
+} modes[] = {
+	{"# as the standard has it\n", false},
+	{"context_idle CKR_USER_TYPE_INVALID\n", false},
+	{"context_idle CKR_USER_NOT_LOGGED_IN\n", false},
+	{"context_verifies 1\n", false},
+	{"refusal_keeps 1\n", false},
+	{"logout_keeps 1\n", false},
+	{"always_authenticate_stored 1\ncontext_verifies 1\n", false},
+	{"always_authenticate_stored 1\ncontext_idle CKR_USER_ALREADY_LOGGED_IN\n", true},
+	{"always_authenticate_stored 1\ncontext_idle CKR_USER_TYPE_INVALID\n", true},
 };
 
 static struct token_fixture token;
@@ -46,18 +53,26 @@ static void on_softhsm(enum use use, const struct step *steps)
 	f->C_Finalize(NULL);
 }
 
+/* How often the token was given a PIN, the logins of the user aside. */
+static unsigned pins_given(const struct mode *mode)
+{
+	if (!mode->ignorant)
+		return mock_logins(&mock, CKU_CONTEXT_SPECIFIC);
+	return mock_logins_answered(&mock, CKU_USER, CKR_OK) + mock_logins_answered(&mock, CKU_USER, CKR_PIN_INCORRECT);
+}
+
 static void on_mock(enum use use, const struct step *steps)
 {
 	const struct client client = {.worker = &hostile};
 
 	worker_fixture_start(&token, &(struct worker_options){.mock = &mock}, &hostile);
 	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
-		unsigned before = mock_logins(&mock, CKU_CONTEXT_SPECIFIC);
-		mock_control(&mock, "%s", modes[i]);
-		sequence_run(remote_functions(&client), 0, modes[i], use, steps);
-		cr_expect_eq(mock_logins(&mock, CKU_CONTEXT_SPECIFIC) - before, sequence_pins(steps),
-			"%s: %u PINs instead of %u", modes[i], mock_logins(&mock, CKU_CONTEXT_SPECIFIC) - before,
-			sequence_pins(steps));
+		unsigned needed = sequence_pins(steps) + (modes[i].ignorant ? sequence_logins(steps) : 0);
+		mock_control(&mock, "%s", modes[i].control);
+		unsigned before = pins_given(&modes[i]);
+		sequence_run(remote_functions(&client), 0, modes[i].control, use, steps);
+		unsigned given = pins_given(&modes[i]) - before;
+		cr_expect_eq(given, needed, "%s: %u PINs instead of %u", modes[i].control, given, needed);
 	}
 }
 
@@ -184,6 +199,9 @@ static const struct step a9[] = {
 	{ACT_RIGHT, CKR_OK},
 	{ACT_ONE, CKR_OK},
 	{ACT_INIT, CKR_OK},
+	{ACT_RIGHT, CKR_OK},
+	{ACT_ONE, CKR_OK},
+	{ACT_INIT, CKR_OK},
 	{ACT_ONE, CKR_USER_NOT_LOGGED_IN},
 	{0},
 };
@@ -303,5 +321,30 @@ Test(always, X4_a_logout_ends_operations_that_the_module_would_complete)
 		on_mock(use, x4);
 		on_worker(use, x4_authenticated);
 		on_mock(use, x4_authenticated);
+	}
+}
+
+/* Over REST, on the modules of another mind: refused without the PIN, done with it, each PIN given once. */
+Test(always, A23_modules_that_know_no_context_logins_are_normalised_over_rest_too)
+{
+	struct rest answer;
+
+	worker_fixture_start(&token, &(struct worker_options){.mock = &mock}, &hostile);
+	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+		mock_control(&mock, "%s", modes[i].control);
+		if (i == 0) {
+			REST_ONLY(&hostile, 200, .route = ROUTE_login, .body = PIN_BODY);
+			make_resource_key(&hostile, "EC", "careful", ",\"always_authenticate\":true");
+		}
+		unsigned before = pins_given(&modes[i]);
+		REST_ONLY(&hostile, 401, .route = ROUTE_key_sign, .key = "careful",
+			.body = "{\"algorithm\":\"ES256\",\"data\":\"YQ\"}");
+		REST_ONLY(&hostile, 401, .route = ROUTE_key_sign, .key = "careful",
+			.body = "{\"algorithm\":\"ES256\",\"data\":\"YQ\",\"pin\":\"wrong pin\"}");
+		answer = REST(&hostile, 200, .route = ROUTE_key_sign, .key = "careful",
+			.body = "{\"algorithm\":\"ES256\",\"data\":\"YQ\",\"pin\":\"1234\"}");
+		cr_expect_eq(strlen(text_at(answer.json, "signature")), 86, "%s", modes[i].control);
+		rest_free(&answer);
+		cr_expect_eq(pins_given(&modes[i]) - before, 2, "%s", modes[i].control);
 	}
 }

@@ -239,3 +239,12 @@ unsigned sequence_pins(const struct step *steps)
 	}
 	return pins;
 }
+
+unsigned sequence_logins(const struct step *steps)
+{
+	unsigned logins = 1;
+
+	for (; steps->act != ACT_END; steps++)
+		logins += steps->act == ACT_LOGIN;
+	return logins;
+}

@@ -49,5 +49,7 @@ void sequence_run(const CK_FUNCTION_LIST *f, CK_SLOT_ID slot, const char *who, e
 
 /* How many of the steps may ask the token for a PIN: the context-specific logins that are answered 0 or CKR_PIN_INCORRECT. */
 unsigned sequence_pins(const struct step *steps);
+/* How many logins of the user a run has in all. */
+unsigned sequence_logins(const struct step *steps);
 
 #endif
