@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "tests/unit/worker/sequence.h"
+#include "tests/unit/worker/remote.h"
 
 static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
 static CK_BYTE p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
@@ -177,7 +177,7 @@ static void everywhere(void (*body)(const struct place *at), bool login)
 
 	token_fixture_new(&token);
 	mock_new(&mock);
-	struct place direct = {.f = sequence_softhsm(&slot), .who = "SoftHSM", .direct = true};
+	struct place direct = {.f = softhsm_functions(&slot), .who = "SoftHSM", .direct = true};
 	open_place(&direct, slot, login);
 	body(&direct);
 	direct.f->C_Finalize(NULL);

@@ -5,8 +5,9 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "tests/support/lib/sequence.h"
+#include "tests/unit/worker/remote.h"
 #include "tests/unit/worker/resource_fixture.h"
-#include "tests/unit/worker/sequence.h"
 
 /* What other modules make of it; each must not show. */
 static const struct mode {
@@ -36,20 +37,27 @@ static void start(void)
 
 TestSuite(always, .init = start, .timeout = 120);
 
+static void run_on(const CK_FUNCTION_LIST *f, CK_SLOT_ID slot, const char *who, enum use use, const struct step *steps)
+{
+	const struct sequence_token place = {f, slot, who, FIXTURE_PIN, 1024, CK_FALSE};
+
+	cr_expect_eq(sequence_run(&place, use, steps), 0, "%s: standard error says what differs", who);
+}
+
 static void on_worker(enum use use, const struct step *steps)
 {
 	const struct client client = {.worker = &worker};
 
 	worker_fixture_start(&token, NULL, &worker);
-	sequence_run(remote_functions(&client), 0, "worker on SoftHSM", use, steps);
+	run_on(remote_functions(&client), 0, "worker on SoftHSM", use, steps);
 }
 
 static void on_softhsm(enum use use, const struct step *steps)
 {
 	CK_SLOT_ID slot;
-	const CK_FUNCTION_LIST *f = sequence_softhsm(&slot);
+	const CK_FUNCTION_LIST *f = softhsm_functions(&slot);
 
-	sequence_run(f, slot, "SoftHSM", use, steps);
+	run_on(f, slot, "SoftHSM", use, steps);
 	f->C_Finalize(NULL);
 }
 
@@ -70,7 +78,7 @@ static void on_mock(enum use use, const struct step *steps)
 		unsigned needed = sequence_pins(steps) + (modes[i].ignorant ? sequence_logins(steps) : 0);
 		mock_control(&mock, "%s", modes[i].control);
 		unsigned before = pins_given(&modes[i]);
-		sequence_run(remote_functions(&client), 0, modes[i].control, use, steps);
+		run_on(remote_functions(&client), 0, modes[i].control, use, steps);
 		unsigned given = pins_given(&modes[i]) - before;
 		cr_expect_eq(given, needed, "%s: %u PINs instead of %u", modes[i].control, given, needed);
 	}
@@ -83,156 +91,58 @@ static void everywhere(enum use use, const struct step *steps)
 	on_mock(use, steps);
 }
 
-static const struct step a1[] = {
-	{ACT_RIGHT, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_WRONG, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_STATE, CKR_OK},
-	{0},
-};
-
 Test(always, A1_a_context_login_without_operation_has_nothing_to_be_for)
 {
-	everywhere(USE_SIGN_EC, a1);
+	everywhere(USE_SIGN_EC, sequence_a1);
 }
-
-static const struct step a2[] = {
-	{ACT_LOGOUT, CKR_OK},
-	{ACT_RIGHT, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_WRONG, CKR_OPERATION_NOT_INITIALIZED},
-	{0},
-};
 
 Test(always, A2_nor_has_one_with_nobody_logged_in)
 {
-	everywhere(USE_SIGN_EC, a2);
+	everywhere(USE_SIGN_EC, sequence_a2);
 }
-
-static const struct step a3[] = {
-	{ACT_INIT, CKR_OK},
-	{ACT_RIGHT, CKR_OK},
-	{ACT_ONE, CKR_OK},
-	{0},
-};
 
 Test(always, A3_the_key_works_after_its_own_login)
 {
-	everywhere(USE_SIGN_EC, a3);
+	everywhere(USE_SIGN_EC, sequence_a3);
 }
-
-static const struct step a4[] = {
-	{ACT_INIT, CKR_OK},
-	{ACT_ONE, CKR_USER_NOT_LOGGED_IN},
-	{ACT_ONE, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_RIGHT, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_INIT, CKR_OK},
-	{ACT_LENGTH, CKR_USER_NOT_LOGGED_IN},
-	{ACT_ONE, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_WRONG, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_INIT, CKR_OK},
-	{0},
-};
 
 Test(always, A4_a_use_or_a_question_for_the_length_without_the_login_ends_the_operation)
 {
-	everywhere(USE_SIGN_EC, a4);
+	everywhere(USE_SIGN_EC, sequence_a4);
 }
-
-static const struct step a5[] = {
-	{ACT_INIT, CKR_OK},
-	{ACT_WRONG, CKR_PIN_INCORRECT},
-	{ACT_RIGHT, CKR_OK},
-	{ACT_ONE, CKR_OK},
-	{0},
-};
 
 Test(always, A5_the_operation_survives_a_wrong_pin)
 {
-	everywhere(USE_SIGN_EC, a5);
+	everywhere(USE_SIGN_EC, sequence_a5);
 }
-
-static const struct step a6[] = {
-	{ACT_INIT, CKR_OK},
-	{ACT_WRONG, CKR_PIN_INCORRECT},
-	{ACT_STATE, CKR_OK},
-	{ACT_ONE, CKR_USER_NOT_LOGGED_IN},
-	{ACT_ONE, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_STATE, CKR_OK},
-	{0},
-};
 
 Test(always, A6_a_wrong_pin_allows_nothing_and_leaves_the_session_as_it_was)
 {
-	everywhere(USE_SIGN_EC, a6);
+	everywhere(USE_SIGN_EC, sequence_a6);
 }
-
-static const struct step a7[] = {
-	{ACT_INIT, CKR_OK},
-	{ACT_RIGHT, CKR_OK},
-	{ACT_LENGTH, CKR_OK},
-	{ACT_SMALL, CKR_BUFFER_TOO_SMALL},
-	{ACT_ONE, CKR_OK},
-	{ACT_ONE, CKR_OPERATION_NOT_INITIALIZED},
-	{0},
-};
 
 Test(always, A7_one_pin_covers_the_length_a_buffer_too_small_and_the_result)
 {
-	everywhere(USE_SIGN_EC, a7);
+	everywhere(USE_SIGN_EC, sequence_a7);
 }
-
-static const struct step a8[] = {
-	{ACT_INIT, CKR_OK},
-	{ACT_RIGHT, CKR_OK},
-	{ACT_RIGHT, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_WRONG, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_ONE, CKR_OK},
-	{0},
-};
 
 Test(always, A8_a_second_login_is_not_asked_for_and_takes_nothing_away)
 {
-	everywhere(USE_SIGN_EC, a8);
+	everywhere(USE_SIGN_EC, sequence_a8);
 }
-
-static const struct step a9[] = {
-	{ACT_INIT, CKR_OK},
-	{ACT_RIGHT, CKR_OK},
-	{ACT_ONE, CKR_OK},
-	{ACT_INIT, CKR_OK},
-	{ACT_RIGHT, CKR_OK},
-	{ACT_ONE, CKR_OK},
-	{ACT_INIT, CKR_OK},
-	{ACT_ONE, CKR_USER_NOT_LOGGED_IN},
-	{0},
-};
 
 Test(always, A9_the_next_operation_needs_a_login_of_its_own)
 {
-	everywhere(USE_SIGN_EC, a9);
+	everywhere(USE_SIGN_EC, sequence_a9);
 }
-
-static const struct step a10[] = {
-	{ACT_INIT, CKR_OK},
-	{ACT_RIGHT, CKR_OK},
-	{ACT_UPDATE, CKR_OK},
-	{ACT_UPDATE, CKR_OK},
-	{ACT_FINAL, CKR_OK},
-	{ACT_INIT, CKR_OK},
-	{ACT_UPDATE, CKR_USER_NOT_LOGGED_IN},
-	{ACT_UPDATE, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_FINAL, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_INIT, CKR_OK},
-	{ACT_FINAL, CKR_USER_NOT_LOGGED_IN},
-	{ACT_FINAL, CKR_OPERATION_NOT_INITIALIZED},
-	{0},
-};
 
 Test(always, A10_in_parts_the_first_part_needs_the_login)
 {
-	everywhere(USE_SIGN_RSA, a10);
+	everywhere(USE_SIGN_RSA, sequence_a10);
 }
 
-static const struct step *const a11[] = {a3, a4, a5, a6, a7, a8, a9};
+static const struct step *const a11[] = {
+	sequence_a3, sequence_a4, sequence_a5, sequence_a6, sequence_a7, sequence_a8, sequence_a9};
 
 Test(always, A11_decryption_has_the_same_codes)
 {
@@ -240,87 +150,34 @@ Test(always, A11_decryption_has_the_same_codes)
 		everywhere(USE_DECRYPT_RSA, a11[i]);
 }
 
-static const struct step a12[] = {
-	{ACT_INIT_PLAIN, CKR_OK},
-	{ACT_RIGHT, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_WRONG, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_ONE, CKR_OK},
-	{0},
-};
-
 Test(always, A12_a_key_that_asks_for_no_pin_gets_none)
 {
-	everywhere(USE_SIGN_EC, a12);
+	everywhere(USE_SIGN_EC, sequence_a12);
 }
-
-static const struct step a13[] = {
-	{ACT_INIT, CKR_OK},
-	{ACT_OTHER_RIGHT, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_ONE, CKR_USER_NOT_LOGGED_IN},
-	{0},
-};
 
 Test(always, A13_the_login_of_another_session_does_not_count)
 {
-	everywhere(USE_SIGN_EC, a13);
+	everywhere(USE_SIGN_EC, sequence_a13);
 }
-
-static const struct step a14[] = {
-	{ACT_INIT, CKR_OK},
-	{ACT_ATTRIBUTE, CKR_OK},
-	{ACT_MECHANISM, CKR_OK},
-	{ACT_STATE, CKR_OK},
-	{ACT_RIGHT, CKR_OK},
-	{ACT_ATTRIBUTE, CKR_OK},
-	{ACT_ONE, CKR_OK},
-	{0},
-};
 
 Test(always, A14_questions_between_init_and_login_leave_the_operation_alone)
 {
-	everywhere(USE_SIGN_EC, a14);
+	everywhere(USE_SIGN_EC, sequence_a14);
 }
-
-static const struct step a15[] = {
-	{ACT_INIT, CKR_OK},
-	{ACT_INIT, CKR_OPERATION_ACTIVE},
-	{ACT_INIT_PLAIN, CKR_OPERATION_ACTIVE},
-	{ACT_RIGHT, CKR_OK},
-	{ACT_INIT, CKR_OPERATION_ACTIVE},
-	{ACT_ONE, CKR_OK},
-	{0},
-};
 
 Test(always, A15_a_second_init_is_refused_and_the_first_operation_still_works)
 {
-	everywhere(USE_SIGN_EC, a15);
+	everywhere(USE_SIGN_EC, sequence_a15);
 }
-
-static const struct step x4[] = {
-	{ACT_INIT_PLAIN, CKR_OK},
-	{ACT_LOGOUT, CKR_OK},
-	{ACT_ONE, CKR_OPERATION_NOT_INITIALIZED},
-	{0},
-};
-
-static const struct step x4_authenticated[] = {
-	{ACT_INIT, CKR_OK},
-	{ACT_RIGHT, CKR_OK},
-	{ACT_LOGOUT, CKR_OK},
-	{ACT_LOGIN, CKR_OK},
-	{ACT_RIGHT, CKR_OPERATION_NOT_INITIALIZED},
-	{ACT_ONE, CKR_OPERATION_NOT_INITIALIZED},
-	{0},
-};
 
 /* SoftHSM itself still signs then, and so does the mock in one of its modes. */
 Test(always, X4_a_logout_ends_operations_that_the_module_would_complete)
 {
 	for (enum use use = USE_SIGN_EC; use < USE_COUNT; use++) {
-		on_worker(use, x4);
-		on_mock(use, x4);
-		on_worker(use, x4_authenticated);
-		on_mock(use, x4_authenticated);
+		on_worker(use, sequence_x4);
+		on_mock(use, sequence_x4);
+		on_worker(use, sequence_x4_authenticated);
+		on_mock(use, sequence_x4_authenticated);
 	}
 }
 

@@ -1,6 +1,7 @@
 #include "tests/unit/worker/remote.h"
 
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 
 #include "api/codec.h"
 #include "server/common/frame.h"
@@ -68,4 +69,24 @@ const CK_FUNCTION_LIST *remote_functions(const struct client *client)
 
 	remote = client;
 	return &functions;
+}
+
+const CK_FUNCTION_LIST *softhsm_functions(CK_SLOT_ID *ret_slot)
+{
+	CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK};
+	CK_SLOT_ID slots[4];
+	CK_C_GetFunctionList get;
+	CK_FUNCTION_LIST *f = NULL;
+	CK_ULONG count = 4;
+	void *library = dlopen(SOFTHSM, RTLD_NOW | RTLD_LOCAL);
+
+	cr_assert_not_null(library, "%s", dlerror());
+	void *symbol = dlsym(library, "C_GetFunctionList");
+	memcpy(&get, &symbol, sizeof get);
+	cr_assert_eq(get(&f), CKR_OK);
+	cr_assert_eq(f->C_Initialize(&args), CKR_OK);
+	cr_assert_eq(f->C_GetSlotList(CK_TRUE, slots, &count), CKR_OK);
+	/* The free one comes last. */
+	*ret_slot = slots[0];
+	return f;
 }

@@ -10,4 +10,7 @@
 /* Every call goes to the worker of `client`, which stays the caller's; one client at a time, one thread. Slots are not known to it. */
 const CK_FUNCTION_LIST *remote_functions(const struct client *client);
 
+/* SoftHSM in this process, initialised, and the slot of the first token of the fixture that was made last. */
+const CK_FUNCTION_LIST *softhsm_functions(CK_SLOT_ID *ret_slot);
+
 #endif
