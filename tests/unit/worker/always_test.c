@@ -186,7 +186,7 @@ Test(always, A23_modules_that_know_no_context_logins_are_normalised_over_rest_to
 {
 	struct rest answer;
 
-	worker_fixture_start(&token, &(struct worker_options){.mock = &mock}, &hostile);
+	worker_fixture_start(&token, &(struct worker_options){.mock = &mock, .operations_max = 64}, &hostile);
 	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
 		mock_control(&mock, "%s", modes[i].control);
 		if (i == 0) {
