@@ -171,7 +171,8 @@ void guards_free(struct token *token)
 /* Whether somebody sends a PIN that the token is to judge. */
 static bool brings_pin(const struct token_acquire *question)
 {
-	return question->purpose == TOKEN_FOR_LOGIN || question->purpose == TOKEN_FOR_PIN_CHANGE;
+	return question->purpose == TOKEN_FOR_LOGIN || question->purpose == TOKEN_FOR_PIN_CHANGE ||
+	       question->purpose == TOKEN_FOR_INIT_TOKEN;
 }
 
 /* Whose PIN it is. */
@@ -179,10 +180,23 @@ static CK_USER_TYPE owner_of(struct worker_process *process, uint32_t purpose, u
 {
 	if (purpose == TOKEN_FOR_LOGIN && user != CKU_CONTEXT_SPECIFIC)
 		return user;
+	if (purpose == TOKEN_FOR_INIT_TOKEN)
+		return CKU_SO;
 	pthread_mutex_lock(&process->mutex);
 	CK_USER_TYPE owner = process->login == LOGIN_SO ? CKU_SO : CKU_USER;
 	pthread_mutex_unlock(&process->mutex);
 	return owner;
+}
+
+/* Whether an application that is logged in brings a PIN for what it does, and not for another login. */
+static bool is_logged_in(struct worker_process *process, const struct token_acquire *question)
+{
+	if (question->purpose == TOKEN_FOR_LOGIN)
+		return question->user_type == CKU_CONTEXT_SPECIFIC || process->asker != NULL;
+	pthread_mutex_lock(&process->mutex);
+	bool in = process->login != LOGIN_NONE;
+	pthread_mutex_unlock(&process->mutex);
+	return in;
 }
 
 /* The token's count is used up for this PIN. */
@@ -208,10 +222,7 @@ CK_RV guard_admits(struct worker_process *process, const char *identity, const s
 	*ret_last_tries = rules.may_use_last_tries;
 	CK_RV rv = CKR_OK;
 	/* An application that is logged in goes on: only the token's own count stops its further PINs. */
-	bool guarded = brings_pin(question) &&
-		       !(question->purpose == TOKEN_FOR_LOGIN &&
-			       (question->user_type == CKU_CONTEXT_SPECIFIC || process->asker != NULL)) &&
-		       rules.max_pin_failures > 0;
+	bool guarded = rules.max_pin_failures > 0 && brings_pin(question) && !is_logged_in(process, question);
 	if (guarded && failures_of(process->token, identity, settings) >= rules.max_pin_failures)
 		rv = CKR_PIN_LOCKED;
 	else if (brings_pin(question) && !rules.may_use_last_tries && token_is_guarded(process, settings, question))
@@ -240,8 +251,8 @@ void guard_note(struct worker_process *process, const char *identity, uint32_t p
 		struct tries before = tries_read(path), after = before;
 		CK_USER_TYPE owner = owner_of(process, purpose, user);
 		*tries_of(&after, owner) = rv == CKR_OK ? 0 : *tries_of(&after, owner) + 1;
-		/* The security officer has given the user a new PIN. */
-		if (rv == CKR_OK && purpose == TOKEN_FOR_PIN_CHANGE)
+		/* The security officer has given the user a new PIN, or taken it away. */
+		if (rv == CKR_OK && (purpose == TOKEN_FOR_PIN_CHANGE || purpose == TOKEN_FOR_INIT_TOKEN))
 			after.user = 0;
 		if (after.user != before.user || after.so != before.so)
 			tries_write(path, after);
@@ -284,6 +295,45 @@ void registry_guards(
 		pthread_mutex_unlock(&token->mutex);
 	}
 	settings_unref(settings);
+}
+
+/* What so many wrong PINs of `most` mean; `most` 0: nothing. */
+static CK_FLAGS flags_of(unsigned failures, unsigned most, CK_USER_TYPE user)
+{
+	bool so = user == CKU_SO;
+	if (most == 0 || failures == 0)
+		return 0;
+	if (failures >= most)
+		return so ? CKF_SO_PIN_LOCKED : CKF_USER_PIN_LOCKED;
+	if (failures + 1 == most)
+		return so ? CKF_SO_PIN_FINAL_TRY | CKF_SO_PIN_COUNT_LOW
+			  : CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_COUNT_LOW;
+	return so ? CKF_SO_PIN_COUNT_LOW : CKF_USER_PIN_COUNT_LOW;
+}
+
+uint64_t registry_guard_flags(struct registry *registry, const char *identity, const char *slot)
+{
+	struct settings *settings = registry_settings(registry);
+	const struct slot_settings *about = settings_slot(settings, slot);
+	struct token *token = first_token(registry);
+	struct config_login rules;
+	char path[GUARD_PATH_MAX];
+	CK_FLAGS flags = 0;
+	config_login(&settings->rules, identity, slot, &rules);
+	while (token != NULL && strcmp(token->name, slot) != 0)
+		token = token->next;
+	if (token != NULL) {
+		unsigned failures = failures_of(token, identity, settings);
+		flags |= flags_of(failures, rules.max_pin_failures, CKU_USER) |
+			 flags_of(failures, rules.max_pin_failures, CKU_SO);
+	}
+	if (about != NULL && !rules.may_use_last_tries && tries_path(settings, about, path)) {
+		struct tries tries = tries_read(path);
+		flags |= flags_of(tries.user, settings->limits.token_pin_failures, CKU_USER) |
+			 flags_of(tries.so, settings->limits.token_pin_failures, CKU_SO);
+	}
+	settings_unref(settings);
+	return flags;
 }
 
 /* True if there was something to forget. STATUS_OK, or what the lock says. */

@@ -115,6 +115,9 @@ struct guard_summary {
 void registry_guards(
 	struct registry *registry, void (*each)(void *context, const struct guard_summary *summary), void *context);
 
+/* The flags of CK_TOKEN_INFO about PINs (CKF_USER_PIN_COUNT_LOW …) that the counts mean for an identity; 0: none. */
+uint64_t registry_guard_flags(struct registry *registry, const char *identity, const char *slot);
+
 /*
  * Forgets the counts of an identity (NULL: of all, and the tokens' own) on a slot (NULL: on all), and says how many there were.
  * STATUS_TIMEOUT, STATUS_IO: a token's lock was not to be had.

@@ -301,7 +301,8 @@ static bool outdates(uint32_t purpose, uint64_t rv)
 {
 	if (rv == CKR_OK)
 		return purpose == TOKEN_FOR_PIN_CHANGE || purpose == TOKEN_FOR_INIT_TOKEN;
-	return rv == CKR_PIN_LOCKED && (purpose == TOKEN_FOR_LOGIN || purpose == TOKEN_FOR_PRIVATE_USE);
+	return rv == CKR_PIN_LOCKED &&
+	       (purpose == TOKEN_FOR_LOGIN || purpose == TOKEN_FOR_PRIVATE_USE || purpose == TOKEN_FOR_PIN_CHANGE);
 }
 
 /* Takes over what the worker says of its logins. Mutex held. */

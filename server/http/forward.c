@@ -66,6 +66,8 @@ void forward_inventory(struct request *request)
 	enum status status = registry_inventory(request->connection->listener->registry, form, request->slot,
 		request_slot_visible, request, after, (wait_s < WAIT_MAX_S ? (unsigned)wait_s : WAIT_MAX_S) * 1000,
 		payload);
+	if (status == STATUS_OK && form != INVENTORY_MECHANISMS)
+		token_flags_merge(request, payload);
 	if (status == STATUS_OK && form == INVENTORY_SLOT)
 		slot_login_append(request, payload);
 	if (status == STATUS_OK && payload->failed)

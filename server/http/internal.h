@@ -379,6 +379,11 @@ void session_opened(struct request *request);
 /* Adds to a slot's document, which ends with '}', the rules that hold for the identity's logins (B1). */
 void slot_login_append(struct request *request, struct buffer *document);
 
+/* --- token_flags.c --- */
+
+/* Adds what the guard makes of PINs to the flags of the tokens in an inventory's document. */
+void token_flags_merge(struct request *request, struct buffer *document);
+
 /* --- problem_page.c --- */
 
 /* Appends the page (HTML) about a problem type of problems.def or returns.def; false, and nothing is written: there is none. */

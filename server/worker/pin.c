@@ -44,15 +44,21 @@ static CK_RV change_run(struct request *request, const struct call *call)
 		return rv;
 	if (login_native_state(worker) == LOGIN_NONE)
 		rv = module_freshen(worker, grant.generation);
+	bool tried = rv == CKR_OK;
 	if (rv == CKR_OK) {
 		module_share(request);
-		rv = on_session(request, call);
+		/* Of the calls that change a PIN, C_SetPIN alone has an old one for the token to judge. */
+		if (call->row->id == CALL_SetPIN)
+			rv = token_try_allowed(worker, login_state(worker) == LOGIN_SO ? CKU_SO : CKU_USER, &grant);
+		tried = rv == CKR_OK;
+		if (tried)
+			rv = on_session(request, call);
 		module_unshare(request);
 	}
 	/* The gateway raises the generation by one; this worker's module made the change and knows it. */
 	if (rv == CKR_OK && worker->module.generation == grant.generation)
 		worker->module.generation = grant.generation + 1;
-	token_release(worker, request->channel, rv);
+	token_release(worker, request->channel, tried ? rv : CKR_CANCEL);
 	return rv == CKR_OK ? forget_kept(request) : rv;
 }
 
@@ -92,9 +98,13 @@ static CK_RV initialise_run(struct request *request, const struct call *call)
 		return rv;
 	if (login_native_state(worker) == LOGIN_NONE && sessions_count(worker) == 0)
 		rv = module_freshen(worker, grant.generation);
+	bool tried = rv == CKR_OK;
 	if (rv == CKR_OK) {
 		module_share(request);
-		rv = initialise_native(request, call);
+		rv = token_try_allowed(worker, CKU_SO, &grant);
+		tried = rv == CKR_OK;
+		if (tried)
+			rv = initialise_native(request, call);
 		module_unshare(request);
 	}
 	if (rv == CKR_OK) {
@@ -103,7 +113,7 @@ static CK_RV initialise_run(struct request *request, const struct call *call)
 		(void)!module_reinitialise(worker, true);
 		worker->module.generation = grant.generation + 1;
 	}
-	token_release(worker, request->channel, rv);
+	token_release(worker, request->channel, tried ? rv : CKR_CANCEL);
 	return rv == CKR_OK ? forget_kept(request) : rv;
 }
 

@@ -408,6 +408,12 @@ Test(application_routes, B16_the_guard_stops_an_identity_and_an_operator_lets_it
 	cr_expect_eq(try_login(&g, ALICE, "1-2", g.pin, type), 423);
 	cr_expect_eq(try_login(&g, BOB, "1-1", g.pin, type), 200, "another identity: %s", type);
 	expect_state(&g, ALICE, "9-9", "active", "user");
+	ANSWER_AUTO hers = slot(&g, ALICE, "GET", "", "1-1", NULL), his = slot(&g, BOB, "GET", "", "1-1", NULL);
+	cr_expect_not_null(strstr(hers.text, "\"USER_PIN_LOCKED\""), "%s", hers.text);
+	cr_expect_null(strstr(his.text, "\"USER_PIN_LOCKED\""), "%s", his.text);
+	ANSWER_AUTO inventory = request(&g, ALICE, "POST", "/v1/calls", NULL, NULL);
+	cr_expect_not_null(strstr(inventory.text, "\"USER_PIN_LOCKED\""), "%s", inventory.text);
+	cr_expect(json_is_object(inventory.json));
 	tool(&g, "guard list", text);
 	cr_expect_not_null(strstr(text, "identity=alice failures=3\n"), "%s", text);
 	tool(&g, "guard reset alice", text);

@@ -178,6 +178,28 @@ Test(guard, B16_a_wrong_old_pin_counts_like_a_login)
 	cr_expect_eq(rv_of("alice", 1, USER_LOGIN), CKR_PIN_LOCKED);
 }
 
+Test(guard, B16_who_is_logged_in_may_change_the_pin)
+{
+	fixture_start(&fixture);
+	cr_expect_eq(rv_of("alice", 9, USER_LOGIN), CKR_OK);
+	fail("alice", 1, 3);
+	cr_expect_eq(rv_of("alice", 1, "acquire=3;release=0"), CKR_PIN_LOCKED);
+	cr_expect_eq(rv_of("alice", 9, "acquire=3;release=0"), CKR_OK);
+}
+
+Test(guard, B16_initialising_the_token_tries_the_security_officers_pin)
+{
+	fixture_start(&fixture);
+	rules[1].max_pin_failures = 0;
+	for (unsigned i = 0; i < 3; i++)
+		cr_expect_eq(rv_of("alice", 1, "acquire=4;release=0xA0"), CKR_OK);
+	cr_expect_eq(rv_of("alice", 1, "acquire=4;release=0"), CKR_PIN_LOCKED);
+	for (unsigned i = 0; i < 2; i++)
+		cr_expect_eq(rv_of("mallory", 1, "acquire=4;release=0xA0"), CKR_OK);
+	cr_expect_eq(rv_of("bob", 1, SO_LOGIN), CKR_PIN_LOCKED, "the token's count of that PIN");
+	cr_expect_eq(rv_of("bob", 1, USER_LOGIN), CKR_OK, "the user's is another");
+}
+
 Test(guard, B16_gateways_share_the_budget_of_a_token)
 {
 	struct fixture second;
@@ -241,6 +263,25 @@ Test(guard, B16_an_operator_sees_and_resets_the_counts)
 	cr_expect_eq(reset, 2);
 	counts = counts_now();
 	cr_expect(counts.bob == 0 && counts.user == 0 && counts.so == 0);
+}
+
+Test(guard, B16_the_flags_of_a_token_tell_what_is_left)
+{
+	rules[1].may_use_last_tries = true;
+	fixture_start(&fixture);
+	cr_expect_eq(registry_guard_flags(fixture.registry, "alice", "demo"), 0);
+	fail("alice", 1, 1);
+	uint64_t low = CKF_USER_PIN_COUNT_LOW | CKF_SO_PIN_COUNT_LOW;
+	cr_expect_eq(registry_guard_flags(fixture.registry, "alice", "demo"), low);
+	cr_expect_eq(registry_guard_flags(fixture.registry, "mallory", "demo"), CKF_USER_PIN_COUNT_LOW);
+	cr_expect_eq(registry_guard_flags(fixture.registry, "bob", "demo"), 0);
+	fail("alice", 1, 1);
+	cr_expect_eq(registry_guard_flags(fixture.registry, "alice", "demo"),
+		low | CKF_USER_PIN_FINAL_TRY | CKF_SO_PIN_FINAL_TRY);
+	fail("alice", 1, 1);
+	cr_expect_eq(registry_guard_flags(fixture.registry, "alice", "demo") & ~low,
+		CKF_USER_PIN_LOCKED | CKF_SO_PIN_LOCKED);
+	cr_expect_eq(registry_guard_flags(fixture.registry, "alice", "spare"), 0);
 }
 
 Test(guard, B14_a_pin_that_the_token_locked_outdates_what_others_keep)
