@@ -8,6 +8,9 @@ cd "$(dirname "$0")/.."
 build=${BUILD:-build}
 port=${PORT:-8443}
 demo=$build/demo
+# What a make command of this demo needs beside its name.
+where=
+[ "$build" = build ] || where=" BUILD=$(printf %q "$build")"
 
 die() {
 	echo "demo: $*" >&2
@@ -99,7 +102,7 @@ write_summary() {
 		export P11GATE_CONF=$P11GATE_CONF SOFTHSM2_CONF=$P11GATE_EMPTY_SOFTHSM2_CONF
 
 		$demo/env has more to export; its SOFTHSM2_CONF opens the token directly, to compare.
-		make demo-stop ends the gateway.
+		make demo-stop$where ends the gateway.
 
 		*** DEMO CREDENTIALS: the certificates, keys and PINs in $demo are for trials on this machine only. ***
 
@@ -117,11 +120,11 @@ clean_up() { # clean_up EXIT-STATUS
 
 start() {
 	if running; then
-		grep -q "URL='.*:$port'" "$demo/env" || echo "demo: already running on another port; for port $port: make demo-stop, then again"
+		grep -q "URL='.*:$port'" "$demo/env" || echo "demo: already running on another port; for port $port: make demo-stop$where, then again"
 		cat "$demo/summary"
 		return
 	fi
-	! listening "$port" || die "port $port is taken by another program; choose one: make demo PORT=$((port + 1))"
+	! listening "$port" || die "port $port is taken by another program; choose one: make demo PORT=$((port + 1))$where"
 	config/deps.sh build demo
 	make -s --no-print-directory BUILD="$build" all
 	[ -d "$demo" ] || new=yes
@@ -135,12 +138,19 @@ start() {
 	cat "$demo/summary"
 }
 
+stop() {
+	if config/sandbox.sh status "$demo"; then
+		config/sandbox.sh stop "$demo"
+		echo "demo: stopped"
+	else
+		echo "demo: no demo runs in $demo"
+	fi
+	rm -f "$demo/summary"
+}
+
 case ${1:-} in
 start) start ;;
-stop)
-	config/sandbox.sh stop "$demo"
-	rm -f "$demo/summary"
-	;;
+stop) stop ;;
 *)
 	echo "usage: config/demo.sh start|stop" >&2
 	exit 2

@@ -29,8 +29,24 @@ const struct command commands[] = {
 };
 const size_t commands_count = sizeof commands / sizeof *commands;
 
-const struct command *command_find(const char *name)
+/* Commands that go by the usual options too. */
+static const struct {
+	const char *option, *name;
+} options[] = {{"--help", "help"}, {"-h", "help"}, {"--version", "version"}};
+
+static const char *name_of(const char *word)
 {
+	for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+		if (strcmp(options[i].option, word) == 0)
+			return options[i].name;
+	}
+	return word;
+}
+
+const struct command *command_find(const char *word)
+{
+	const char *name = name_of(word);
+
 	for (size_t i = 0; i < commands_count; i++) {
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];

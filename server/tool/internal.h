@@ -23,8 +23,8 @@ struct command {
 extern const struct command commands[];
 extern const size_t commands_count;
 
-/* The command of that name, or NULL. */
-const struct command *command_find(const char *name);
+/* The command of that name, or what --help, -h and --version stand for; NULL if there is none. */
+const struct command *command_find(const char *word);
 
 /* Says how the command is used, on standard error. Returns EXIT_USAGE. */
 int command_usage(const char *name);

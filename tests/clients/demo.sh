@@ -20,7 +20,7 @@ curl_line=$(grep '^curl ' "$work/again")
 module_line=$(grep 'pkcs11-tool --module' "$work/again")
 check "it prints a curl line" test -n "$curl_line"
 check "it prints a pkcs11-tool line" test -n "$module_line"
-check "it says how to stop" grep -q 'make demo-stop' "$work/again"
+check "it says how to stop" grep -qF "make demo-stop BUILD=$BUILD ends the gateway" "$work/again"
 check "it prints exports to go on with" grep -q '^export P11GATE_CONF=' "$work/again"
 
 # shellcheck disable=SC1091
@@ -66,9 +66,13 @@ taken() { # a second demo on the same port, with a directory of its own
 	mkdir -p "$work/other"
 	cp "$BUILD"/p11gate* "$work/other/"
 	! make --no-print-directory demo BUILD="$work/other" PORT="$port" > "$work/taken" 2>&1 &&
-		grep -q 'PORT=' "$work/taken" && [ ! -e "$work/other/demo" ]
+		grep -qE "^demo: .* make demo PORT=[0-9]+ BUILD=$work/other\$" "$work/taken" && [ ! -e "$work/other/demo" ]
 }
-check "a taken port is one line naming PORT=, and leaves nothing behind" taken
+check "a taken port is one line with the command for another, and leaves nothing behind" taken
+other_stop() { make --no-print-directory demo-stop BUILD="$work/other" > "$work/stopped" 2>&1; }
+says() { [ "$(cat "$work/stopped")" = "$1" ]; }
+check "make demo-stop where none runs" other_stop
+check "it says that none runs there" says "demo: no demo runs in $work/other/demo"
 
 not_root() { # without root and without the packages: the one apt line
 	mkdir -p "$work/bin"
@@ -85,7 +89,9 @@ not_debian() {
 }
 check "elsewhere than on Debian, it points to docker/" not_debian
 
-check "make demo-stop" demo_stop
+stop_it() { bash -c "$(grep -o 'make demo-stop BUILD=[^ ]*' "$work/again")" > "$work/stopped" 2>&1; }
+check "the printed make demo-stop" stop_it
+check "it says that the demo was stopped" says "demo: stopped"
 check "after make demo-stop the curl line fails" fails with_curl "$our_curl"
 check "after make demo-stop the pkcs11-tool line fails" fails with_module "$our_module"
 finish

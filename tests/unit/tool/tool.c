@@ -215,6 +215,18 @@ Test(tool, check_names_the_first_mistake)
 	free(text);
 }
 
+Test(tool, the_usual_options_are_help_and_version)
+{
+	cr_expect_eq(command_find("--help"), command_find("help"));
+	cr_expect_eq(command_find("-h"), command_find("help"));
+	cr_expect_eq(command_find("--version"), command_find("version"));
+	cr_expect_null(command_find("--verbose"));
+	cr_expect_eq(run("--help", NULL, NULL), EXIT_OK);
+	char *text = printed(cr_get_redirected_stdout());
+	cr_expect_not_null(strstr(text, "p11gate status"), "%s", text);
+	free(text);
+}
+
 Test(tool, version_is_one_line)
 {
 	cr_expect_eq(run("version", NULL, NULL), EXIT_OK);
