@@ -33,7 +33,7 @@ for package in "${wanted[@]}"; do
 	grep -qxF "installed $package" <<<"$installed" || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then
-	provided=$(dpkg-query -W -f '${db:Status-Status}, ${Provides}\n' | sed -n 's/^installed, //p' | sed 's/ ([^)]*)//g')
+	provided=$(dpkg-query -W -f '${db:Status-Status}, ${Provides}\n' | sed -n 's/^installed, //p' | sed 's/ ([^)]*)//g' || true)
 	wanted=("${missing[@]}") missing=()
 	for package in "${wanted[@]}"; do
 		grep -qE "(^|, )${package//+/\\+}(,|$)" <<<"$provided" || missing+=("$package")
