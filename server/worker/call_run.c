@@ -89,8 +89,7 @@ static bool found_translate(struct running_call *run, const union wire_value *fo
 
 	for (CK_ULONG i = 0; i < *found->found.count; i++) {
 		CK_OBJECT_HANDLE *item = &found->found.items[i];
-		object_recognise(run->request, run->native[0].number, *item);
-		if (object_add(run->request->worker, *item, false, item) != CKR_OK)
+		if (object_name(run->request, run->native[0].number, *item, item) != CKR_OK)
 			return false;
 		if (search)
 			search->found_private = search->found_private || is_private(run, *item);

@@ -401,8 +401,6 @@ void objects_identify(struct worker *worker, CK_SESSION_HANDLE session);
 void objects_unbind(struct worker *worker);
 /* Finds the object of a virtual handle again: exactly one match, or CK_INVALID_HANDLE. */
 CK_OBJECT_HANDLE object_refind(struct request *request, CK_OBJECT_HANDLE handle);
-/* If `module`, just found, is an object that waits to be found again, it gets its old handle back. */
-void object_recognise(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module);
 void object_identity_free(struct object_identity *identity);
 /* What tells the object from others; NULL if the module will not say. */
 struct object_identity *object_identity_read(struct worker *worker, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module);

@@ -408,10 +408,10 @@ bool object_may_be_private(struct worker *worker, CK_OBJECT_HANDLE handle)
 		return false;
 	pthread_mutex_lock(&objects->lock);
 	const struct object *object = object_find(objects, handle);
-	bool private = object && is_private(object, NULL);
-	/* Without a login of the module, what it has a handle for is public. */
-	if (private && object->module != CK_INVALID_HANDLE && login_native_state(worker) == LOGIN_NONE)
-	private = false;
+	/* Before a logout the worker learns what is private: what it knows nothing of and has a handle for is public without a login. */
+	bool private = object &&
+		       (object->info ? object->info->private
+				     : object->module == CK_INVALID_HANDLE || login_native_state(worker) != LOGIN_NONE);
 	pthread_mutex_unlock(&objects->lock);
 	return private;
 }

@@ -166,26 +166,34 @@ static CK_OBJECT_HANDLE settle(struct objects *objects, CK_OBJECT_HANDLE handle,
 	return bound ? found : CK_INVALID_HANDLE;
 }
 
-CK_OBJECT_HANDLE object_refind(struct request *request, CK_OBJECT_HANDLE handle)
+/* Under objects->refind. */
+static CK_OBJECT_HANDLE refind(struct request *request, CK_OBJECT_HANDLE handle)
 {
 	struct objects *objects = &request->worker->objects;
 	CK_OBJECT_HANDLE found[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE}, module = CK_INVALID_HANDLE;
 	CK_SESSION_HANDLE session;
 	CK_ULONG count = 0;
 
+	struct object_identity *identity = identity_take(objects, handle, &module);
+	if (!identity)
+		return module;
+	CK_RV rv = pool_lend(request, &session);
+	if (rv == CKR_OK) {
+		rv = find_two(request, session, identity, found, &count);
+		session_give_back(request, session, rv == CKR_OK);
+	}
+	return settle(objects, handle, identity, rv, count == 1 ? found[0] : CK_INVALID_HANDLE);
+}
+
+CK_OBJECT_HANDLE object_refind(struct request *request, CK_OBJECT_HANDLE handle)
+{
+	struct objects *objects = &request->worker->objects;
+
 	/* Without the login a search would not show it, and it would be lost. */
 	if (object_awaits_login(request->worker, handle))
 		return CK_INVALID_HANDLE;
 	pthread_mutex_lock(&objects->refind);
-	struct object_identity *identity = identity_take(objects, handle, &module);
-	if (identity) {
-		CK_RV rv = pool_lend(request, &session);
-		if (rv == CKR_OK) {
-			rv = find_two(request, session, identity, found, &count);
-			session_give_back(request, session, rv == CKR_OK);
-		}
-		module = settle(objects, handle, identity, rv, count == 1 ? found[0] : CK_INVALID_HANDLE);
-	}
+	CK_OBJECT_HANDLE module = refind(request, handle);
 	pthread_mutex_unlock(&objects->refind);
 	return module;
 }
@@ -203,15 +211,21 @@ static bool identity_equal(const struct object_identity *a, const struct object_
 	return true;
 }
 
-void object_recognise(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module)
+static bool any_unbound(struct objects *objects)
+{
+	pthread_mutex_lock(&objects->lock);
+	bool unbound = objects->unbound > 0;
+	pthread_mutex_unlock(&objects->lock);
+	return unbound;
+}
+
+/* Under objects->refind: if `module`, just found, is an object that waits to be found again, it gets its old handle back. */
+static void recognise(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE module)
 {
 	struct objects *objects = &request->worker->objects;
 	CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+	struct object_identity *identity = object_identity_read(request->worker, session, module);
 
-	pthread_mutex_lock(&objects->lock);
-	bool wanted = objects->unbound > 0;
-	pthread_mutex_unlock(&objects->lock);
-	struct object_identity *identity = wanted ? object_identity_read(request->worker, session, module) : NULL;
 	if (!identity)
 		return;
 	pthread_mutex_lock(&objects->lock);
@@ -225,12 +239,20 @@ void object_recognise(struct request *request, CK_SESSION_HANDLE session, CK_OBJ
 	pthread_mutex_unlock(&objects->lock);
 	object_identity_free(identity);
 	if (handle != CK_INVALID_HANDLE)
-		(void)object_refind(request, handle);
+		(void)refind(request, handle);
 }
 
 CK_RV object_name(
 	struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_OBJECT_HANDLE *ret_handle)
 {
-	object_recognise(request, session, object);
-	return object_add(request->worker, object, false, ret_handle);
+	struct objects *objects = &request->worker->objects;
+
+	if (!any_unbound(objects))
+		return object_add(request->worker, object, false, ret_handle);
+	/* Nobody may find it again between the look and the new handle, or the old one would be lost. */
+	pthread_mutex_lock(&objects->refind);
+	recognise(request, session, object);
+	CK_RV rv = object_add(request->worker, object, false, ret_handle);
+	pthread_mutex_unlock(&objects->refind);
+	return rv;
 }

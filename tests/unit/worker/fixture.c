@@ -467,7 +467,8 @@ void expect(const struct client *client, const char *rv, const char *format, ...
 	va_start(arguments, format);
 	json_t *last = call_with(client, format, arguments);
 	va_end(arguments);
-	cr_assert_str_eq(json_string_value(json_object_get(last, "rv")), rv, "%s", format);
+	const char *got = json_string_value(json_object_get(last, "rv"));
+	cr_assert_str_eq(got, rv, "%s to %s", got, format);
 	json_decref(last);
 }
 

@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -766,4 +767,51 @@ Test(pin_cache, B16_a_login_without_a_kept_pin_does_not_mind_what_happens_to_the
 	sign(&first, session, find_private(&first, session));
 	worker_fixture_void_login(&one, LOGIN_END_REVOKED);
 	cr_expect_eq(worker_fixture_state(&one).login, LOGIN_NONE);
+}
+
+/* --- many at once --- */
+
+enum { SIGNERS = 4, ROUNDS = 40 };
+
+static void *sign_often(void *argument)
+{
+	const struct client *client = argument;
+	json_int_t own = open_session(client);
+
+	for (int i = 0; i < ROUNDS; i++) {
+		if (i % 4 == 3)
+			sign(client, own, find_private(client, own));
+		else
+			sign(client, own, key);
+	}
+	return NULL;
+}
+
+static void many_sign(bool fresh)
+{
+	static struct client clients[SIGNERS];
+	pthread_t threads[SIGNERS];
+
+	start_with(
+		&(struct worker_options){.login = rules(true, LOGOUT_AFTER_NEVER), .threads = SIGNERS, .fresh = fresh});
+	log_in();
+	key = find_private(&first, session);
+	for (unsigned i = 0; i < SIGNERS; i++) {
+		clients[i] = (struct client){.worker = &one, .pair = i, .instance = {(unsigned char)i}};
+		cr_assert_eq(pthread_create(&threads[i], NULL, sign_often, &clients[i]), 0);
+	}
+	for (unsigned i = 0; i < SIGNERS; i++)
+		pthread_join(threads[i], NULL);
+	expect_state(&first, LOGIN_USER, LOGIN_NONE);
+	sign(&first, session, key);
+}
+
+Test(pin_cache, B11_many_threads_sign_with_the_kept_pin)
+{
+	many_sign(false);
+}
+
+Test(pin_cache, B11_many_threads_sign_while_the_module_starts_anew_for_every_login)
+{
+	many_sign(true);
 }
