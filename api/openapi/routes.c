@@ -217,7 +217,7 @@ static void route_parameters_write(struct json_writer *w, const struct route_row
 {
 	json_name(w, "parameters");
 	json_begin_array(w);
-	if (is_worker(row))
+	if (is_worker(row) || strstr(row->path, "{session}") != NULL)
 		write_reference(w, "parameters", "X-Application-Id", NULL);
 	if (row->request == SCHEMA_CALLS || row->id == ROUTE_inventory)
 		write_reference(w, "parameters", "X-Client-Instance", NULL);
