@@ -11,6 +11,7 @@
 
 #define NOT_LOGGED_IN "0x101"
 #define SESSION_INVALID "0xb3"
+#define TOKEN_ABSENT "0xe0"
 #define ID_EXISTS "0x80000069"
 #define ID_INVALID "0x80000068"
 
@@ -241,6 +242,26 @@ Test(applications, C10_holding_twice_and_closing_twice_have_their_codes)
 	cr_expect_str_eq(tell(&one, "releasev2 00000007000000090000000000000001"), "0x0");
 	cr_expect_str_eq(tell(&one, "hold 7 9"), "0x0", "a closed ID can be held again");
 	cr_expect_str_eq(tell(&one, "release 7 9"), "0x0");
+}
+
+static bool has_no_token(const struct gateway *gateway, void *application)
+{
+	(void)gateway;
+	return strcmp(tell(application, "release 7 9"), TOKEN_ABSENT) == 0;
+}
+
+Test(applications, C10_a_slot_that_lost_its_token_has_no_applications)
+{
+	enum { SECONDS = 30 };
+	struct application one;
+
+	application_start(&one, &g, ALICE);
+	cr_assert_str_eq(tell(&one, "init"), "0x0");
+	shell("mv '%s/softhsm/tokens' '%s/softhsm/away' && mkdir '%s/softhsm/tokens'", g.directory, g.directory,
+		g.directory);
+	cr_assert(await_condition(has_no_token, &g, &one, SECONDS));
+	cr_expect_str_eq(tell(&one, "hold 7 9"), TOKEN_ABSENT);
+	cr_expect_str_eq(tell(&one, "open"), TOKEN_ABSENT);
 }
 
 Test(applications, C11_close_all_and_the_counts_are_about_the_calling_process)
