@@ -29,8 +29,10 @@ copy() { # the commit's files, and a whole build of them; files that did not cha
 	mkdir -p "$verdicts"
 	[ -d "$tree/.git" ] || { rm -rf "$tree" && git clone -q --shared --no-checkout "$root" "$tree"; } || return 1
 	git -C "$tree" checkout -q --force --detach "$(git rev-parse HEAD)" && git -C "$tree" clean -fdq || return 1
-	make -C "$tree" BUILD="$place/build" tests > "$place/log" 2>&1 || { tail -n 20 "$place/log"; return 1; }
+	build || { tail -n 20 "$place/log"; return 1; }
 }
+
+build() { make -C "$tree" BUILD="$place/build" tests > "$place/log" 2>&1; }
 
 # The test programs and client scripts with a test of that ID, the quick ones first. Besides Test(suite, name) there are macros like
 # ApplicationTest(name).
@@ -74,11 +76,16 @@ verdict() { # verdict PATCH: one line, "killed" or why not
 	id=$(basename "$1" .patch)
 	id=${id%%-*}
 	if ! grep -qx "$id" "$place/green" 2> /dev/null; then
-		tests_pass "$id" || { echo "its tests are missing or red without it"; return; }
+		# What is built is the mutant before this one.
+		if ! build || ! tests_pass "$id"; then
+			echo "its tests are missing or red without it"
+			return
+		fi
 		echo "$id" >> "$place/green"
 	fi
-	git -C "$tree" apply "$1" > "$place/log" 2>&1 || { echo "it does not apply"; return; }
-	if ! make -C "$tree" BUILD="$place/build" tests > "$place/log" 2>&1; then
+	if ! patch -s -p1 -r - --no-backup-if-mismatch -d "$tree" < "$1" > "$place/log" 2>&1; then
+		echo "it does not apply"
+	elif ! build; then
 		echo "it does not compile"
 	elif tests_pass "$id"; then
 		echo "it survives"
