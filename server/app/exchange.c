@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "api/cryptoki.h"
 #include "api/secret.h"
 
 static int left_ms(int64_t deadline_ms)
@@ -20,6 +21,7 @@ struct exchange {
 	int64_t patience_ms; /* waiting for the token moves the deadline, by so much at most */
 	struct arena *arena;
 	struct buffer *payload;
+	struct process_use *use; /* NULL: none that leaves a record */
 };
 
 static struct exchange exchange_of(
@@ -27,7 +29,7 @@ static struct exchange exchange_of(
 {
 	__typeof__(process->settings->limits) *limits = &process->settings->limits;
 	int64_t patience_ms = (2 * (int64_t)limits->token_wait_s + limits->slot_lock_wait_s) * 1000;
-	return (struct exchange){process, pair, NULL, deadline_ms, patience_ms, arena, payload};
+	return (struct exchange){process, pair, NULL, deadline_ms, patience_ms, arena, payload, NULL};
 }
 
 static enum status answer_acquire(struct exchange *exchange)
@@ -45,6 +47,8 @@ static enum status answer_acquire(struct exchange *exchange)
 	waited = waited < exchange->patience_ms ? waited : exchange->patience_ms;
 	exchange->patience_ms -= waited;
 	exchange->deadline_ms += waited;
+	if (grant.rv == CKR_OK && exchange->use != NULL)
+		logout_foresee(exchange->process, &question, exchange->use);
 
 	BUFFER_AUTO struct buffer out;
 	buffer_init(&out, FRAME_PAYLOAD_MAX);
@@ -126,13 +130,14 @@ static enum status send_request(struct exchange *exchange, const struct worker_r
 
 enum status exchange_request(struct worker_process *process, unsigned pair, const struct worker_request *request,
 	int64_t deadline_ms, struct arena *arena, struct buffer *payload, struct worker_response *ret_response,
-	bool *ret_sent)
+	struct process_use *ret_use)
 {
 	struct exchange exchange = exchange_of(process, pair, deadline_ms, arena, payload);
 	exchange.identity = request->identity;
+	exchange.use = ret_use;
 	enum status status = send_request(&exchange, request);
 	/* Without its last datagram a request is none. */
-	*ret_sent = status == STATUS_OK;
+	ret_use->sent = status == STATUS_OK;
 	if (status == STATUS_OK)
 		status = await(&exchange, FRAME_RESPONSE);
 	if (status == STATUS_OK)

@@ -51,6 +51,7 @@ enum {
 	APPLICATIONS_PER_LEASE = 256, /* with a live worker */
 	OPERATIONS_REMEMBERED = 65536, /* of all applications */
 	REASON_LEN = 256,
+	ENDS_WAITING = 8, /* ends of logins that wait for the records of what was before them */
 };
 
 /* --- settings.c --- */
@@ -243,6 +244,18 @@ enum end_cause {
 
 struct application;
 
+/* The end of a login that a worker has told of. */
+struct login_ended {
+	enum login_state login;
+	const char *reason;
+};
+
+/* One use of a worker, from before its request to the record of its answer. */
+struct process_use {
+	bool sent; /* the worker may have seen the request */
+	bool login; /* it may have begun a login in it */
+};
+
 enum process_state { PROCESS_STARTING, PROCESS_LIVE, PROCESS_ENDING, PROCESS_DEAD };
 
 struct worker_process {
@@ -277,6 +290,10 @@ struct worker_process {
 	const struct worker_process *asker; /* for whose application it verifies a PIN (B20); NULL: it does not */
 	unsigned sessions;
 	uint64_t state_serial;
+	unsigned uses, uses_login; /* whose answers are not recorded yet; those of them that may have begun a login */
+	uint64_t logins_begun, logins_ended; /* requests that may have begun one; ends that the worker has told of */
+	struct login_ended ended[ENDS_WAITING]; /* to be reported when no use that may have begun a login is left */
+	unsigned ended_count;
 	int holder; /* pair whose thread has the token, or -1 */
 	unsigned hold_depth;
 	struct token_acquire holds[TOKEN_HOLD_DEPTH]; /* what it was acquired for */
@@ -305,14 +322,18 @@ void process_free(struct worker_process *process);
 void process_unref(struct worker_process *process);
 bool process_is_live(struct worker_process *process);
 
+/* The caller has finished with it when its answer is recorded: a login's end is not reported before that. */
+void process_enter(struct worker_process *process);
+void process_leave(struct worker_process *process, const struct process_use *use);
+
 /*
  * Runs one request: at most request->deadline_ms of waiting for a free thread of the worker, and then at most as long for
  * the answer (a worker must not be ended because others kept a request waiting).
- * STATUS_OK; STATUS_BUSY, STATUS_NO_MEMORY (nothing was sent); STATUS_TIMEOUT; STATUS_CLOSED, with *ret_sent telling whether
+ * STATUS_OK; STATUS_BUSY, STATUS_NO_MEMORY (nothing was sent); STATUS_TIMEOUT; STATUS_CLOSED, with ret_use->sent telling whether
  * the worker may have seen the request. After TIMEOUT and CLOSED the worker is ending.
  */
 enum status process_request(struct worker_process *process, const struct worker_request *request, struct arena *arena,
-	struct buffer *payload, struct worker_response *ret_response, bool *ret_sent) MUST_USE;
+	struct buffer *payload, struct worker_response *ret_response, struct process_use *ret_use) MUST_USE;
 
 /* Begins the end: no new requests; those that run are finished; SIGKILL later if it comes to that (keeper). */
 void process_end(struct worker_process *process, enum end_cause cause);
@@ -335,11 +356,18 @@ void process_policy(struct worker_process *process, const struct settings *setti
 
 /* --- logout.c --- */
 
-/* The worker says that it has ended this login by itself: for the record. Numbers outside their enumerations are ignored. */
-void logout_told(struct worker_process *process, uint32_t login, uint32_t cause);
+/* The worker is granted the token: in this use it may begin a login. */
+void logout_foresee(struct worker_process *process, const struct token_acquire *question, struct process_use *use);
 /*
- * Records the login that has ended with the process, once. Nothing is done before the process is gone and all threads have read
- * what it had sent: that may be an answer with a login or logout in it.
+ * The worker says that it has ended this login by itself: for the record, after those of the uses that may have begun it. False:
+ * it has told of as many ends as it can have begun logins, or says what makes no sense.
+ */
+bool logout_told(struct worker_process *process, uint32_t login, uint32_t cause) MUST_USE;
+/* Records the ends that a worker has told of and that nothing has to be recorded before any more. */
+void logout_settle(struct worker_process *process, bool abandoned);
+/*
+ * Records the login that has ended with the process, once. Nothing is done before the process is gone and all uses of it have
+ * ended: an answer may have a login or logout in it.
  */
 void logout_with_process(struct worker_process *process);
 
@@ -348,7 +376,7 @@ void logout_with_process(struct worker_process *process);
 /* The frames of one request on one pair. As process_request, and STATUS_MALFORMED when the worker broke the protocol. */
 enum status exchange_request(struct worker_process *process, unsigned pair, const struct worker_request *request,
 	int64_t deadline_ms, struct arena *arena, struct buffer *payload, struct worker_response *ret_response,
-	bool *ret_sent) MUST_USE;
+	struct process_use *ret_use) MUST_USE;
 /* FRAME_START to FRAME_STARTED on pair 0. */
 enum status exchange_start(struct worker_process *process, const char *application_hash, int64_t deadline_ms,
 	struct arena *arena, struct buffer *payload, struct worker_started *ret_started) MUST_USE;

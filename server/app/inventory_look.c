@@ -15,7 +15,7 @@ void documents_free(struct slot_documents *documents, size_t count)
 static enum status ask(struct watched_module *watched, bool reinit, struct arena *arena, struct buffer *payload,
 	struct worker_response *ret_response)
 {
-	bool sent;
+	struct process_use use;
 	struct worker_request request = {
 		.route = ROUTE_inventory,
 		.identity = "",
@@ -23,7 +23,7 @@ static enum status ask(struct watched_module *watched, bool reinit, struct arena
 		.trace = "",
 		.query = reinit ? "reinit=1" : "",
 	};
-	return process_request(watched->process, &request, arena, payload, ret_response, &sent);
+	return process_request(watched->process, &request, arena, payload, ret_response, &use);
 }
 
 static enum status start_worker(struct watched_module *watched, char reason[REASON_LEN])

@@ -13,6 +13,8 @@ enum {
 	EVENTS_MAX = 64,
 	RECHECK_MS = 1000, /* for what depends on requests that still run */
 	RETRY_MS = 50, /* an ended process that has not been reaped yet */
+	NEWS_PER_WAKE = 16, /* frames of one worker before the keeper looks at the others */
+	NEWS_LEFT = 1024, /* frames of a worker that is gone: more than its socket holds */
 	CONTROL_TAG = 1, /* in the pointer of an event: its control socket, not the process itself */
 };
 
@@ -42,27 +44,32 @@ enum status keeper_watch(struct registry *registry, struct worker_process *proce
 	return STATUS_OK;
 }
 
-/* Takes what the worker has said; gives why there is no more: STATUS_TIMEOUT (for now), STATUS_CLOSED or its mistake. */
-static enum status take_news(struct worker_process *process)
+/* One thing that the worker has said. STATUS_TIMEOUT: it has said nothing more. */
+static enum status take_one(struct worker_process *process, struct buffer *payload)
 {
 	ARENA_AUTO struct arena arena;
-	BUFFER_AUTO struct buffer payload;
-	enum status status;
+	enum frame_type type;
+	struct worker_state state;
 	arena_init(&arena, FRAME_CHUNK);
+	enum status status = frame_receive(process->os.control, 0, &type, payload);
+	if (status == STATUS_OK && type != FRAME_STATE)
+		status = STATUS_MALFORMED;
+	if (status == STATUS_OK)
+		status = worker_state_unpack(payload->data, payload->len, &arena, &state);
+	if (status != STATUS_OK)
+		return status;
+	process_state_news(process, &state);
+	return logout_told(process, state.ended_login, state.ended_cause) ? STATUS_OK : STATUS_MALFORMED;
+}
+
+/* Takes what the worker has said, `most` frames of it; gives why there is no more, or STATUS_OK if there may be. */
+static enum status take_news(struct worker_process *process, unsigned most)
+{
+	BUFFER_AUTO struct buffer payload;
+	enum status status = STATUS_OK;
 	buffer_init(&payload, FRAME_CHUNK);
-	do {
-		enum frame_type type;
-		struct worker_state state;
-		status = frame_receive(process->os.control, 0, &type, &payload);
-		if (status == STATUS_OK && type != FRAME_STATE)
-			status = STATUS_MALFORMED;
-		if (status == STATUS_OK)
-			status = worker_state_unpack(payload.data, payload.len, &arena, &state);
-		if (status == STATUS_OK) {
-			process_state_news(process, &state);
-			logout_told(process, state.ended_login, state.ended_cause);
-		}
-	} while (status == STATUS_OK);
+	for (unsigned i = 0; i < most && status == STATUS_OK; i++)
+		status = take_one(process, &payload);
 	return status;
 }
 
@@ -76,15 +83,15 @@ static bool reap(struct registry *registry, struct worker_process *process)
 		return false;
 	unwatch(registry, process->os.pidfd);
 	unwatch(registry, process->os.control);
-	(void)!take_news(process);
+	(void)!take_news(process, NEWS_LEFT);
 	process_reaped(process);
 	return true;
 }
 
 static void read_news(struct registry *registry, struct worker_process *process)
 {
-	enum status status = take_news(process);
-	if (status == STATUS_TIMEOUT)
+	enum status status = take_news(process, NEWS_PER_WAKE);
+	if (status == STATUS_TIMEOUT || status == STATUS_OK)
 		return;
 	unwatch(registry, process->os.control);
 	process_end(process, status == STATUS_CLOSED ? END_DIED : END_PROTOCOL);

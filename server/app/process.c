@@ -116,6 +116,22 @@ static void give_back_pair(struct worker_process *process, unsigned pair)
 	process->free_pairs[process->free_count++] = (unsigned char)pair;
 	process->last_used = clock_ms();
 	pthread_mutex_unlock(&process->mutex);
+}
+
+void process_enter(struct worker_process *process)
+{
+	pthread_mutex_lock(&process->mutex);
+	process->uses++;
+	pthread_mutex_unlock(&process->mutex);
+}
+
+void process_leave(struct worker_process *process, const struct process_use *use)
+{
+	pthread_mutex_lock(&process->mutex);
+	process->uses--;
+	process->uses_login -= use->login;
+	pthread_mutex_unlock(&process->mutex);
+	logout_settle(process, false);
 	logout_with_process(process);
 }
 
@@ -152,9 +168,9 @@ static enum status process_failed(
 }
 
 enum status process_request(struct worker_process *process, const struct worker_request *request, struct arena *arena,
-	struct buffer *payload, struct worker_response *ret_response, bool *ret_sent)
+	struct buffer *payload, struct worker_response *ret_response, struct process_use *ret_use)
 {
-	*ret_sent = false;
+	*ret_use = (struct process_use){.sent = false};
 	int64_t allowed_ms = request->deadline_ms > INT32_MAX ? INT32_MAX : (int64_t)request->deadline_ms;
 	enum status status = fifo_enter(&process->pool, clock_ms() + allowed_ms);
 	if (status != STATUS_OK)
@@ -165,8 +181,8 @@ enum status process_request(struct worker_process *process, const struct worker_
 		return STATUS_CLOSED;
 	}
 	status = exchange_request(
-		process, pair, request, clock_ms() + allowed_ms, arena, payload, ret_response, ret_sent);
-	if (status != STATUS_OK && !(status == STATUS_NO_MEMORY && !*ret_sent))
+		process, pair, request, clock_ms() + allowed_ms, arena, payload, ret_response, ret_use);
+	if (status != STATUS_OK && !(status == STATUS_NO_MEMORY && !ret_use->sent))
 		status = process_failed(process, request, pair, status);
 	give_back_pair(process, pair);
 	fifo_leave(&process->pool);

@@ -51,6 +51,15 @@ void registry_abandon_logins(struct registry *registry);
 void registry_reload(struct registry *registry, const struct config *config);
 
 /*
+ * Who records what a worker did: called once by registry_request, in its thread, with the outcome of a request that a worker may have
+ * seen, and its response for STATUS_OK. Until it returns, no end of a login is reported that may follow from the request.
+ */
+struct registry_recorder {
+	void (*record)(void *context, enum status status, const struct worker_response *response);
+	void *context;
+};
+
+/*
  * Sends `request` to the application's worker, started if needed, and waits for the answer, answering the worker's
  * questions about the token meanwhile. Handles the anonymous re-run (status 0, A28) itself. `ret_response` points into
  * `ret_payload` and `arena`.
@@ -65,8 +74,8 @@ void registry_reload(struct registry *registry, const struct config *config);
  * CKR_SESSION_CLOSED if it did because the application was closed, else CKR_OK).
  */
 enum status registry_request(struct registry *registry, const struct application_key *key,
-	const struct worker_request *request, struct arena *arena, struct buffer *ret_payload,
-	struct worker_response *ret_response, uint64_t *ret_rv) MUST_USE;
+	const struct worker_request *request, const struct registry_recorder *recorder, struct arena *arena,
+	struct buffer *ret_payload, struct worker_response *ret_response, uint64_t *ret_rv) MUST_USE;
 
 /* The application that holds re-authentication operation `id`, if it is this identity's (A26); STATUS_NOT_FOUND otherwise. Copies into the arena. */
 enum status registry_operation(struct registry *registry, const char *operation, const char *identity,

@@ -21,6 +21,7 @@ struct attempt {
 	struct settings *settings; /* a reference */
 	const struct slot_settings *slot;
 	const struct application_key *key;
+	const struct registry_recorder *recorder;
 	struct arena *arena;
 	struct buffer *payload;
 	struct worker_response *response;
@@ -74,6 +75,29 @@ static bool was_closed(struct worker_process *process)
 	return closed;
 }
 
+static void record(const struct attempt *attempt, enum status status)
+{
+	attempt->recorder->record(attempt->recorder->context, status, status == STATUS_OK ? attempt->response : NULL);
+}
+
+static enum status use_shared(struct attempt *attempt, struct worker_process *process, struct application *application,
+	const struct worker_request *request, bool *ret_sent)
+{
+	struct process_use use = {.sent = false};
+	process_enter(process);
+	enum status status = note_instance(attempt, application, request);
+	if (status == STATUS_OK)
+		status = process_request(process, request, attempt->arena, attempt->payload, attempt->response, &use);
+	if (status == STATUS_OK)
+		status = note_operation(attempt, process, request);
+	/* What has to run once more alone has done nothing yet. */
+	if (use.sent && (status != STATUS_OK || attempt->response->status != 0))
+		record(attempt, status);
+	process_leave(process, &use);
+	*ret_sent = use.sent;
+	return status;
+}
+
 static enum status run_shared(
 	struct attempt *attempt, struct application *application, const struct worker_request *request)
 {
@@ -90,12 +114,7 @@ static enum status run_shared(
 			continue;
 		if (status != STATUS_OK)
 			return status;
-		status = note_instance(attempt, application, request);
-		if (status == STATUS_OK)
-			status = process_request(
-				process, request, attempt->arena, attempt->payload, attempt->response, &sent);
-		if (status == STATUS_OK)
-			status = note_operation(attempt, process, request);
+		status = use_shared(attempt, process, application, request, &sent);
 		if (status == STATUS_CLOSED && sent && was_closed(process))
 			*attempt->rv = CKR_SESSION_CLOSED;
 		process_unref(process);
@@ -127,7 +146,7 @@ static enum status run_anonymous(struct attempt *attempt, const struct worker_re
 	struct application_key key = {.domain = attempt->key->domain, .slot = attempt->key->slot};
 	struct worker_request alone = *request;
 	struct worker_process *process = NULL;
-	bool sent;
+	struct process_use use;
 
 	if (RAND_bytes(key.id, sizeof key.id) != 1)
 		return STATUS_NO_MEMORY;
@@ -136,11 +155,15 @@ static enum status run_anonymous(struct attempt *attempt, const struct worker_re
 		return status;
 	alone.anonymous = 1;
 	memset(alone.instance, 0, sizeof alone.instance);
-	status = process_request(process, &alone, attempt->arena, attempt->payload, attempt->response, &sent);
+	process_enter(process);
+	status = process_request(process, &alone, attempt->arena, attempt->payload, attempt->response, &use);
+	if (status == STATUS_OK && attempt->response->status == 0)
+		status = STATUS_CLOSED;
+	if (use.sent)
+		record(attempt, status);
+	process_leave(process, &use);
 	process_end(process, END_ONE_REQUEST);
 	process_unref(process);
-	if (status == STATUS_OK && attempt->response->status == 0)
-		return STATUS_CLOSED;
 	return status;
 }
 
@@ -162,12 +185,12 @@ static enum status run(struct attempt *attempt, const struct worker_request *req
 }
 
 enum status registry_request(struct registry *registry, const struct application_key *key,
-	const struct worker_request *request, struct arena *arena, struct buffer *ret_payload,
-	struct worker_response *ret_response, uint64_t *ret_rv)
+	const struct worker_request *request, const struct registry_recorder *recorder, struct arena *arena,
+	struct buffer *ret_payload, struct worker_response *ret_response, uint64_t *ret_rv)
 {
 	struct worker_request whole = *request;
 	uint64_t rv = CKR_OK;
-	struct attempt attempt = {registry, NULL, NULL, key, arena, ret_payload, ret_response, &rv};
+	struct attempt attempt = {registry, NULL, NULL, key, recorder, arena, ret_payload, ret_response, &rv};
 	enum status status = refresh(&attempt);
 	if (status == STATUS_OK) {
 		if (whole.deadline_ms == 0)

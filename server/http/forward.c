@@ -189,6 +189,23 @@ static bool record_unanswered(struct request *request, enum status status, uint6
 	return record_outcome_unknown(request, reason, latency_us);
 }
 
+/* A request's record: whether it was asked for, and written. */
+struct recording {
+	struct request *request;
+	uint64_t begun_us;
+	bool asked, done;
+};
+
+/* Before the answer exists: an answer without a record cannot leave. */
+static void record_outcome(void *context, enum status status, const struct worker_response *response)
+{
+	struct recording *recording = context;
+	recording->asked = true;
+	recording->done = response != NULL
+				  ? record_events(recording->request, &response->audit)
+				  : record_unanswered(recording->request, status, now_us() - recording->begun_us);
+}
+
 void forward_worker(struct request *request)
 {
 	struct worker_request message;
@@ -205,16 +222,18 @@ void forward_worker(struct request *request)
 		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
 		return;
 	}
-	uint64_t begun_us = now_us();
+	struct recording recording = {.request = request, .begun_us = now_us()};
 	enum status status = registry_request(request->connection->listener->registry, &request->application, &message,
-		request->arena, &request->connection->payload, &response, &rv);
+		&(struct registry_recorder){record_outcome, &recording}, request->arena, &request->connection->payload,
+		&response, &rv);
+	if (!recording.asked)
+		record_outcome(&recording, status, NULL);
 	if (status != STATUS_OK) {
-		if (record_unanswered(request, status, now_us() - begun_us))
+		if (recording.done)
 			worker_problem(request, status, rv);
 		return;
 	}
-	/* The record is written before the answer exists: an answer without a record cannot leave. */
-	if (record_events(request, &response.audit) || request->match.row->id == ROUTE_logout)
+	if (recording.done || request->match.row->id == ROUTE_logout)
 		answer_from_worker(request, &response);
 	if (opens)
 		session_opened(request);

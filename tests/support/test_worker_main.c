@@ -5,6 +5,7 @@
  *   sleep=MS   hang   die   garbage   big=BYTES   again   calls=NAME   open=ID
  *   sessions=N   login=0|1|2[,NATIVE]            what it reports of itself from then on
  *   acquire=PURPOSE[,USER]   release=RV[,LOGIN[,NATIVE]]   the token
+ *   tell=COUNT           so often that a user's login ended with a lease, without being asked
  *   question   descriptors   environment          shown in the answer
  * The answer's body is "key=value" lines. An application's init_args are carried out in the same way at its start, and there
  *   fail=RV   deaf (takes no commands on the control pair)   mute (no news on the control pair)
@@ -39,6 +40,7 @@ static unsigned held;
 static struct login_policy login_rules;
 static uint64_t serial, policy_generation;
 static unsigned voided; /* LOGIN_VOIDED: 1 + its cause */
+static bool granted; /* the login had the token, as the gateway wants it of one whose end is told */
 static bool deaf, mute;
 
 /* One request, or the start. */
@@ -116,6 +118,7 @@ static void release(struct job *job, const char *value)
 	if (*end == ',')
 		set_login(end + 1);
 	pthread_mutex_lock(&mutex);
+	granted = login != LOGIN_NONE;
 	news.login = login;
 	news.native = native;
 	pthread_mutex_unlock(&mutex);
@@ -201,6 +204,18 @@ static void verify(int fd, struct arena *arena, struct buffer *payload)
 	must(frame_send(fd, FRAME_PIN_VERIFIED, payload->data, payload->len) == STATUS_OK);
 }
 
+static void tell_state(enum login_state ended)
+{
+	pthread_mutex_lock(&mutex);
+	struct worker_state state = {serial, sessions, login, native, ended, LOGIN_END_LEASE};
+	pthread_mutex_unlock(&mutex);
+	BUFFER_AUTO struct buffer payload;
+	buffer_init(&payload, FRAME_PAYLOAD_MAX);
+	worker_state_pack(&payload, &state);
+	if (!mute)
+		must(frame_send(CONTROL, FRAME_STATE, payload.data, payload.len) == STATUS_OK);
+}
+
 static void carry_out(struct job *job, const char *name, const char *value)
 {
 	if (strcmp(name, "sleep") == 0)
@@ -228,6 +243,9 @@ static void carry_out(struct job *job, const char *name, const char *value)
 		acquire(job, value);
 	else if (strcmp(name, "release") == 0)
 		release(job, value);
+	else if (strcmp(name, "tell") == 0)
+		for (unsigned long left = strtoul(value, NULL, 10); left > 0; left--)
+			tell_state(LOGIN_USER);
 	else if (strcmp(name, "verify") == 0)
 		ask_to_verify(job, value);
 	else if (strcmp(name, "question") == 0)
@@ -423,18 +441,6 @@ static void start_up(void)
 	must(frame_send(PAIRS, FRAME_STARTED, payload.data, payload.len) == STATUS_OK);
 }
 
-static void tell_state(enum login_state ended)
-{
-	pthread_mutex_lock(&mutex);
-	struct worker_state state = {serial, sessions, login, native, ended, LOGIN_END_LEASE};
-	pthread_mutex_unlock(&mutex);
-	BUFFER_AUTO struct buffer payload;
-	buffer_init(&payload, FRAME_PAYLOAD_MAX);
-	worker_state_pack(&payload, &state);
-	if (!mute)
-		must(frame_send(CONTROL, FRAME_STATE, payload.data, payload.len) == STATUS_OK);
-}
-
 static bool says_held(const struct bytes *packed)
 {
 	ARENA_AUTO struct arena arena;
@@ -463,12 +469,13 @@ static void command(enum frame_type type, const struct buffer *payload)
 	case FRAME_LOGIN_VOIDED: take_void(&bytes); break;
 	case FRAME_END_INSTANCE: {
 		pthread_mutex_lock(&mutex);
-		enum login_state ended = login;
+		/* A held application keeps its login without a session. */
+		bool stays = says_held(&bytes);
+		enum login_state ended = stays || !granted ? LOGIN_NONE : login;
 		instances_ended++;
 		serial++;
 		sessions = 0;
-		/* A held application keeps its login without a session. */
-		if (!says_held(&bytes))
+		if (!stays)
 			login = native = LOGIN_NONE;
 		pthread_mutex_unlock(&mutex);
 		tell_state(ended);

@@ -120,6 +120,14 @@ struct asked ask(struct fixture *fixture, char id, const char *query)
 	return asked;
 }
 
+static void record(void *context, enum status status, const struct worker_response *response)
+{
+	struct asked *asked = context;
+	asked->records++;
+	if (asked->record != NULL && status == STATUS_OK)
+		asked->record(asked, response);
+}
+
 void ask_it(struct asked *asked)
 {
 	ARENA_AUTO struct arena arena;
@@ -136,8 +144,8 @@ void ask_it(struct asked *asked)
 	memset(key.id, asked->id, sizeof key.id);
 	memset(request.instance, asked->instance, sizeof request.instance);
 	int64_t begun = clock_ms();
-	asked->status = registry_request(
-		asked->fixture->registry, &key, &request, &arena, &payload, &response, &asked->rv);
+	asked->status = registry_request(asked->fixture->registry, &key, &request,
+		&(struct registry_recorder){record, asked}, &arena, &payload, &response, &asked->rv);
 	asked->took_ms = clock_ms() - begun;
 	if (asked->status != STATUS_OK)
 		return;

@@ -33,7 +33,10 @@ struct asked {
 	unsigned char instance; /* every byte of the client instance, 0: none */
 	unsigned deadline_ms;
 	unsigned permissions;
+	/* Called with the answer when it is to be recorded; NULL: nothing is done then. */
+	void (*record)(struct asked *asked, const struct worker_response *response);
 
+	unsigned records; /* how often it was to be recorded */
 	enum status status;
 	uint64_t rv; /* of registry_request */
 	unsigned http; /* the response's status */
