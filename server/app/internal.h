@@ -186,6 +186,8 @@ void token_abandon(struct worker_process *process, int pair);
 /* Counts the functions that a worker's module executed. */
 void token_count_calls(struct token *token, const struct bytes_list *names);
 
+/* --- quiesce.c --- */
+
 /* Ends the logins that quiesces are due for; gives the time at which the next one is due. */
 int64_t tokens_quiesce(struct registry *registry);
 

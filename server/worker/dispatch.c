@@ -55,7 +55,7 @@ void dispatch(struct request *request)
 	uint32_t route = request->message->route;
 	bool inventory = request->worker->start.role == ROLE_INVENTORY;
 
-	token_forget_taken();
+	reply_token_taken(false);
 	if (inventory && route == ROUTE_inventory)
 		inventory_run(request);
 	else if (inventory || route >= ROUTE_COUNT || !handlers[route])

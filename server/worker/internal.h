@@ -317,7 +317,6 @@ CK_RV making_begin(struct request *request) MUST_USE;
 void making_end(struct request *request);
 
 /* token.c: questions to the gateway, on the pair `channel`; the wait is bounded by token_wait_ms of worker_start. */
-void token_forget_taken(void);
 CK_RV token_acquire(struct worker *worker, int channel, enum token_purpose purpose, CK_USER_TYPE user,
 	struct token_grant *ret_grant) MUST_USE;
 /*

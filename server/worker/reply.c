@@ -3,6 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+static _Thread_local bool token_taken;
+
+void reply_token_taken(bool taken)
+{
+	token_taken = taken;
+}
+
 /* Where the header of that name is, or goes. */
 static size_t header_place(const struct reply *reply, const char *name)
 {
@@ -54,8 +61,8 @@ void reply_problem(struct request *request, enum problem problem, const char *de
 
 void reply_return_at(struct request *request, CK_RV rv, const char *detail, const char *pointer)
 {
-	const struct problem_row row = rv == CKR_DEVICE_ERROR && token_is_taken() ? *problem_row(PROBLEM_SLOT_BUSY)
-										  : problem_of_return(rv);
+	const struct problem_row row = rv == CKR_DEVICE_ERROR && token_taken ? *problem_row(PROBLEM_SLOT_BUSY)
+									     : problem_of_return(rv);
 
 	reply_row(request, &row, detail, pointer);
 }

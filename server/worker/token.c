@@ -7,19 +7,6 @@
 
 enum { TOKEN_ANSWER_SPARE_MS = 5000 }; /* beyond the gateway's own bound of the wait */
 
-/* Whether the last question of this thread was refused because another application has the token for itself. */
-static _Thread_local bool taken;
-
-bool token_is_taken(void)
-{
-	return taken;
-}
-
-void token_forget_taken(void)
-{
-	taken = false;
-}
-
 CK_RV token_acquire(struct worker *worker, int channel, enum token_purpose purpose, CK_USER_TYPE user,
 	struct token_grant *ret_grant)
 {
@@ -42,7 +29,7 @@ CK_RV token_acquire(struct worker *worker, int channel, enum token_purpose purpo
 		return CKR_DEVICE_ERROR;
 	if (token_grant_unpack(payload.data, payload.len, &arena, &grant) != STATUS_OK)
 		return CKR_DEVICE_ERROR;
-	taken = grant.busy != 0;
+	reply_token_taken(grant.busy != 0);
 	if (grant.rv == CKR_OK)
 		*ret_grant = grant;
 	return (CK_RV)grant.rv;

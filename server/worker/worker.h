@@ -202,10 +202,13 @@ struct event {
 /* Adds the event to the reply; the gateway writes it before the answer leaves. False when it could not be kept: then the answer is withheld (reply_withhold), whatever the handler makes of it. */
 bool event_add(struct request *request, const struct event *event) __attribute__((warn_unused_result));
 
-/* Whether this thread's request was refused the token because another application has it for itself (B3): then CKR_DEVICE_ERROR is that. */
-bool token_is_taken(void);
-
 /* --- reply helpers --- */
+
+/*
+ * Whether this thread's request was refused the token because another application has it for itself (B3): then CKR_DEVICE_ERROR
+ * is slot-busy in its answer.
+ */
+void reply_token_taken(bool taken);
 
 /* "Name: value" for the HTTP answer; takes the place of a header of the same name. */
 void reply_header(struct request *request, const char *name, const char *value);
