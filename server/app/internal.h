@@ -98,6 +98,8 @@ struct application;
 bool settings_reaches(const struct settings *settings, const char *identity, const struct application *application);
 /* Whether there is anybody whose requests are about it. */
 bool settings_reachable(const struct settings *settings, const struct application *application);
+/* Whether the share group of that name had a member that it no longer has. */
+bool settings_lost_member(const struct settings *old, const struct settings *settings, const char *group);
 /* Appends the worker_policy of a domain on a slot, both NULL for the inventory. STATUS_NO_MEMORY. */
 enum status settings_policy(
 	const struct settings *settings, const char *domain, const char *slot, struct buffer *out) MUST_USE;

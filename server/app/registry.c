@@ -243,8 +243,22 @@ static void send_policy(struct worker_process *process, const struct settings *s
 	process_command(process, FRAME_POLICY, &payload);
 }
 
+/*
+ * A login that no session of a client module keeps may be that of a member who has left its share group: which one it was,
+ * nobody knows.
+ */
+static bool is_leftover(struct worker_process *process, const struct settings *old, const struct settings *settings)
+{
+	if (process->application == NULL || !settings_lost_member(old, settings, process->domain))
+		return false;
+	pthread_mutex_lock(&process->mutex);
+	bool leftover = process->sessions == 0 && process->login != LOGIN_NONE;
+	pthread_mutex_unlock(&process->mutex);
+	return leftover && !atomic_load(&process->application->held);
+}
+
 /* Workers of slots that serve the new configuration as they are get its policy; the others end. */
-static void bring_up_to_date(struct registry *registry, const struct settings *settings)
+static void bring_up_to_date(struct registry *registry, const struct settings *old, const struct settings *settings)
 {
 	size_t count = 0;
 	struct worker_process **processes = registry_processes(registry, NULL, NULL, &count);
@@ -255,7 +269,8 @@ static void bring_up_to_date(struct registry *registry, const struct settings *s
 		const struct slot_settings *slot = settings_slot(settings, processes[i]->slot->name);
 		const struct application *application = processes[i]->application;
 		if (slot != NULL && slot_settings_equal(slot, processes[i]->slot) &&
-			(application == NULL || settings_reachable(settings, application)))
+			(application == NULL || settings_reachable(settings, application)) &&
+			!is_leftover(processes[i], old, settings))
 			send_policy(processes[i], settings);
 		else
 			process_end(processes[i], END_RELOAD);
@@ -275,7 +290,7 @@ void registry_reload(struct registry *registry, const struct config *config)
 		registry->settings = settings_ref(settings);
 		registry->generation++;
 		pthread_mutex_unlock(&registry->mutex);
-		bring_up_to_date(registry, settings);
+		bring_up_to_date(registry, old, settings);
 		if (inventory_follow(registry->inventory, settings) != STATUS_OK)
 			log_event(LOG_LEVEL_ERROR, "no memory to watch all modules of the new configuration", NULL);
 		settings_unref(old);

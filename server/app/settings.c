@@ -211,6 +211,17 @@ bool settings_reachable(const struct settings *settings, const struct applicatio
 	return false;
 }
 
+bool settings_lost_member(const struct settings *old, const struct settings *settings, const char *group)
+{
+	for (unsigned i = 0; i < old->rules.share_groups_count; i++) {
+		const struct config_share_group *before = &old->rules.share_groups[i];
+		for (unsigned j = 0; strcmp(before->name, group) == 0 && j < before->members_count; j++)
+			if (!config_domain_has(&settings->rules, group, before->members[j]))
+				return true;
+	}
+	return false;
+}
+
 static void pack_login(const struct settings *settings, const char *domain, const char *slot, struct buffer *out)
 {
 	struct config_login login;

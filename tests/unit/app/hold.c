@@ -253,6 +253,19 @@ Test(applications, C13_a_member_that_is_removed_loses_its_sessions_at_reload)
 	cr_expect_eq(number_of(&after, "pid"), number_of(&alice, "pid"), "the other member goes on");
 }
 
+Test(applications, C13_a_login_that_the_removed_member_may_have_left_ends_at_reload)
+{
+	use_group();
+	struct asked bob = ask_in_group("bob", 0, "login=1");
+	registry_reload(fixture.registry, &fixture.config);
+	struct asked same = ask_in_group("alice", 0, "");
+	cr_expect_eq(number_of(&same, "pid"), number_of(&bob, "pid"), "nobody was removed");
+	group.members = alone;
+	group.members_count = 1;
+	registry_reload(fixture.registry, &fixture.config);
+	cr_expect(ends(number_of(&bob, "pid")));
+}
+
 Test(applications, C13_a_hold_ends_with_the_membership_of_who_holds)
 {
 	use_group();
