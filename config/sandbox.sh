@@ -4,6 +4,8 @@
 #   config/sandbox.sh start DIR   BUILD=build PORT=0 TOKEN=demo PIN=… SO_PIN=…  (random PINs if none are given)
 #                                 LIMITS='lease_ttl_s: 5'   (members of the configuration's limits)
 #                                 MORE='login: [{…}]'   (more of the configuration)
+#                                 MODULE=…   (another module than SoftHSM, whose token TOKEN has PIN and SO_PIN already)
+#                                 MODULE_ENVIRONMENT='{name: …, value: …}'   (variables for it)
 #   config/sandbox.sh status DIR      succeeds while its gateway runs
 #   config/sandbox.sh stop DIR
 #
@@ -107,9 +109,8 @@ write_gateway_config() {
 		worker_program: $(yaml "$build/p11gate-worker")
 		modules:
 		  - name: softhsm
-		    path: $(yaml "$softhsm")
-		    environment:
-		      - {name: SOFTHSM2_CONF, value: $(yaml "$dir/softhsm/softhsm2.conf")}
+		    path: $(yaml "${MODULE:-$softhsm}")
+		    environment: [${MODULE_ENVIRONMENT:-{name: SOFTHSM2_CONF, value: $(yaml "$dir/softhsm/softhsm2.conf")\}}]
 		slots:
 		  - {name: $(yaml "$slot"), module: softhsm, token: {label: $(yaml "$token")}}
 		identities:

@@ -21,12 +21,13 @@ part_race() { # sixty-four threads at one key that asks for its PIN each time
 part_handles() { # a million guesses at other applications' handles
 	make tests && P11GATE_HANDLES=1000000 "$BUILD/tests/integration" --filter 'matrix/*guessed'
 }
+part_tpm() { config/deps.sh build test demo tpm && make tests && tests/tpm/run.sh; }
 part_asan() { make asan; }
 part_fuzz() { make fuzz SECONDS=420; }
 part_bench() { make bench; }
 part_mutants() { tests/mutants/run.sh; }
 part_docker() { make docker-test && tests/docker/fresh.sh; }
-parts=(check repeat handles race asan mutants fuzz bench docker)
+parts=(check repeat handles race tpm asan mutants fuzz bench docker)
 
 for part in "${@:-${parts[@]}}"; do
 	start=$SECONDS
