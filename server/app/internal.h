@@ -41,8 +41,7 @@ enum {
 	START_EXTRA_MS = 20000, /* a worker has this long to start, beyond the wait for the token */
 	SEND_TIMEOUT_MS = 2000, /* a worker that does not take what is sent is hung */
 	END_GRACE_MS = 5000, /* from the end's beginning to SIGKILL, outside a token write */
-	LOGIN_GRACE_MS =
-		5000, /* from the time at which a worker ends a login over REST by itself to the end of the worker */
+	LOGIN_GRACE_MS = 5000, /* after a login over REST was to end, for its worker to end it */
 	TOKEN_LOCK_KEY_LEN = 32, /* hex digits */
 	TOKEN_HOLD_DEPTH = 4, /* nested acquisitions by one thread of a worker */
 	INVENTORY_RETRY_MS = 1000, /* after the first failure; doubles */
