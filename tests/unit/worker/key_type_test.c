@@ -2,8 +2,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "api/codec.h"
+#include "tests/unit/worker/remote.h"
 #include "tests/unit/worker/resource_fixture.h"
 
 /*
@@ -22,6 +26,12 @@
 #define SECRET_USES \
 	"{\"CKA_SIGN\":true},{\"CKA_VERIFY\":true},{\"CKA_ENCRYPT\":true},{\"CKA_DECRYPT\":true},{\"CKA_WRAP\":true}," \
 	"{\"CKA_UNWRAP\":true},{\"CKA_DERIVE\":true},{\"CKA_EXTRACTABLE\":true}"
+
+#define GENERATE \
+	"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"%s\"},\"attributes\":[%s" SECRET_USES "]}}"
+#define GENERATE_PAIR \
+	"{\"GenerateKeyPair\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"%s\"},\"public_attributes\":[%" \
+	"s" PUBLIC_USES "],\"private_attributes\":" PRIVATE_USES "}}"
 
 /* Domain parameters of 1024 bits. */
 #define DSA_DOMAIN \
@@ -84,16 +94,10 @@ TestSuite(key_type, .init = start, .timeout = 120);
 static struct made_key make(json_int_t session, const struct key_kind *kind)
 {
 	if (kind->class == CKO_SECRET_KEY) {
-		json_int_t key = number(&client, "key",
-			"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"%s\"},\"attributes\":"
-			"[%s" SECRET_USES "]}}",
-			session, kind->generator, kind->attributes);
+		json_int_t key = number(&client, "key", GENERATE, session, kind->generator, kind->attributes);
 		return (struct made_key){key, key};
 	}
-	json_t *result = client_call(&client,
-		"{\"GenerateKeyPair\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"%s\"},\"public_attributes\":"
-		"[%s" PUBLIC_USES "],\"private_attributes\":" PRIVATE_USES "}}",
-		session, kind->generator, kind->attributes);
+	json_t *result = client_call(&client, GENERATE_PAIR, session, kind->generator, kind->attributes);
 	cr_assert_str_eq(json_string_value(json_object_get(result, "rv")), "CKR_OK", "%s", kind->generator);
 	struct made_key made = {json_integer_value(json_object_get(result, "public_key")),
 		json_integer_value(json_object_get(result, "private_key"))};
@@ -233,17 +237,32 @@ static size_t parameters_of(const struct row *row, const char *ret_parameters[PA
 	return 1;
 }
 
-/* In a session of its own; returns whether the Init succeeded. */
-static bool use(const struct client *who, const char *function, const struct row *row, const char *parameter,
-	json_int_t key, const char *single)
+/* What can be done with a key: the arguments of the call after the Init. */
+static const struct use {
+	const char *function, *arguments;
+	bool private_key;
+} uses[] = {
+	{"Sign", "\"data\":\"" DIGEST "\",\"signature\":512", true},
+	{"Verify", "\"data\":\"" DIGEST "\",\"signature\":\"" SIGNATURE "\"", false},
+	{"Encrypt", "\"data\":\"" DIGEST "\",\"encrypted\":512", false},
+	{"Decrypt", "\"encrypted\":\"" DIGEST "\",\"data\":512", true},
+};
+enum { USES = sizeof uses / sizeof uses[0] };
+
+#define USE_INIT "{\"%sInit\":{\"session\":%s,\"mechanism\":{\"mechanism\":\"%s\"%s%s},\"key\":%lld}}"
+#define USE "{\"%s\":{\"session\":%s,%s}}"
+
+/* Through the worker, in a session of its own; returns whether the Init succeeded. */
+static bool begins(const struct client *who, const struct use *use, const struct row *row, const char *parameter,
+	const struct made_key *key)
 {
 	char body[2048];
 
 	snprintf(body, sizeof body,
 		"{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"CloseAllSessions\":{}},"
-		"{\"OpenSession\":{\"flags\":6}},{\"%sInit\":{\"session\":{\"from\":1},\"mechanism\":{\"mechanism\":"
-		"\"%s\"%s%s},\"key\":%lld}},{\"%s\":{\"session\":{\"from\":1},%s}}]}]}",
-		function, row->name, *parameter ? ",\"parameter\":" : "", parameter, key, function, single);
+		"{\"OpenSession\":{\"flags\":6}}," USE_INIT "," USE "]}]}",
+		use->function, "{\"from\":1}", row->name, *parameter ? ",\"parameter\":" : "", parameter,
+		use->private_key ? key->private_key : key->public_key, use->function, "{\"from\":1}", use->arguments);
 	struct answer answer = client_post(who, body);
 	cr_assert_eq(answer.status, 200, "%s", body);
 	json_t *results = json_object_get(json_array_get(json_object_get(answer.body, "groups"), 0), "results");
@@ -253,38 +272,168 @@ static bool use(const struct client *who, const char *function, const struct row
 	return begun;
 }
 
-/* All four uses of the key; returns how many began. */
-static unsigned use_all(
-	const struct client *who, const struct row *row, const char *parameter, const struct made_key *key)
+/* --- the same in the module itself, in processes that may crash --- */
+
+/* What the module did with a key of a kind, by row, parameter and use; shared with the processes that find out. */
+struct outcomes {
+	unsigned tried; /* uses of the row and parameter at hand that have been begun */
+	struct outcome {
+		bool begun, done; /* the Init, the call after it */
+	} of[ROWS][PARAMETERS][USES];
+};
+
+struct direct {
+	const CK_FUNCTION_LIST *f;
+	CK_SLOT_ID slot;
+	CK_SESSION_HANDLE session; /* logged in; where the key is */
+	struct made_key key;
+	struct arena arena;
+};
+
+/* clang-format off */
+static CK_RV direct_invoke(const CK_FUNCTION_LIST *f, enum call_id id, const union wire_value v[])
 {
+#define CALL(name, place, permission, audit, operation, step, ...) \
+	case CALL_##name: return f->C_##name(EACH(PASS, __VA_ARGS__));
+	switch (id) {
+#include "api/calls.def"
+	case CALL_COUNT: break;
+	}
+	return CKR_GENERAL_ERROR;
+}
+/* clang-format on */
+
+/* One call, in the form that travels. */
+static CK_RV __attribute__((format(printf, 3, 4)))
+direct_call(struct direct *direct, struct call *ret_call, const char *format, ...)
+{
+	char text[4096];
+	struct json_reader in;
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	json_reader_init(&in, text, strlen(text), &direct->arena);
+	if (!call_decode(&in, ret_call))
+		_exit(2);
+	return direct_invoke(direct->f, ret_call->row->id, ret_call->values);
+}
+
+static void direct_make(struct direct *direct, const struct key_kind *kind)
+{
+	struct call call;
+
+	if (kind->class == CKO_SECRET_KEY) {
+		cr_assert_eq(direct_call(direct, &call, GENERATE, (json_int_t)direct->session, kind->generator,
+				     kind->attributes),
+			CKR_OK);
+		direct->key.private_key = direct->key.public_key = (json_int_t)*call.values[3].number_out;
+		return;
+	}
+	cr_assert_eq(direct_call(direct, &call, GENERATE_PAIR, (json_int_t)direct->session, kind->generator,
+			     kind->attributes),
+		CKR_OK);
+	direct->key.public_key = (json_int_t)*call.values[4].number_out;
+	direct->key.private_key = (json_int_t)*call.values[5].number_out;
+}
+
+/* From the first use that has not been tried; the process may end in any of them. */
+static void direct_uses(struct direct *direct, struct outcomes *outcomes, size_t row, size_t p, const char *parameter)
+{
+	char session[24];
+	CK_SESSION_HANDLE handle;
+	struct call call;
+
+	while (outcomes->tried < USES) {
+		const struct use *use = &uses[outcomes->tried++];
+		struct outcome *outcome = &outcomes->of[row][p][use - uses];
+		if (direct->f->C_OpenSession(direct->slot, CKF_SERIAL_SESSION, NULL, NULL, &handle) != CKR_OK)
+			_exit(2);
+		snprintf(session, sizeof session, "%lu", handle);
+		outcome->begun = direct_call(direct, &call, USE_INIT, use->function, session, rows[row].name,
+					 *parameter ? ",\"parameter\":" : "", parameter,
+					 use->private_key ? direct->key.private_key : direct->key.public_key) == CKR_OK;
+		outcome->done = outcome->begun &&
+				direct_call(direct, &call, USE, use->function, session, use->arguments) == CKR_OK;
+		(void)direct->f->C_CloseSession(handle);
+	}
+	_exit(0);
+}
+
+/* Everything that can be tried with a key of that kind; a process of its own for each row and parameter. */
+static void find_outcomes(struct direct *direct, const struct key_kind *kind, struct outcomes *outcomes)
+{
+	const char *parameters[PARAMETERS];
+	CK_MECHANISM_INFO info;
+
+	memset(outcomes, 0, sizeof *outcomes);
+	direct_make(direct, kind);
+	for (size_t i = 0; i < ROWS; i++) {
+		if (direct->f->C_GetMechanismInfo(direct->slot, rows[i].type, &info) != CKR_OK)
+			continue;
+		for (size_t p = parameters_of(&rows[i], parameters); p-- > 0;) {
+			outcomes->tried = 0;
+			while (outcomes->tried < USES) {
+				pid_t child = fork();
+				if (child == 0)
+					direct_uses(direct, outcomes, i, p, parameters[p]);
+				cr_assert_eq(waitpid(child, NULL, 0), child);
+			}
+		}
+	}
+}
+
+/* --- every mechanism, every type, here and there --- */
+
+/* What began through the worker; `done` counts what the module did to the end by itself. */
+static unsigned compare_row(const struct client *who, const struct key_kind *kind, const struct made_key *key,
+	size_t row, const struct outcomes *outcomes, unsigned *done)
+{
+	const char *parameters[PARAMETERS];
+	bool fits = mechanism_fits_key(rows[row].type, kind->class, kind->type);
 	unsigned begun = 0;
 
-	begun += use(who, "Sign", row, parameter, key->private_key, "\"data\":\"" DIGEST "\",\"signature\":512");
-	begun += use(who, "Verify", row, parameter, key->public_key,
-		"\"data\":\"" DIGEST "\",\"signature\":\"" SIGNATURE "\"");
-	begun += use(who, "Encrypt", row, parameter, key->public_key, "\"data\":\"" DIGEST "\",\"encrypted\":512");
-	begun += use(who, "Decrypt", row, parameter, key->private_key, "\"encrypted\":\"" DIGEST "\",\"data\":512");
+	for (size_t p = parameters_of(&rows[row], parameters); p-- > 0;) {
+		for (size_t u = 0; u < USES; u++) {
+			const struct outcome *outcome = &outcomes->of[row][p][u];
+			bool here = begins(who, &uses[u], &rows[row], parameters[p], key);
+			cr_expect(here == (outcome->begun && fits),
+				"%s by %s with a key of %s: begun %d, by the module %d", uses[u].function,
+				rows[row].name, kind->generator, here, outcome->begun);
+			cr_expect(fits || !outcome->done, "the module can do %s by %s with a key of %s",
+				uses[u].function, rows[row].name, kind->generator);
+			begun += here;
+			*done += outcome->done;
+		}
+	}
 	return begun;
 }
 
-Test(key_type, no_mechanism_with_any_type_of_key_ends_the_worker)
+Test(key_type, no_mechanism_with_any_type_of_key_ends_the_worker_and_what_fits_begins_as_in_the_module)
 {
 	struct client user = {.worker = &worker, .instance = "user of keys"};
 	json_int_t session = open_logged_in(&client);
-	const char *parameters[PARAMETERS];
-	unsigned begun = 0;
+	unsigned begun = 0, done = 0;
+	struct direct direct = {0};
+	struct outcomes *outcomes = mmap(
+		NULL, sizeof *outcomes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
+	cr_assert_neq(outcomes, MAP_FAILED);
+	direct.f = softhsm_functions(&direct.slot);
+	arena_init(&direct.arena, 1 << 20);
+	cr_assert_eq(
+		direct.f->C_OpenSession(direct.slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &direct.session),
+		CKR_OK);
+	cr_assert_eq(direct.f->C_Login(direct.session, CKU_USER, (CK_BYTE *)FIXTURE_PIN, strlen(FIXTURE_PIN)), CKR_OK);
 	for (size_t k = 0; k < KINDS; k++) {
 		struct made_key key = make(session, &kinds[k]);
-		for (size_t i = 0; i < ROWS; i++) {
-			unsigned of_row = 0;
-			for (size_t p = parameters_of(&rows[i], parameters); p-- > 0;)
-				of_row += use_all(&user, &rows[i], parameters[p], &key);
-			cr_expect(of_row == 0 || mechanism_fits_key(rows[i].type, kinds[k].class, kinds[k].type),
-				"%s with a key of %s", rows[i].name, kinds[k].generator);
-			begun += of_row;
-		}
+		find_outcomes(&direct, &kinds[k], outcomes);
+		for (size_t i = 0; i < ROWS; i++)
+			begun += compare_row(&user, &kinds[k], &key, i, outcomes, &done);
 	}
 	cr_expect_gt(begun, 80);
+	cr_expect_gt(done, 40, "%u", done);
+	munmap(outcomes, sizeof *outcomes);
 	expect_ecdsa_signs(session);
 }
