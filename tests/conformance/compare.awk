@@ -1,10 +1,11 @@
 # awk -f compare.awk EXCEPTIONS DIRECT THROUGH: prints what differs and is not excepted; the last line counts.
-# A line of EXCEPTIONS: function|state|case|direct|through|reason, where * stands for anything; direct and through are
-# "CKR_…" or "CKR_… outputs" as the transcript has them.
+# A line of EXCEPTIONS: function|state|case|direct|through|reason, where * stands for anything and a comma parts alternatives; direct and
+# through are "CKR_…" or "CKR_… outputs" as the transcript has them.
 function matches(pattern, text) {
 	gsub(/[][().+?^$\\{}]/, "\\\\&", pattern)
 	gsub(/\*/, ".*", pattern)
-	return text ~ ("^" pattern "$")
+	gsub(/,/, "|", pattern)
+	return text ~ ("^(" pattern ")$")
 }
 function excepted(direct, through,   i, d, t, e) {
 	split(direct, d, "|"); split(through, t, "|")
