@@ -169,17 +169,11 @@ Test(failures, a_missing_worker_program_makes_slots_unavailable)
 	cr_expect_eq(asked.rv, CKR_DEVICE_ERROR);
 }
 
-static bool inventory_is_ready(void *context)
-{
-	char detail[256];
-	return registry_ready(((struct fixture *)context)->registry, detail, sizeof detail);
-}
-
 Test(failures, no_descriptors_left_is_an_error_of_the_request_and_passes)
 {
 	struct rlimit limit, none;
 	ask(&fixture, 1, "");
-	cr_assert(becomes(inventory_is_ready, &fixture));
+	cr_assert(inventory_settles(&fixture));
 	getrlimit(RLIMIT_NOFILE, &limit);
 	for (rlim_t left = 0; left < 9; left++) {
 		none = limit;
@@ -269,6 +263,8 @@ Test(failures, a_worker_that_hangs_in_a_use_of_who_may_log_in_is_killed_at_the_o
 Test(failures, a_worker_that_cannot_be_watched_is_ended_and_reaped_and_the_next_one_starts)
 {
 	struct asked before = ask(&fixture, 1, "");
+	/* The inventory's workers are watched as well. */
+	cr_assert(inventory_settles(&fixture));
 	/* While another file is in its place, nothing can be added to the keeper's epoll. */
 	int epoll = fixture.registry->epoll, saved = dup(epoll);
 	cr_assert_eq(before.status, STATUS_OK);

@@ -246,6 +246,17 @@ static bool is_shown(void *context)
 	return memmem(out.data, out.len, shown->text, strlen(shown->text)) != NULL;
 }
 
+static bool inventory_is_ready(void *context)
+{
+	char detail[256];
+	return registry_ready(context, detail, sizeof detail);
+}
+
+bool inventory_settles(struct fixture *fixture)
+{
+	return becomes(inventory_is_ready, fixture->registry);
+}
+
 bool metrics_show(struct fixture *fixture, const char *text)
 {
 	struct shown shown = {fixture, text};

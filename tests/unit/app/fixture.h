@@ -65,6 +65,8 @@ const char *text_of(const struct asked *asked, const char *key, char out[256]);
 bool becomes(bool (*condition)(void *context), void *context);
 /* Whether the process of that pid is gone within 10 s. */
 bool ends(unsigned long long pid);
+/* Waits until the inventory has looked at every module: before, its workers still start. False after ten seconds. */
+bool inventory_settles(struct fixture *fixture);
 /* Whether the metrics contain this text within 10 s. */
 bool metrics_show(struct fixture *fixture, const char *text);
 

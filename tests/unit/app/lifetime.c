@@ -295,19 +295,13 @@ static bool a_start_waits(void *context)
 	return fifo_waiting(&registry->starts) == 1;
 }
 
-static bool inventory_is_ready(void *context)
-{
-	char detail[256];
-	return registry_ready(context, detail, sizeof detail);
-}
-
 /* A request that has taken its settings and waits to start its worker while the configuration changes. */
 static void ask_across_reload(struct asked *asked)
 {
 	struct fifo *starts = &fixture.registry->starts;
 	unsigned places = 0;
 	/* The workers of the inventory start in the same queue. */
-	cr_assert(becomes(inventory_is_ready, fixture.registry));
+	cr_assert(inventory_settles(&fixture));
 	while (fifo_enter(starts, clock_ms()) == STATUS_OK)
 		places++;
 	ask_begin(asked);
