@@ -14,25 +14,35 @@ tree=$place/tree
 verdicts=$place/verdicts-$(git rev-parse HEAD)
 passed=0 failed=0
 SECONDS_MAX=${SECONDS_MAX:-600} # of one suite's tests of one ID
-running='' # process group of the suite
-trap 'stop_suite; rm -f "$place/green"' EXIT
+running='' # timeout, around a suite
+# shellcheck source=tests/support/processes.sh
+. tests/support/processes.sh
+mkdir -p "$verdicts"
+exec {lock}> "$place/lock"
+flock -n "$lock" || { echo "another run works in $place"; exit 1; }
+scratch=$(mktemp -d) # where suites make their directories
+chmod 711 "$scratch"
+trap interrupted EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-stop_suite() { # run.sh and the client scripts end what they started
-	[ -z "$running" ] || kill -TERM -- "-$running" 2> /dev/null || return
-	wait "$running" 2> /dev/null
-	running=''
+interrupted() { # on every way out
+	trap '' INT TERM
+	if [ -n "$running" ]; then
+		kill -TERM "$running" 2> /dev/null
+		wait "$running"
+	fi
+	processes_stop "$scratch" > /dev/null
+	rm -rf "$scratch" "$place/green"
 }
 
 copy() { # the commit's files, and a whole build of them; files that did not change since the last copy keep their age
-	mkdir -p "$verdicts"
 	[ -d "$tree/.git" ] || { rm -rf "$tree" && git clone -q --shared --no-checkout "$root" "$tree"; } || return 1
 	git -C "$tree" checkout -q --force --detach "$(git rev-parse HEAD)" && git -C "$tree" clean -fdq || return 1
 	build || { tail -n 20 "$place/log"; return 1; }
 }
 
-build() { make -C "$tree" BUILD="$place/build" tests > "$place/log" 2>&1; }
+build() { make -C "$tree" BUILD="$place/build" tests > "$place/log" 2>&1 {lock}>&-; }
 
 # The test programs and client scripts with a test of that ID, the quick ones first. Besides Test(suite, name) there are macros like
 # ApplicationTest(name).
@@ -47,12 +57,14 @@ suites() { # suites ID
 suite_passes() { # suite_passes ID SUITE
 	local command=("$tree/tests/run.sh" "$2") status
 	[[ $2 != *.sh ]] || command=("$2")
-	FILTER="*/?(*_)$1_*" BUILD=$place/build setsid timeout --kill-after=60 "$SECONDS_MAX" "${command[@]}" \
-		< /dev/null > "$place/log" 2>&1 &
+	TMPDIR=$scratch FILTER="*/?(*_)$1_*" BUILD=$place/build setsid timeout --kill-after=60 "$SECONDS_MAX" "${command[@]}" \
+		< /dev/null > "$place/log" 2>&1 {lock}>&- &
 	running=$!
 	wait "$running"
 	status=$?
 	running=''
+	# A suite that did not end by itself may not have ended its gateway either.
+	processes_stop "$scratch" > /dev/null
 	# Of a script only the checks of the ID count, all of which have run when its last line is there.
 	if [[ $2 == *.sh ]] && tail -n 1 "$place/log" | grep -qE '^[0-9]+ passed, [0-9]+ failed$'; then
 		! grep -qE "^FAILED: ([A-F0-9X, ]* )?$1[ :,]" "$place/log"
