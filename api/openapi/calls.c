@@ -189,9 +189,11 @@ static void groups_write(struct json_writer *w)
 	json_end_object(w);
 	json_end_object(w);
 	put(w, "LoginWishes",
-		"{'description':'Rules of logins stricter than the server has, for the sessions that the calls open','type':"
+		"{'description':'Rules of logins stricter than the server has, for the sessions that the calls "
+		"open','type':"
 		"'object','additionalProperties':false,'properties':{'cache_pin':{'type':'integer','enum':[0,1]},"
-		"'logout_after':{'enum':['never','sign','private-op']},'force_login':{'type':'integer','enum':[0,64]}}}");
+		"'logout_after':{'enum':['never','sign','private-op']},'force_login':{'type':'integer','enum':[0,64]}}"
+		"}");
 	put_object(w, "CallGroup");
 	put(w, "type", "'object'");
 	put(w, "required", "['op','calls']");

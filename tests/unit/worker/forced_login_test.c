@@ -267,8 +267,8 @@ static void expect_a_pin_per_signature_over_rest(void)
 	cr_expect(json_is_true(json_at(signed_.json, "reauthenticated")));
 	REST_ONLY(&one, 200, .route = ROUTE_key_sign, .key = "id:696431",
 		.body = text_of(REST_SIGN, ",\"pin\":\"" FIXTURE_PIN "\""));
-	REST_ONLY(
-		&one, 401, .route = ROUTE_key_sign, .key = "id:696431", .body = text_of(REST_SIGN, ",\"pin\":\"9999\""));
+	REST_ONLY(&one, 401, .route = ROUTE_key_sign, .key = "id:696431",
+		.body = text_of(REST_SIGN, ",\"pin\":\"9999\""));
 }
 
 Test(forced_login, B18_the_resource_routes_ask_as_well_and_say_why)
