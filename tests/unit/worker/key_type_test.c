@@ -338,13 +338,21 @@ static void direct_make(struct direct *direct, const struct key_kind *kind)
 	direct->key.private_key = (json_int_t)*call.values[5].number_out;
 }
 
-/* From the first use that has not been tried; the process may end in any of them. */
+static void leave(void)
+{
+	_exit(3);
+}
+
+/* From the first use that has not been tried; the process may end in any of them, also because the module calls exit. */
 static void direct_uses(struct direct *direct, struct outcomes *outcomes, size_t row, size_t p, const char *parameter)
 {
 	char session[24];
 	CK_SESSION_HANDLE handle;
 	struct call call;
 
+	/* Before what else runs at exit and expects the threads of the parent. */
+	if (atexit(leave) != 0)
+		_exit(2);
 	while (outcomes->tried < USES) {
 		const struct use *use = &uses[outcomes->tried++];
 		struct outcome *outcome = &outcomes->of[row][p][use - uses];
