@@ -95,7 +95,8 @@ static enum status use_shared(struct attempt *attempt, struct worker_process *pr
 		record(attempt, status);
 	process_leave(process, &use);
 	*ret_sent = use.sent;
-	return status;
+	/* Requirement C9: what was under way when the application was closed is on record, and has no result. */
+	return status == STATUS_OK && was_closed(process) ? STATUS_CLOSED : status;
 }
 
 static enum status run_shared(

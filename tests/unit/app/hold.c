@@ -111,7 +111,7 @@ Test(applications, C9_close_ends_the_worker_with_all_sessions_of_the_application
 	cr_expect_eq(number_of(&untouched, "pid"), number_of(&other, "pid"));
 }
 
-Test(applications, C9_a_worker_that_is_closed_finishes_what_runs)
+Test(applications, C9_what_runs_while_its_application_is_closed_has_no_result)
 {
 	fixture_start(&fixture);
 	ask_as("alice", 1, 7, "sessions=1");
@@ -121,7 +121,8 @@ Test(applications, C9_a_worker_that_is_closed_finishes_what_runs)
 	until_running(&fixture, 1, 1);
 	cr_expect_eq(close_it("alice", 1), STATUS_OK);
 	ask_join(&running);
-	cr_expect_eq(running.status, STATUS_OK);
+	cr_expect_eq(running.status, STATUS_CLOSED);
+	cr_expect_eq(running.rv, CKR_SESSION_CLOSED);
 }
 
 Test(applications, C12_anothers_id_is_as_if_it_had_never_been_used)
