@@ -1,25 +1,19 @@
 #include "api/application_id.h"
 
-#include <stdint.h>
 #include <string.h>
 
+#include "api/decimal.h"
 #include "api/hex.h"
 
-/* A decimal number below 2^32 as 4 bytes, big-endian. */
+/* A decimal number as 4 bytes, big-endian. */
 static bool part_parse(const char *text, size_t len, unsigned char out[4])
 {
-	enum { DIGITS_MAX = 10 };
-	uint64_t number = 0;
-	if (len == 0 || len > DIGITS_MAX)
+	uint64_t number;
+	if (!decimal_parse(text, len, &number))
 		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] < '0' || text[i] > '9')
-			return false;
-		number = number * 10 + (uint64_t)(text[i] - '0');
-	}
 	for (int i = 0; i < 4; i++)
 		out[i] = (unsigned char)(number >> (24 - 8 * i));
-	return number <= UINT32_MAX;
+	return true;
 }
 
 bool application_id_parse(const char *text, size_t len, unsigned char ret_id[APPLICATION_ID_LEN])

@@ -54,10 +54,8 @@ EXPORT CK_RV C_GetInfo(CK_INFO_PTR info)
 	char *rest = NULL;
 	unsigned long major = strtoul(P11GATE_VERSION, &rest, 10);
 	unsigned long minor = *rest == '.' ? strtoul(rest + 1, NULL, 10) : 0;
-	*info = (CK_INFO){
-		.cryptokiVersion = {2, 40},
-		.libraryVersion = {(CK_BYTE)major, (CK_BYTE)minor},
-	};
+	*info = (CK_INFO){.cryptokiVersion = {2, 40}};
+	info->libraryVersion = (CK_VERSION){(CK_BYTE)major, (CK_BYTE)minor};
 	slot_text(info->manufacturerID, sizeof(info->manufacturerID), "p11gate");
 	slot_text(info->libraryDescription, sizeof(info->libraryDescription), "p11gate client module");
 	return CKR_OK;

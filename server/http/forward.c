@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/call.h"
+#include "api/decimal.h"
 #include "server/common/log.h"
 
 /* The value of member `name` of a query that is all "name=number" joined by '&'. */

@@ -332,9 +332,6 @@ bool request_slot_visible(void *context, const char *slot);
 
 /* --- scope.c --- */
 
-/* A decimal number of at most 10 digits, not above UINT32_MAX. */
-bool decimal_parse(const char *text, size_t len, uint64_t *ret_number) MUST_USE;
-
 /* The ID of requests that name none: derived from the identity (C15). */
 void application_id_default(const char *identity, unsigned char ret_id[APPLICATION_ID_LEN]);
 

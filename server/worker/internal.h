@@ -316,6 +316,12 @@ CK_RV module_reinitialise(struct worker *worker, bool must) MUST_USE;
 CK_RV making_begin(struct request *request) MUST_USE;
 void making_end(struct request *request);
 
+/*
+ * token.c: sends what `payload` holds as a frame and waits for the gateway's answer, which is in `payload` then. False: there is none
+ * within `wait_ms`, or one of another type.
+ */
+bool gateway_ask(
+	int channel, enum frame_type question, struct buffer *payload, int wait_ms, enum frame_type answer) MUST_USE;
 /* token.c: questions to the gateway, on the pair `channel`; the wait is bounded by token_wait_ms of worker_start. */
 CK_RV token_acquire(struct worker *worker, int channel, enum token_purpose purpose, CK_USER_TYPE user,
 	struct token_grant *ret_grant) MUST_USE;

@@ -30,17 +30,14 @@ static CK_RV verify_elsewhere(struct request *request, const union wire_value *p
 	struct pin_verified answer;
 	struct buffer payload BUFFER_AUTO;
 	struct arena arena ARENA_AUTO;
-	enum frame_type type;
 
 	buffer_init(&payload, FRAME_CHUNK);
 	arena_init(&arena, FRAME_CHUNK);
 	pin_verify_pack(&payload, &question);
 	if (payload.failed)
 		return CKR_HOST_MEMORY;
-	if (frame_send(request->channel, FRAME_PIN_VERIFY, payload.data, payload.len) != STATUS_OK ||
-		frame_receive(request->channel, 3 * (int)worker->start.token_wait_ms + ELSEWHERE_SPARE_MS, &type,
-			&payload) != STATUS_OK ||
-		type != FRAME_PIN_VERIFIED ||
+	if (!gateway_ask(request->channel, FRAME_PIN_VERIFY, &payload,
+		    3 * (int)worker->start.token_wait_ms + ELSEWHERE_SPARE_MS, FRAME_PIN_VERIFIED) ||
 		pin_verified_unpack(payload.data, payload.len, &arena, &answer) != STATUS_OK)
 		return CKR_DEVICE_ERROR;
 	if (answer.rv == CKR_PIN_LOCKED && answer.asked)

@@ -7,6 +7,14 @@
 
 enum { TOKEN_ANSWER_SPARE_MS = 5000 }; /* beyond the gateway's own bound of the wait */
 
+bool gateway_ask(int channel, enum frame_type question, struct buffer *payload, int wait_ms, enum frame_type answer)
+{
+	enum frame_type type;
+
+	return frame_send(channel, question, payload->data, payload->len) == STATUS_OK &&
+	       frame_receive(channel, wait_ms, &type, payload) == STATUS_OK && type == answer;
+}
+
 CK_RV token_acquire(struct worker *worker, int channel, enum token_purpose purpose, CK_USER_TYPE user,
 	struct token_grant *ret_grant)
 {
@@ -15,19 +23,14 @@ CK_RV token_acquire(struct worker *worker, int channel, enum token_purpose purpo
 	struct token_grant grant;
 	struct buffer payload BUFFER_AUTO;
 	struct arena arena ARENA_AUTO;
-	enum frame_type type;
 
 	buffer_init(&payload, FRAME_CHUNK);
 	arena_init(&arena, FRAME_CHUNK);
 	token_acquire_pack(&payload, &question);
 	if (payload.failed)
 		return CKR_HOST_MEMORY;
-	if (frame_send(channel, FRAME_TOKEN_ACQUIRE, payload.data, payload.len) != STATUS_OK)
-		return CKR_DEVICE_ERROR;
-	if (frame_receive(channel, wait_ms + TOKEN_ANSWER_SPARE_MS, &type, &payload) != STATUS_OK ||
-		type != FRAME_TOKEN_GRANT)
-		return CKR_DEVICE_ERROR;
-	if (token_grant_unpack(payload.data, payload.len, &arena, &grant) != STATUS_OK)
+	if (!gateway_ask(channel, FRAME_TOKEN_ACQUIRE, &payload, wait_ms + TOKEN_ANSWER_SPARE_MS, FRAME_TOKEN_GRANT) ||
+		token_grant_unpack(payload.data, payload.len, &arena, &grant) != STATUS_OK)
 		return CKR_DEVICE_ERROR;
 	reply_token_taken(grant.busy != 0);
 	if (grant.rv == CKR_OK)
