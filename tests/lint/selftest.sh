@@ -51,6 +51,17 @@ printing|static void f(void) { printf ("x"); }|server/app/registry.c
 private header|#include "server/worker/internal.h"|server/app/registry.c
 ROWS
 
+# A requirement that no test names, and one that is planned only.
+requirement() { # requirement LINE: requirements.sh of a project with that one, and a test of X1
+	mkdir -p "$work/requirements"
+	printf '## Rules\n%s\n' "- **X1** is tested" "$1" > "$work/requirements/REQUIREMENTS.md"
+	printf 'Test(suite, X1_is_tested)\n' > "$work/requirements/test.c"
+	"$root/tests/requirements.sh" "$work/requirements"
+}
+check "every requirement has a test" requirement "- **X1** again"
+check "a requirement without test is refused" fails requirement "- **X2** nobody tests"
+check "a planned requirement needs no test" requirement "- **X2** (planned) is to come"
+
 # The other checks, each on a file with one mistake.
 mkdir -p "$copy/other"
 printf 'int  f( int a ){return a;}\n' > "$copy/other/format.c"

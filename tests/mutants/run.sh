@@ -2,8 +2,8 @@
 # A test's name is no proof: each patch here breaks one requirement on purpose, and a test that carries its ID must turn red.
 #
 # tests/mutants/run.sh [ID …]: without arguments all. ID.patch, or ID-what.patch where a requirement has several. A mutant is *killed*
-# when a test of that ID fails or does not end within $SECONDS_MAX seconds; one that survives, that does not apply, does not compile,
-# or whose tests were red or missing without it counts as failed. Works on a copy under $BUILD/mutants; a verdict is kept for the
+# when a test of that ID fails; one that survives, that does not apply, does not compile, whose tests do not end within $SECONDS_MAX
+# seconds, or were red or missing without it counts as failed. Works on a copy under $BUILD/mutants; a verdict is kept for the
 # commit, so that an interrupted run goes on where it stopped. The last line is "N passed, N failed".
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -53,7 +53,7 @@ suites() { # suites ID
 	grep -lE "^\s*check \"([A-F0-9X, ]* )?$1[ :,]" "$tree"/tests/clients/*.sh
 }
 
-# Runs one suite's tests of the ID, the output in $place/log; false if one fails, none passes, or time is up.
+# Runs one suite's tests of the ID, the output in $place/log; false if one fails, none passes, or time is up, which makes $late true.
 suite_passes() { # suite_passes ID SUITE
 	local command=("$tree/tests/run.sh" "$2") status
 	[[ $2 != *.sh ]] || command=("$2")
@@ -63,6 +63,7 @@ suite_passes() { # suite_passes ID SUITE
 	wait "$running"
 	status=$?
 	running=''
+	[ "$status" -ne 124 ] && [ "$status" -ne 137 ] || late=true # timeout's
 	# A suite that did not end by itself may not have ended its gateway either.
 	processes_stop "$scratch" > /dev/null
 	# Of a script only the checks of the ID count, all of which have run when its last line is there.
@@ -76,6 +77,7 @@ suite_passes() { # suite_passes ID SUITE
 # True if the tests of the ID pass; with none of them it is false too.
 tests_pass() { # tests_pass ID
 	local suite some=false
+	late=false
 	for suite in $(suites "$1"); do
 		some=true
 		suite_passes "$1" "$suite" || return 1
@@ -101,6 +103,8 @@ verdict() { # verdict PATCH: one line, "killed" or why not
 		echo "it does not compile"
 	elif tests_pass "$id"; then
 		echo "it survives"
+	elif $late; then
+		echo "its tests do not end"
 	else
 		echo killed
 	fi
