@@ -100,12 +100,39 @@ CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session)
 	return pool_lend(request, ret_session);
 }
 
+/* What was lent before a re-initialisation is gone with the old module; its handle may name another session by now. */
+static void lent_forget_old(struct request *request)
+{
+	uint64_t epoch = atomic_load(&request->worker->module.epoch);
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < request->lent_count; i++) {
+		if (request->lent[i].epoch == epoch)
+			request->lent[kept++] = request->lent[i];
+	}
+	request->lent_count = kept;
+}
+
+/* NULL: it was not lent by the module as it is now. */
+static struct lent_session *lent_find(struct request *request, CK_SESSION_HANDLE session)
+{
+	lent_forget_old(request);
+	for (unsigned i = 0; i < request->lent_count; i++) {
+		if (request->lent[i].session == session)
+			return &request->lent[i];
+	}
+	return NULL;
+}
+
 CK_RV pool_lend(struct request *request, CK_SESSION_HANDLE *ret_session)
 {
 	struct worker *worker = request->worker;
 	struct pool *pool = &worker->pool;
 	CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
 
+	lent_forget_old(request);
+	if (request->lent_count == REQUEST_LENT_MAX)
+		return CKR_SESSION_COUNT;
 	pthread_mutex_lock(&pool->lock);
 	if (pool->count > 0)
 		session = pool->idle[--pool->count];
@@ -115,24 +142,30 @@ CK_RV pool_lend(struct request *request, CK_SESSION_HANDLE *ret_session)
 		if (rv != CKR_OK)
 			return rv;
 	}
+	request->lent[request->lent_count++] = (struct lent_session){
+		session, atomic_load(&worker->module.epoch), false};
 	*ret_session = session;
 	return CKR_OK;
 }
 
 void session_spoil(struct request *request, CK_SESSION_HANDLE session)
 {
-	request->spoiled = session;
+	struct lent_session *lent = lent_find(request, session);
+
+	if (lent)
+		lent->spoiled = true;
 }
 
 void session_give_back(struct request *request, CK_SESSION_HANDLE session, bool clean)
 {
 	struct pool *pool = &request->worker->pool;
+	struct lent_session *lent = lent_find(request, session);
 	bool kept = false;
 
-	if (session == CK_INVALID_HANDLE)
+	if (!lent)
 		return;
-	clean = clean && request->spoiled != session;
-	request->spoiled = request->spoiled == session ? CK_INVALID_HANDLE : request->spoiled;
+	clean = clean && !lent->spoiled;
+	*lent = request->lent[--request->lent_count];
 	pthread_mutex_lock(&pool->lock);
 	if (clean && pool->count < POOL_MAX) {
 		pool->idle[pool->count++] = session;

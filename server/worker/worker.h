@@ -27,6 +27,7 @@ struct worker; /* the process; one instance, defined in internal.h */
 
 enum {
 	REPLY_EVENTS_MAX = 1024, /* audit events of one request: a batch of 1000 signatures leaves one each */
+	REQUEST_LENT_MAX = 8, /* module sessions lent to one request at a time */
 };
 
 /* An answer in the making. */
@@ -44,6 +45,13 @@ struct reply {
 	const char *operation_opened, *operation_closed; /* in the request's arena, or NULL */
 };
 
+/* A module session that the pool has lent. */
+struct lent_session {
+	CK_SESSION_HANDLE session;
+	uint64_t epoch; /* of the module that it is a session of */
+	bool spoiled; /* it is not to be kept (session_spoil) */
+};
+
 /* One request, owned by one thread. */
 struct request {
 	struct worker *worker;
@@ -57,7 +65,8 @@ struct request {
 	/* What the rules about forced logouts look at when the request ends (B5–B8). */
 	bool signed_; /* a signature was made or failed */
 	bool private_used; /* a private object was used, read, found, made or changed */
-	CK_SESSION_HANDLE spoiled; /* a lent session that is not to be kept (session_spoil), or CK_INVALID_HANDLE */
+	struct lent_session lent[REQUEST_LENT_MAX]; /* not given back yet; kept by the pool alone */
+	unsigned lent_count;
 	struct reply reply;
 };
 
@@ -96,13 +105,13 @@ CK_SLOT_ID module_slot(const struct worker *worker);
  * Lends a module session that nobody else uses until session_give_back: read-write if the token allows it. It belongs to the
  * application (same login state) and has no operation active. It must be given back before the request ends, and before
  * login_user is called, which may re-initialise the module; login_context says itself what becomes of it. Object handles are
- * good for the same time. Any CKR of C_OpenSession.
+ * good for the same time. Any CKR of C_OpenSession; CKR_SESSION_COUNT too if the request has REQUEST_LENT_MAX already.
  */
 CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session) __attribute__((warn_unused_result));
 
 /*
  * `clean` false: an operation may be active, so the session is closed instead of kept for the next borrower. Nothing is done
- * for CK_INVALID_HANDLE.
+ * for CK_INVALID_HANDLE, nor for a session that a re-initialisation of the module has ended since it was lent. With the module held.
  */
 void session_give_back(struct request *request, CK_SESSION_HANDLE session, bool clean);
 

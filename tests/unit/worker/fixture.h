@@ -100,6 +100,7 @@ struct client {
 	uint32_t permissions; /* 0: all */
 	bool held; /* the application is held open */
 	const char *login; /* the member `login` of the body, or NULL */
+	const char *key; /* {key} of the path, or NULL */
 };
 
 /* Sends a body to POST …/calls and answers the worker's questions; the answer is freed with answer_free. */

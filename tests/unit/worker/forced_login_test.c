@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <openssl/ec.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -275,6 +276,24 @@ Test(forced_login, B18_the_resource_routes_ask_as_well_and_say_why)
 {
 	expect_a_pin_per_signature_over_rest();
 	cr_expect_eq(one.verified, 4);
+}
+
+Test(forced_login, X10_a_session_that_the_module_lost_while_the_pin_was_verified_is_not_used_again)
+{
+	struct client signer = {.worker = &one, .key = "id:696431"}, other = {.worker = &one, .pair = 1};
+	struct pollfd asked = {.fd = one.pairs[0], .events = POLLIN};
+
+	add_certificate(NULL, "nonRepudiation", "aWQx");
+	client_send(&signer, ROUTE_key_sign, "", text_of(REST_SIGN, ",\"pin\":\"" FIXTURE_PIN "\""));
+	/* Its question for the PIN. */
+	cr_assert_eq(poll(&asked, 1, -1), 1);
+	expect(&other, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", session);
+	token.generation++;
+	expect(&other, "CKR_OK", LOGIN, session, "CKU_USER", RIGHT);
+	struct answer answer = client_await(&signer);
+	cr_expect_eq(answer.status, 401);
+	answer_free(&answer);
+	REST_ONLY(&one, 200, .route = ROUTE_keys);
 }
 
 /* --- the same with a kept PIN: the login of the operation verifies --- */
