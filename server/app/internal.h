@@ -4,7 +4,7 @@
  *   settings      what workers need of a configuration, kept alive by those that use it
  *   fifo          places that are given away in order of arrival, with a bounded queue and wait
  *   token_lock    one user at a time of what a module keeps on disk, across gateways
- *   token         per slot: who is logged in as what, the generation, counters
+ *   token         per slot: who is logged in as what, the generation, counters; token_presence
  *   spawn         making a worker process and its sockets
  *   process       one worker process: its pairs, its end; process_start
  *   request       registry_request
@@ -43,6 +43,7 @@ enum {
 	END_GRACE_MS = 5000, /* from the end's beginning to SIGKILL, outside a token write */
 	LOGIN_GRACE_MS = 5000, /* after a login over REST was to end, for its worker to end it */
 	TOKEN_LOCK_KEY_LEN = 32, /* hex digits */
+	TOKEN_SERIAL_LEN = 16, /* bytes of serialNumber in CK_TOKEN_INFO */
 	TOKEN_HOLD_DEPTH = 4, /* nested acquisitions by one thread of a worker */
 	INVENTORY_RETRY_MS = 1000, /* after the first failure; doubles */
 	INVENTORY_RETRY_MAX_MS = 30000,
@@ -147,6 +148,7 @@ void token_lock_leave(struct token_lock *lock);
 /* --- token.c --- */
 
 struct worker_process;
+struct slot_documents;
 
 /* A configured slot's token; lives as long as the registry, whatever a reload does to the slot. */
 struct token {
@@ -157,6 +159,8 @@ struct token {
 	uint64_t news; /* rises when a worker's native login may have changed */
 	struct worker_process *processes; /* of applications, by token_next */
 	uint64_t generation; /* X10 */
+	enum token_presence presence; /* as it was seen last, */
+	unsigned char serial[TOKEN_SERIAL_LEN]; /* and which one */
 	struct guard_entry *guards; /* wrong PINs of identities (B16) */
 	int64_t quiesce_begun, quiesce_due; /* when logins from before end; 0: not, or done (X2) */
 	int64_t quiesce_until; /* no user logs in before */
@@ -184,8 +188,23 @@ enum status token_release(
 	struct worker_process *process, unsigned pair, const char *identity, const struct token_release *news) MUST_USE;
 /* Takes the token from a thread of the worker that forgot to release it, or from any (pair < 0) when the process is gone. */
 void token_abandon(struct worker_process *process, int pair);
+/*
+ * Tells the token's workers, but for `except` (NULL: none), that logins with a kept PIN are void (B14). They would find out at its next use.
+ */
+void token_void_logins(struct registry *registry, const struct token *token, const struct worker_process *except,
+	enum login_end cause);
 /* Counts the functions that a worker's module executed. */
 void token_count_calls(struct token *token, const struct bytes_list *names);
+
+/* --- token_presence.c --- */
+
+/*
+ * What the inventory has found in the slot. A token that is gone, or another one, takes along the PINs that are kept for it (B14), also if
+ * it is back before anybody uses one: the generation rises, and workers are told.
+ */
+void token_seen(struct registry *registry, const struct slot_documents *documents);
+/* It was initialised, and its new serial number is no news. */
+void token_renewed(struct token *token);
 
 /* --- quiesce.c --- */
 
@@ -467,9 +486,11 @@ enum status inventory_write(struct inventory *inventory, enum inventory_form for
 
 /* --- inventory_document.c --- */
 
-/* The documents of one slot, JSON texts on the heap. */
+/* The documents of one slot, JSON texts on the heap, and whose they are. */
 struct slot_documents {
 	char *name, *calls, *slot, *mechanisms;
+	enum token_presence presence;
+	unsigned char serial[TOKEN_SERIAL_LEN]; /* of a present token */
 };
 
 void slot_documents_done(struct slot_documents *documents);

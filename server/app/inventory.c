@@ -19,7 +19,7 @@ static struct slot_documents *documents_in_order(
 		for (size_t j = 0; j < looked_count; j++) {
 			if (looked[j].name != NULL && strcmp(looked[j].name, slot->name) == 0) {
 				ordered[count] = looked[j];
-				looked[j] = (struct slot_documents){NULL, NULL, NULL, NULL};
+				looked[j] = (struct slot_documents){.name = NULL};
 			}
 		}
 		if (ordered[count].name == NULL &&
@@ -86,6 +86,9 @@ static void refresh(struct watched_module *watched, bool reinit)
 	snprintf(detail, sizeof detail, "%s", status == STATUS_OK ? "the module does not show this slot" : reason);
 	struct slot_documents *documents = documents_in_order(watched, looked, count, detail);
 	documents_free(looked, count);
+	/* Before anybody reads of it. */
+	for (size_t i = 0; documents != NULL && i < watched->documents_count; i++)
+		token_seen(inventory->registry, &documents[i]);
 	pthread_mutex_lock(&inventory->mutex);
 	note_outcome(watched, status == STATUS_OK, status == STATUS_OK ? "" : reason);
 	/* Without memory for a new answer the last one stands. */

@@ -11,7 +11,7 @@ void slot_documents_done(struct slot_documents *documents)
 	free(documents->calls);
 	free(documents->slot);
 	free(documents->mechanisms);
-	*documents = (struct slot_documents){NULL, NULL, NULL, NULL};
+	*documents = (struct slot_documents){.name = NULL};
 }
 
 bool slot_documents_equal(const struct slot_documents *a, const struct slot_documents *b)
@@ -127,7 +127,10 @@ enum status slot_documents_unpack(struct bytes packed, struct slot_documents *re
 	/* A module that spoils its worker's answer must not spoil the document that has other modules' slots too. */
 	if (!is_json(message.calls_json) || !is_json(message.slot_json) || !is_json(message.mechanisms_json))
 		return STATUS_MALFORMED;
+	if (message.presence > TOKEN_PRESENT)
+		return STATUS_MALFORMED;
 	struct slot_documents documents = {strdup(message.name), strdup(message.calls_json), strdup(message.slot_json),
-		strdup(message.mechanisms_json)};
+		strdup(message.mechanisms_json), .presence = (enum token_presence)message.presence};
+	memcpy(documents.serial, message.serial, sizeof documents.serial);
 	return complete(&documents, ret_documents);
 }

@@ -256,6 +256,11 @@ void token_acquire(struct worker_process *process, unsigned pair, const char *id
 	*ret_grant = grant;
 }
 
+static bool is_of_token(const struct worker_process *process, const void *token)
+{
+	return process->token == token;
+}
+
 static bool is_other_of_token(const struct worker_process *process, const void *context)
 {
 	const struct worker_process *self = context;
@@ -271,22 +276,23 @@ static void token_was_initialised(struct worker_process *self)
 		process_end(others[i], END_TOKEN_INITIALISED);
 	processes_unref(others, count);
 	process_end(self, END_TOKEN_INITIALISED);
+	token_renewed(self->token);
 	inventory_poke(self->registry->inventory, self->module->name);
 }
 
-/* Tells the others at once that a PIN they keep is worth nothing any more (B14); they would find out at its next use. */
-static void void_logins(struct worker_process *self, enum login_end cause)
+void token_void_logins(
+	struct registry *registry, const struct token *token, const struct worker_process *except, enum login_end cause)
 {
 	size_t count = 0;
 	const struct login_voided message = {.cause = cause};
 	BUFFER_AUTO struct buffer payload;
 	buffer_init(&payload, FRAME_CHUNK);
 	login_voided_pack(&payload, &message);
-	struct worker_process **others = registry_processes(self->registry, is_other_of_token, self, &count);
+	struct worker_process **processes = registry_processes(registry, is_of_token, token, &count);
 	for (size_t i = 0; i < count; i++)
-		if (others[i]->slot != NULL && !payload.failed)
-			process_command(others[i], FRAME_LOGIN_VOIDED, &payload);
-	processes_unref(others, count);
+		if (processes[i] != except && processes[i]->slot != NULL && !payload.failed)
+			process_command(processes[i], FRAME_LOGIN_VOIDED, &payload);
+	processes_unref(processes, count);
 }
 
 static void raise_generation(struct token *token)
@@ -347,7 +353,8 @@ enum status token_release(
 	if (outdated && question.purpose == TOKEN_FOR_INIT_TOKEN)
 		token_was_initialised(process);
 	else if (outdated)
-		void_logins(process, news->rv == CKR_OK ? LOGIN_END_PIN_CHANGED : LOGIN_END_LOCKED);
+		token_void_logins(process->registry, process->token, process,
+			news->rv == CKR_OK ? LOGIN_END_PIN_CHANGED : LOGIN_END_LOCKED);
 	return STATUS_OK;
 }
 

@@ -71,6 +71,9 @@ enum token_purpose {
 	TOKEN_FOR_PRIVATE_USE, /* an internal login with the kept PIN, for one private use (B4) */
 };
 
+/* What an inventory worker found in a slot; a module that could not be asked says nothing about the token. */
+enum token_presence { TOKEN_UNKNOWN, TOKEN_ABSENT, TOKEN_PRESENT };
+
 #define MESSAGE_MEMBER_U32(n) uint32_t n;
 #define MESSAGE_MEMBER_U64(n) uint64_t n;
 #define MESSAGE_MEMBER_TEXT(n) const char *n;

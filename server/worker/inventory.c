@@ -163,16 +163,22 @@ static const char *state_detail(CK_RV rv)
 	return return_row(rv)->title;
 }
 
+static enum token_presence presence(const struct slot_facts *facts)
+{
+	return facts->rv == CKR_OK ? TOKEN_PRESENT : facts->rv == CKR_TOKEN_NOT_PRESENT ? TOKEN_ABSENT : TOKEN_UNKNOWN;
+}
+
 /* Slot. */
 static void write_slot(const struct slot_facts *facts, struct json_writer *w)
 {
-	bool absent = facts->rv == CKR_TOKEN_NOT_PRESENT;
+	static const char *const states[] = {
+		[TOKEN_UNKNOWN] = "unavailable", [TOKEN_ABSENT] = "absent", [TOKEN_PRESENT] = "present"};
 
 	json_begin_object(w);
 	json_name(w, "name");
 	json_write_string(w, facts->slot->name);
 	json_name(w, "state");
-	json_write_string(w, facts->rv == CKR_OK ? "present" : absent ? "absent" : "unavailable");
+	json_write_string(w, states[presence(facts)]);
 	if (facts->rv != CKR_OK) {
 		json_name(w, "detail");
 		json_write_string(w, state_detail(facts->rv));
@@ -242,12 +248,16 @@ static bool slot_pack(struct request *request, const struct worker_slot *slot, s
 	facts_read_surely(request, facts);
 	if (facts->rv != CKR_OK)
 		facts_of_absent(facts);
-	const struct inventory_slot message = {
+	struct inventory_slot message = {
 		.name = slot->name,
 		.calls_json = document(request, facts, DOCUMENT_CALLS),
 		.slot_json = document(request, facts, DOCUMENT_SLOT),
 		.mechanisms_json = document(request, facts, DOCUMENT_MECHANISMS),
+		.presence = presence(facts),
 	};
+	_Static_assert(sizeof message.serial == sizeof facts->token.serialNumber, "a serial number fits");
+	if (facts->rv == CKR_OK)
+		memcpy(message.serial, facts->token.serialNumber, sizeof message.serial);
 	buffer_init(&packed, FRAME_PAYLOAD_MAX);
 	if (message.calls_json && message.slot_json && message.mechanisms_json)
 		inventory_slot_pack(&packed, &message);

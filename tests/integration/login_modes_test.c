@@ -12,6 +12,7 @@
 
 #define APPLICATION "/v1/slots/card/applications/current"
 #define KEYS "/v1/slots/card/keys"
+#define CARD "exclusive CKR_DEVICE_ERROR\n"
 
 /* Puts lines behind the line `behind` of the configuration, or at its end for NULL. */
 static void insert(char *text, size_t size, const char *behind, const char *lines)
@@ -32,7 +33,7 @@ static void start(struct gateway *g, struct mock *mock, const char *rules)
 	char line[700], path[300];
 
 	mock_new(mock);
-	mock_control(mock, "exclusive CKR_DEVICE_ERROR\n");
+	mock_control(mock, CARD);
 	setenv("LIMITS", "slot_lock_wait_s: 1", 1);
 	gateway_start(g);
 	unsetenv("LIMITS");
@@ -208,6 +209,43 @@ Test(login_modes, B14_a_reload_without_the_cache_logs_her_out, .timeout = 60)
 	shell("'%s' reload --config '%s/p11gated.yaml'", g.tool, g.directory);
 	expect_login(&g, ALICE, "none");
 	cr_expect_eq(sign(&g, ALICE), 401);
+	gateway_stop(&g);
+}
+
+static bool card_is(const struct gateway *g, void *state)
+{
+	ANSWER_AUTO answer = request(g, BOB, "GET", "/v1/slots/card", NULL, NULL);
+	return strcmp(member(&answer, "state"), state) == 0;
+}
+
+static bool is_on_record(const struct gateway *g, void *reason)
+{
+	static char log[1 << 20];
+	FILE *file = fopen(g->audit_log, "re");
+	cr_assert_not_null(file);
+	log[fread(log, 1, sizeof(log) - 1, file)] = '\0';
+	(void)fclose(file);
+	return strstr(log, reason) != NULL;
+}
+
+Test(login_modes, B14_a_card_that_was_pulled_out_and_put_back_wants_her_pin_again, .timeout = 60)
+{
+	struct gateway g;
+	struct mock mock;
+	start(&g, &mock, NULL);
+	make_key(&g);
+	cr_expect_eq(sign(&g, ALICE), 200);
+	unsigned before = mock_logins(&mock, CKU_USER);
+	mock_control(&mock, CARD "removed 1\n");
+	cr_expect(await_condition(card_is, &g, "absent", 20));
+	mock_control(&mock, CARD);
+	cr_expect(await_condition(card_is, &g, "present", 20));
+	cr_expect(await_condition(is_on_record, &g, "\"reason\":\"the token was removed or is another one\"", 20));
+	expect_login(&g, ALICE, "none");
+	cr_expect_eq(sign(&g, ALICE), 401);
+	cr_expect_eq(mock_logins(&mock, CKU_USER), before, "nobody gave her PIN to the card again");
+	cr_expect_eq(log_in(&g, ALICE), 200);
+	cr_expect_eq(sign(&g, ALICE), 200);
 	gateway_stop(&g);
 }
 

@@ -10,7 +10,8 @@
  * The answer's body is "key=value" lines. An application's init_args are carried out in the same way at its start, and there
  *   fail=RV   deaf (takes no commands on the control pair)   mute (no news on the control pair)
  * are known too. An inventory worker takes the token's label from the file that is its module; no file: no module. A label
- * that begins with "count" shows how often it was asked, "?" spoils the answer, "hang" is what it does.
+ * that begins with "count" shows how often it was asked, "?" spoils the answer, "hang" is what it does; "absent" is no token, and
+ * the label's first bytes are the serial number.
  */
 #include <dirent.h>
 #include <poll.h>
@@ -283,7 +284,9 @@ static void pack_slot(struct job *job, const struct worker_slot *slot, const cha
 	bool counts = strncmp(label, "count", 5) == 0;
 	snprintf(detail, sizeof detail, "{\"mechanisms\":[],\"queries\":%u,\"reinits\":%u}", counts ? queries : 0,
 		counts ? reinits : 0);
-	struct inventory_slot message = {slot->name, calls, label[0] == '?' ? "{" : calls, detail};
+	struct inventory_slot message = {slot->name, calls, label[0] == '?' ? "{" : calls, detail,
+		strcmp(label, "absent") == 0 ? TOKEN_ABSENT : TOKEN_PRESENT, {0}};
+	memcpy(message.serial, label, strnlen(label, sizeof message.serial));
 	buffer_init(&packed, FRAME_PAYLOAD_MAX);
 	inventory_slot_pack(&packed, &message);
 	ret_item->data = arena_copy(job->arena, packed.data, packed.len);

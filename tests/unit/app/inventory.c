@@ -235,6 +235,75 @@ Test(inventory, X10_is_asked_again_after_a_token_was_initialised)
 	HAS(mechanisms, "\"reinits\":1");
 }
 
+static unsigned wanted;
+
+static bool is_told(void *context)
+{
+	(void)context;
+	struct asked asked = ask(&fixture, 2, "");
+	return number_of(&asked, "voided") == wanted;
+}
+
+static unsigned long long generation_at_login(void)
+{
+	struct asked asked = ask(&fixture, 3, "acquire=1,1;release=0,0");
+	return number_of(&asked, "generation");
+}
+
+Test(inventory, B14_a_token_that_was_away_takes_kept_pins_along_though_nobody_used_it_meanwhile)
+{
+	get(INVENTORY_SLOTS, NULL, 0, 0);
+	ask(&fixture, 2, "");
+	unsigned long long before = generation_at_login();
+	set_label(&fixture, "absent");
+	get(INVENTORY_SLOTS, NULL, 0, 0);
+	set_label(&fixture, "first token");
+	get(INVENTORY_SLOTS, NULL, 0, 0);
+	wanted = 1 + LOGIN_END_TOKEN_CHANGED;
+	cr_expect(becomes(is_told, NULL));
+	cr_expect_eq(generation_at_login(), before + 1, "a PIN of before is outdated wherever it is kept");
+}
+
+Test(inventory, B14_a_token_of_another_serial_number_takes_kept_pins_along)
+{
+	get(INVENTORY_SLOTS, NULL, 0, 0);
+	ask(&fixture, 2, "");
+	unsigned long long before = generation_at_login();
+	set_label(&fixture, "second token");
+	get(INVENTORY_SLOTS, NULL, 0, 0);
+	wanted = 1 + LOGIN_END_TOKEN_CHANGED;
+	cr_expect(becomes(is_told, NULL));
+	cr_expect_eq(generation_at_login(), before + 1);
+}
+
+Test(inventory, B14_a_module_that_could_not_be_asked_for_a_while_takes_nothing_along)
+{
+	get(INVENTORY_SLOTS, NULL, 0, 0);
+	ask(&fixture, 2, "");
+	unsigned long long before = generation_at_login();
+	unlink(fixture.module_path);
+	struct document gone = get(INVENTORY_SLOT, "demo", 0, 0);
+	HAS(gone, "\"state\":\"unavailable\"");
+	set_label(&fixture, "first token");
+	cr_expect(becomes(is_ready, NULL));
+	struct asked asked = ask(&fixture, 2, "");
+	cr_expect_eq(number_of(&asked, "voided"), 0);
+	cr_expect_eq(generation_at_login(), before);
+}
+
+Test(inventory, B14_a_token_that_a_client_initialised_is_not_taken_for_another_one)
+{
+	get(INVENTORY_SLOTS, NULL, 0, 0);
+	set_label(&fixture, "first renewed");
+	ask(&fixture, 1, "acquire=4;release=0");
+	unsigned long long before = generation_at_login();
+	ask(&fixture, 2, "");
+	get(INVENTORY_SLOTS, NULL, 0, 0);
+	struct asked asked = ask(&fixture, 2, "");
+	cr_expect_eq(number_of(&asked, "voided"), 0);
+	cr_expect_eq(generation_at_login(), before);
+}
+
 Test(inventory, follows_a_reload)
 {
 	struct document before = get(INVENTORY_CALLS, NULL, 0, 0);

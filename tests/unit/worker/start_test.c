@@ -359,6 +359,8 @@ Test(start, the_inventory_tells_of_the_slot_and_its_token)
 	cr_assert_eq(inventory_slot_unpack(inventory.slots.items[0].data, inventory.slots.items[0].len, &arena, &slot),
 		STATUS_OK);
 	cr_assert_str_eq(slot.name, "demo-slot");
+	cr_expect_eq(slot.presence, TOKEN_PRESENT);
+	cr_expect_eq(strnlen((const char *)slot.serial, sizeof slot.serial), sizeof slot.serial);
 	json_t *calls = json_loads(slot.calls_json, 0, NULL), *shown = json_loads(slot.slot_json, 0, NULL);
 	json_t *mechanisms = json_loads(slot.mechanisms_json, 0, NULL);
 	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(calls, "token_info"), "label")), "demo");
