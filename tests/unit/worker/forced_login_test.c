@@ -15,6 +15,15 @@
 #define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\",\"signature\":128}}"
 #define CONTEXT(pin) "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_CONTEXT_SPECIFIC\",\"pin\":\"" pin "\"}}"
 #define WITH_ID ",{\"CKA_ID\":\"aWQx\"}"
+/* A key pair of the label "release" whose private key is a session object with another label. */
+#define MAKE_SAME_LABEL \
+	"{\"GenerateKeyPair\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_EC_KEY_PAIR_GEN\"}," \
+	"\"public_attributes\":[{\"CKA_EC_PARAMS\":\"BggqhkjOPQMBBw\"},{\"CKA_TOKEN\":true},{\"CKA_PRIVATE\":false}," \
+	"{\"CKA_LABEL\":\"release\"}%s],\"private_attributes\":[{\"CKA_TOKEN\":false},{\"CKA_LABEL\":\"another\"}]}}"
+#define MAKE_EPHEMERAL \
+	"{\"GenerateKeyPair\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_EC_KEY_PAIR_GEN\"}," \
+	"\"public_attributes\":[{\"CKA_EC_PARAMS\":\"BggqhkjOPQMBBw\"},{\"CKA_TOKEN\":false}]," \
+	"\"private_attributes\":[{\"CKA_TOKEN\":false},{\"CKA_SIGN\":true}]}}"
 #define REST_SIGN "{\"algorithm\":\"ES256\",\"data\":\"YQ\"%s}"
 
 enum { HOUR_MS = 3600000 };
@@ -196,6 +205,78 @@ Test(forced_login, B18_a_key_without_an_id_has_the_certificate_of_its_public_key
 	add_certificate(public_key, "nonRepudiation", "");
 	expect_a_pin_per_signature();
 	EVP_PKEY_free(public_key);
+}
+
+/* Destroys the public key, or keys, with the label "release"; the pair's private key stays. */
+static void destroy_public_keys(void)
+{
+	json_t *found = client_call(&first,
+		"{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_PUBLIC_KEY\"}]}},{"
+		"\"FindObjects\":{\"session\":%lld,\"objects\":10}}",
+		session, session);
+	size_t i;
+	json_t *handle;
+
+	expect(&first, "CKR_OK", "{\"FindObjectsFinal\":{\"session\":%lld}}", session);
+	json_array_foreach(json_object_get(found, "objects"), i, handle) expect(&first, "CKR_OK",
+		"{\"DestroyObject\":{\"session\":%lld,\"object\":%lld}}", session, json_integer_value(handle));
+	json_decref(found);
+}
+
+/* A key without CKA_ID, and nothing on the token that tells its public part. */
+static void start_untold(void)
+{
+	const struct worker_options options = options_of(false, false);
+
+	start_with(&options, "");
+	destroy_public_keys();
+}
+
+Test(forced_login, B18_a_key_that_cannot_be_told_from_the_certificates_key_asks_for_its_pin, .init = start_untold)
+{
+	add_certificate(NULL, "digitalSignature", "aWQy");
+	expect_no_pin_per_signature();
+	add_certificate(NULL, "nonRepudiation", "aWQy");
+	expect_a_pin_per_signature();
+}
+
+Test(forced_login, B18_a_certificate_of_another_type_or_curve_is_not_of_a_key_that_tells_nothing, .init = start_untold)
+{
+	EVP_PKEY *others[] = {EVP_EC_gen("P-384"), EVP_RSA_gen(2048), EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")};
+
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		add_certificate(others[i], "nonRepudiation", "");
+		EVP_PKEY_free(others[i]);
+	}
+	expect_no_pin_per_signature();
+}
+
+Test(forced_login, B18_a_public_key_of_the_same_label_proves_nothing_if_it_has_an_id_or_is_not_the_only_one,
+	.init = NULL)
+{
+	const struct worker_options options = options_of(false, false);
+
+	start_with(&options, "");
+	add_certificate(NULL, "nonRepudiation", "");
+	expect_no_pin_per_signature();
+	json_int_t same_label = number(&first, "public_key", MAKE_SAME_LABEL, session, "");
+	expect_a_pin_per_signature();
+	expect(&first, "CKR_OK", "{\"DestroyObject\":{\"session\":%lld,\"object\":%lld}}", session, same_label);
+	expect_no_pin_per_signature();
+	destroy_public_keys();
+	number(&first, "public_key", MAKE_SAME_LABEL, session, ",{\"CKA_ID\":\"aWQy\"}");
+	expect_a_pin_per_signature();
+}
+
+Test(forced_login, B18_a_session_key_without_an_id_is_not_taken_for_the_certificates_key, .init = NULL)
+{
+	const struct worker_options options = options_of(false, false);
+
+	start_with(&options, WITH_ID);
+	add_certificate(NULL, "nonRepudiation", "");
+	for (int i = 0; i < 2; i++)
+		key = number(&first, "private_key", MAKE_EPHEMERAL, session);
+	expect_no_pin_per_signature();
 }
 
 Test(forced_login, B18_without_the_rule_nothing_is_asked, .init = NULL)

@@ -30,6 +30,8 @@
 	"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_GEN\"},\"attributes\":[{" \
 	"\"CKA_VALUE_LEN\":16},{\"CKA_PRIVATE\":true},{\"CKA_TOKEN\":%s}]}}"
 
+#define GET_LABEL "{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":null}]}}"
+
 enum { HOUR_MS = 3600000 };
 
 static struct token_fixture token;
@@ -617,14 +619,78 @@ Test(pin_cache, B1_a_client_can_ask_for_more_but_never_for_less)
 	expect_logged_out(&first, session);
 }
 
+#define DESTROY "{\"DestroyObject\":{\"session\":%lld,\"object\":%lld}}"
+
+/* The second application destroys what it finds of that class first. */
+static void destroy_theirs(json_int_t theirs, const char *class)
+{
+	json_t *found = client_call(&second, SEARCH, theirs, class, theirs);
+
+	expect(&second, "CKR_OK", SEARCH_END, theirs);
+	expect(&second, "CKR_OK", DESTROY, theirs, json_integer_value(json_at(found, "objects/0")));
+	json_decref(found);
+}
+
+Test(pin_cache, X3_the_handle_of_a_key_that_was_destroyed_meanwhile_is_invalid)
+{
+	start(true, LOGOUT_AFTER_NEVER);
+	key = find_private(&first, session);
+	destroy_theirs(open_logged_in(&second), "CKO_PRIVATE_KEY");
+	expect(&first, "CKR_OBJECT_HANDLE_INVALID", SIGN_INIT, session, key);
+}
+
+/* SoftHSM's EC private keys tell nothing of themselves in which the two would differ. */
 Test(pin_cache, X3_a_key_that_was_replaced_meanwhile_is_not_taken_for_the_old_one)
 {
 	start(true, LOGOUT_AFTER_NEVER);
 	key = find_private(&first, session);
 	json_int_t theirs = open_logged_in(&second);
-	json_int_t their_key = find_private(&second, theirs);
-	expect(&second, "CKR_OK", "{\"DestroyObject\":{\"session\":%lld,\"object\":%lld}}", theirs, their_key);
+	destroy_theirs(theirs, "CKO_PRIVATE_KEY");
+	destroy_theirs(theirs, "CKO_PUBLIC_KEY");
+	make_key(&second, theirs, "release", "");
 	expect(&first, "CKR_OBJECT_HANDLE_INVALID", SIGN_INIT, session, key);
+	/* A search gives the new one a handle of its own. */
+	json_int_t another = find_private(&first, session);
+	cr_expect_neq(another, key);
+	sign(&first, session, another);
+}
+
+Test(pin_cache, X3_a_new_key_that_is_found_does_not_get_the_handle_of_the_one_it_replaced)
+{
+	start(true, LOGOUT_AFTER_NEVER);
+	key = find_private(&first, session);
+	json_int_t theirs = open_logged_in(&second);
+	destroy_theirs(theirs, "CKO_PRIVATE_KEY");
+	destroy_theirs(theirs, "CKO_PUBLIC_KEY");
+	make_key(&second, theirs, "release", "");
+	json_int_t another = find_private(&first, session);
+	cr_expect_neq(another, key);
+	sign(&first, session, another);
+	expect(&first, "CKR_OBJECT_HANDLE_INVALID", SIGN_INIT, session, key);
+}
+
+Test(pin_cache, X3_a_secret_key_that_was_replaced_meanwhile_is_not_taken_for_the_old_one)
+{
+	start(true, LOGOUT_AFTER_NEVER);
+	json_int_t theirs = open_logged_in(&second);
+	expect(&second, "CKR_OK", MAKE_PRIVATE, theirs, "true");
+	json_t *found = client_call(&first, SEARCH, session, "CKO_SECRET_KEY", session);
+	json_int_t secret = json_integer_value(json_at(found, "objects/0"));
+	json_decref(found);
+	expect(&first, "CKR_OK", SEARCH_END, session);
+	destroy_theirs(theirs, "CKO_SECRET_KEY");
+	expect(&second, "CKR_OK", MAKE_PRIVATE, theirs, "true");
+	expect(&first, "CKR_OBJECT_HANDLE_INVALID", GET_LABEL, session, secret);
+}
+
+Test(pin_cache, X3_a_key_whose_public_key_is_nowhere_keeps_its_handle)
+{
+	start(true, LOGOUT_AFTER_NEVER);
+	destroy_theirs(open_logged_in(&second), "CKO_PUBLIC_KEY");
+	key = find_private(&first, session);
+	for (int i = 0; i < 3; i++)
+		sign(&first, session, key);
+	cr_expect_eq(find_private(&first, session), key);
 }
 
 Test(pin_cache, X3_of_two_keys_that_look_alike_neither_is_taken_for_the_old_one)
