@@ -171,8 +171,8 @@ void guards_free(struct token *token)
 /* Whether somebody sends a PIN that the token is to judge. */
 static bool brings_pin(const struct token_acquire *question)
 {
-	return question->purpose == TOKEN_FOR_LOGIN || question->purpose == TOKEN_FOR_PIN_CHANGE ||
-	       question->purpose == TOKEN_FOR_INIT_TOKEN;
+	return question->purpose == TOKEN_FOR_LOGIN || question->purpose == TOKEN_FOR_KEY_LOGIN ||
+	       question->purpose == TOKEN_FOR_PIN_CHANGE || question->purpose == TOKEN_FOR_INIT_TOKEN;
 }
 
 /* Whose PIN it is. */

@@ -114,7 +114,7 @@ static CK_RV find_conflict(struct worker_process *process, const struct token_ac
 
 static bool logs_in(const struct token_acquire *question)
 {
-	return question->purpose == TOKEN_FOR_PRIVATE_USE ||
+	return question->purpose == TOKEN_FOR_PRIVATE_USE || question->purpose == TOKEN_FOR_KEY_LOGIN ||
 	       (question->purpose == TOKEN_FOR_LOGIN && question->user_type != CKU_CONTEXT_SPECIFIC);
 }
 
@@ -307,8 +307,8 @@ static bool outdates(uint32_t purpose, uint64_t rv)
 {
 	if (rv == CKR_OK)
 		return purpose == TOKEN_FOR_PIN_CHANGE || purpose == TOKEN_FOR_INIT_TOKEN;
-	return rv == CKR_PIN_LOCKED &&
-	       (purpose == TOKEN_FOR_LOGIN || purpose == TOKEN_FOR_PRIVATE_USE || purpose == TOKEN_FOR_PIN_CHANGE);
+	return rv == CKR_PIN_LOCKED && (purpose == TOKEN_FOR_LOGIN || purpose == TOKEN_FOR_PRIVATE_USE ||
+					       purpose == TOKEN_FOR_KEY_LOGIN || purpose == TOKEN_FOR_PIN_CHANGE);
 }
 
 /* Takes over what the worker says of its logins. Mutex held. */

@@ -69,6 +69,7 @@ enum token_purpose {
 	TOKEN_FOR_INIT_TOKEN, /* C_InitToken: refused while another application has a session or is logged in */
 	TOKEN_FOR_OBJECTS, /* creating, changing, destroying token objects where the module needs it serialised */
 	TOKEN_FOR_PRIVATE_USE, /* an internal login with the kept PIN, for one private use (B4) */
+	TOKEN_FOR_KEY_LOGIN, /* an internal login with the PIN that a key asks for by policy, for its one use (B20) */
 };
 
 /* What an inventory worker found in a slot; a module that could not be asked says nothing about the token. */

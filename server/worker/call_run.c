@@ -543,11 +543,13 @@ bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 	if (call->row->arguments[0].kind == WIRE_SESSION)
 		run.handle = call->values[0].number;
 	bool makes = makes_objects(call->row), turn = false;
-	bool kept = pin_cache_kept(request->worker);
-	CK_RV rv = kept && private_use_needed(request->worker, call) ? private_use_begin(request) : CKR_OK;
-	if (rv == CKR_OK && makes) {
-		rv = making_begin(request);
+	bool private = (makes || pin_cache_kept(request->worker)) && private_use_needed(request->worker, call);
+	CK_RV rv = CKR_OK;
+	if (makes) {
+		rv = making_begin(request, private);
 		turn = rv == CKR_OK;
+	} else if (private) {
+		rv = private_use_begin(request);
 	}
 	module_share(request);
 	if (rv == CKR_OK)

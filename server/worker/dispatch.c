@@ -26,13 +26,8 @@ static void run_resource(struct request *request, handler run)
 	atomic_fetch_add(&worker->login.resources, 1);
 	atomic_store(&worker->login.used_ms, (uint64_t)clock_ms());
 	bool makes = (route_row(request->message->route)->permissions & 1u << PERMISSION_WRITE) != 0;
-	/* Before the turn to make objects, under which nobody can log in. */
-	CK_RV rv = makes ? private_use_begin(request) : CKR_OK;
-	bool turn = false;
-	if (rv == CKR_OK && makes) {
-		rv = making_begin(request);
-		turn = rv == CKR_OK;
-	}
+	CK_RV rv = makes ? making_begin(request, true) : CKR_OK;
+	bool turn = makes && rv == CKR_OK;
 	if (rv == CKR_OK) {
 		module_share(request);
 		run(request);

@@ -311,9 +311,10 @@ CK_RV module_reinitialise(struct worker *worker, bool must) MUST_USE;
 
 /*
  * Around a call or a route that makes, changes or destroys objects, where the module's store does not bear a login beside it
- * (making.c): waits for its turn, and gives it up. The request does not hold the module at either. CKR_OK, or what token_acquire says.
+ * (making.c): begins its private use, if it is one, waits for its turn, and gives it up. The request does not hold the module at either.
+ * login.lock is held in between, where no private use can begin. CKR_OK, or what private_use_begin or token_acquire says.
  */
-CK_RV making_begin(struct request *request) MUST_USE;
+CK_RV making_begin(struct request *request, bool private) MUST_USE;
 void making_end(struct request *request);
 
 /*
@@ -482,6 +483,8 @@ int pin_cache_left(struct worker *worker, enum login_end *ret_end);
  * CKR_OK also if nobody is logged in by now: then the call itself finds out. CKR_USER_NOT_LOGGED_IN if the kept PIN was no good (B15).
  */
 CK_RV private_use_begin(struct request *request) MUST_USE;
+/* The same under login.lock, without the module held. */
+CK_RV private_use_begin_locked(struct request *request) MUST_USE;
 /* At the end of every request's or call's work, begun or not. False: an event could not be kept. */
 bool private_use_end(struct request *request) MUST_USE;
 /* What the control thread does for it: after sessions were closed without a request. */

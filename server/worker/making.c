@@ -6,15 +6,18 @@
  * whose logins are verified afresh for the same reason – both take turns.
  */
 
-CK_RV making_begin(struct request *request)
+CK_RV making_begin(struct request *request, bool private)
 {
 	struct worker *worker = request->worker;
 	struct token_grant grant;
 
 	if (!worker->start.verify_login_fresh)
-		return CKR_OK;
+		return private ? private_use_begin(request) : CKR_OK;
 	pthread_mutex_lock(&worker->login.lock);
-	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_OBJECTS, CKU_USER, &grant);
+	/* Under the same lock as the turn: a login that comes in between would leave the use to be begun within it. */
+	CK_RV rv = private ? private_use_begin_locked(request) : CKR_OK;
+	if (rv == CKR_OK)
+		rv = token_acquire(worker, request->channel, TOKEN_FOR_OBJECTS, CKU_USER, &grant);
 	if (rv != CKR_OK)
 		pthread_mutex_unlock(&worker->login.lock);
 	return rv;

@@ -101,7 +101,7 @@ static CK_RV verify_here(struct request *request, const union wire_value *pin)
 	struct token_grant grant;
 	enum login_end end = LOGIN_END_COUNT;
 	bool tried = false, recorded = true;
-	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, &grant);
+	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_KEY_LOGIN, CKU_USER, &grant);
 
 	if (rv != CKR_OK)
 		return rv;

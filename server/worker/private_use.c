@@ -109,23 +109,27 @@ static CK_RV login_internal(struct request *request)
 	return end == LOGIN_END_COUNT ? rv : CKR_USER_NOT_LOGGED_IN;
 }
 
-CK_RV private_use_begin(struct request *request)
+CK_RV private_use_begin_locked(struct request *request)
 {
 	struct worker *worker = request->worker;
-	CK_RV rv = CKR_OK;
 
 	if (request->private_use || !pin_cache_kept(worker))
 		return CKR_OK;
+	CK_RV rv = login_native_state(worker) == LOGIN_NONE ? login_internal(request) : CKR_OK;
+	if (rv != CKR_OK)
+		return rv;
+	pin_cache_used(worker);
+	atomic_fetch_add(&worker->login.private_uses, 1);
+	request->private_use = true;
+	return CKR_OK;
+}
+
+CK_RV private_use_begin(struct request *request)
+{
+	if (request->private_use || !pin_cache_kept(request->worker))
+		return CKR_OK;
 	bool held = login_lock(request);
-	if (pin_cache_kept(worker)) {
-		if (login_native_state(worker) == LOGIN_NONE)
-			rv = login_internal(request);
-		if (rv == CKR_OK) {
-			pin_cache_used(worker);
-			atomic_fetch_add(&worker->login.private_uses, 1);
-			request->private_use = true;
-		}
-	}
+	CK_RV rv = private_use_begin_locked(request);
 	login_unlock(request, held);
 	return rv;
 }

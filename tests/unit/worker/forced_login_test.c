@@ -407,6 +407,8 @@ Test(forced_login_cached, B20_the_login_of_the_operation_itself_verifies_the_pin
 	expect(&first, "CKR_OK", SIGN, session);
 	expect_native(LOGIN_NONE);
 	cr_expect_eq(one.verified, 0);
+	/* Neither waits for others' exclusive logins less than any login, nor is it stopped by what stops new ones. */
+	cr_expect_eq(token.asked[TOKEN_FOR_KEY_LOGIN], 2);
 }
 
 Test(forced_login_cached, B20_a_login_for_it_waits_for_other_private_uses_and_not_for_ever)

@@ -1,0 +1,76 @@
+/* What of the gateway's own makes a request wait, and what it may cost (B3, B16, B20). */
+#include <criterion/criterion.h>
+
+#include "api/cryptoki.h"
+#include "tests/unit/app/fixture.h"
+
+#define EXCLUSIVE_LOGIN "acquire=1,1;release=0,1"
+#define KEPT_LOGIN "acquire=1,1;release=0,1,0"
+#define KEY_LOGIN "acquire=7,1;release=0,1,0"
+#define WRONG_KEY_PIN "acquire=7,1;release=0xA0,1,0"
+#define LOGOUT "acquire=2;release=0,0"
+
+static struct fixture fixture;
+static const char *alice_only[] = {"alice"}, *all_slots[] = {"*"};
+static struct config_login_rule rule;
+
+static void set_up(void)
+{
+	rule = (struct config_login_rule){.identities = alice_only,
+		.identities_count = 1,
+		.slots = all_slots,
+		.slots_count = 1,
+		.pin_cache_ttl_s = 100,
+		.pin_cache_idle_s = 100,
+		.exclusive_login = EXCLUSIVE_ALWAYS,
+		.max_pin_failures = 3};
+	fixture_init(&fixture);
+	fixture.config.logins = &rule;
+	fixture.config.logins_count = 1;
+	fixture.config.limits.slot_lock_wait_s = 1;
+	fixture_start(&fixture);
+}
+
+static void tear_down(void)
+{
+	fixture_done(&fixture);
+}
+
+TestSuite(waits, .init = set_up, .fini = tear_down, .timeout = 60);
+
+static struct asked ask_of(const char *identity, const char *query)
+{
+	struct asked asked = {.fixture = &fixture, .domain = identity, .slot = "demo", .id = 1, .query = query};
+	ask_it(&asked);
+	return asked;
+}
+
+static void expect_rv(const char *identity, const char *query, CK_RV rv)
+{
+	struct asked asked = ask_of(identity, query);
+	cr_expect_eq(number_of(&asked, "rv"), rv, "%s of %s: 0x%llx", query, identity, number_of(&asked, "rv"));
+}
+
+Test(waits, B3_the_login_of_a_key_that_asks_by_policy_waits_for_an_exclusive_login)
+{
+	expect_rv("bob", KEPT_LOGIN, CKR_OK);
+	expect_rv("alice", EXCLUSIVE_LOGIN, CKR_OK);
+	struct asked refused = ask_of("bob", KEY_LOGIN);
+	cr_expect_eq(number_of(&refused, "rv"), CKR_DEVICE_ERROR);
+	cr_expect_eq(number_of(&refused, "busy"), 1);
+	cr_expect_geq(refused.took_ms, 900);
+	expect_rv("alice", LOGOUT, CKR_OK);
+	expect_rv("bob", KEY_LOGIN, CKR_OK);
+}
+
+Test(waits, B16_wrong_pins_for_a_key_keep_its_identity_from_new_logins_alone)
+{
+	expect_rv("alice", KEPT_LOGIN, CKR_OK);
+	for (int i = 0; i < 3; i++)
+		expect_rv("alice", WRONG_KEY_PIN, CKR_OK);
+	struct asked other = {
+		.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 2, .query = EXCLUSIVE_LOGIN};
+	ask_it(&other);
+	cr_expect_eq(number_of(&other, "rv"), CKR_PIN_LOCKED);
+	expect_rv("alice", KEY_LOGIN, CKR_OK);
+}
