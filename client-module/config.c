@@ -65,6 +65,7 @@ struct reading {
 	unsigned line;
 	unsigned seen; /* mask of 1u << index in KEYS */
 	bool whole_id; /* AppId was given, which wins over its parts */
+	bool foreign; /* the section is none of ours */
 	CK_RV rv; /* of the first mistake */
 };
 
@@ -216,6 +217,26 @@ static int config_key(void *user, const char *section, const char *name, const c
 	return !section_known || config_reject(in, CKR_ARGUMENTS_BAD, section, name, "unknown key");
 }
 
+static bool config_section_known(const char *name, size_t len)
+{
+	for (unsigned i = 0; i < KEY_COUNT; i++) {
+		if (strlen(KEYS[i].section) == len && memcmp(KEYS[i].section, name, len) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Whether a line belongs to a section that is none of ours: another program's, whose lines may look as they like. */
+static bool config_foreign(struct reading *in, const char *line, size_t len)
+{
+	const char *end = len > 0 && line[0] == '[' ? memchr(line, ']', len) : NULL;
+	if (end != NULL) {
+		in->foreign = !config_section_known(line + 1, (size_t)(end - line) - 1);
+	}
+	return in->foreign;
+}
+
 /*
  * Gives inih one line. Leading space is dropped, since inih would take an indented line as the continuation of the one
  * before; a line longer than inih's buffer is refused, since inih would split it silently.
@@ -233,6 +254,9 @@ static char *config_line(char *line, int size, void *stream)
 		in->at++;
 	}
 	size_t len = (size_t)(stop - in->at);
+	if (config_foreign(in, in->at, len)) {
+		len = 0;
+	}
 	if (size < 2 || len > (size_t)size - 2) {
 		bool comment = len > 0 && (*in->at == '#' || *in->at == ';');
 		if (!comment) {

@@ -1,5 +1,6 @@
 #include "client-module/state.h"
 
+#include <pthread.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -92,6 +93,24 @@ bool state_stopping(const struct client *client)
 	return gate.generation != client->generation || gate.phase != PHASE_READY;
 }
 
+/* In a child, right after the fork: whether it initialises or not, its copies must not keep the parent's sessions. */
+static void state_forked(void)
+{
+	struct client *inherited = atomic_load(&state_client);
+	if (inherited != NULL) {
+		pool_abandon(&inherited->pool);
+	}
+}
+
+/* Once; where it fails, a child lets go at its own C_Initialize. */
+static void state_watch_forks(void)
+{
+	static atomic_flag watched = ATOMIC_FLAG_INIT;
+	if (!atomic_flag_test_and_set(&watched)) {
+		(void)pthread_atfork(NULL, NULL, state_forked);
+	}
+}
+
 CK_RV state_start(void)
 {
 	if (state_in_transition) {
@@ -116,10 +135,8 @@ CK_RV state_start(void)
 		}
 	}
 	state_in_transition = true;
-	struct client *inherited = atomic_load(&state_client);
-	if (inherited != NULL) {
-		pool_abandon(&inherited->pool);
-	}
+	state_forked();
+	state_watch_forks();
 	return CKR_OK;
 }
 

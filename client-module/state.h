@@ -30,7 +30,7 @@ bool state_stopping(const struct client *client);
 /*
  * Begins an initialisation: exactly one thread gets CKR_OK and ends it with state_started. Waits while another thread
  * initialises or finalises. CKR_CRYPTOKI_ALREADY_INITIALIZED; CKR_FUNCTION_FAILED for a call from inside C_Initialize itself.
- * Lets go of what a parent process had.
+ * Lets go of what a parent process had, and sees to it that children let go of what this one has as soon as they are forked.
  */
 CK_RV state_start(void) __attribute__((warn_unused_result));
 

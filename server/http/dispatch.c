@@ -103,7 +103,8 @@ static bool read_body(struct request *request, size_t max)
 
 /*
  * The slot of an operation is that of the application which began it. Another identity's operation does not exist, nor does another
- * application's (A26): the same branch, answer and record as for an id that never was.
+ * application's (A26), nor one begun in a share group that the identity has left (C13): the same branch, answer and record as for an
+ * id that never was.
  */
 static bool find_operation(struct request *request, const char **ret_slot)
 {
@@ -114,7 +115,10 @@ static bool find_operation(struct request *request, const char **ret_slot)
 		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
 		return false;
 	}
-	if (status != STATUS_OK || memcmp(key.id, request->application.id, APPLICATION_ID_LEN) != 0) {
+	bool own = status == STATUS_OK && memcmp(key.id, request->application.id, APPLICATION_ID_LEN) == 0 &&
+		   strcmp(key.domain,
+			   config_domain(request->generation->config, request->peer->identity, key.slot, key.id)) == 0;
+	if (!own) {
 		refuse(request, PROBLEM_OPERATION_NOT_FOUND, "no such operation for this application");
 		return false;
 	}

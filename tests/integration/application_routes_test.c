@@ -362,6 +362,30 @@ Test(application_routes, C13_a_share_group_shares_the_login_until_a_member_is_re
 	gateway_stop(&g);
 }
 
+Test(application_routes, C13_an_operation_that_waits_for_its_pin_ends_with_the_membership)
+{
+	struct gateway g;
+	char operation[128], pin[128];
+	const char *const id[] = {"X-Application-Id: 3-4", NULL};
+	gateway_start(&g);
+	reconfigure(&g, "share_groups:\n  - {name: team, members: [alice, bob], slots: [\"*\"], app_ids: [3-4]}\n");
+	/* With a session of hers the application outlives his membership. */
+	log_in_session(&g, "3-4", session_open(&g, ALICE, "3-4", INSTANCE_A));
+	ANSWER_AUTO made = slot(
+		&g, ALICE, "POST", "/keys", "3-4", "{\"type\":\"EC\",\"label\":\"asks\",\"always_authenticate\":true}");
+	cr_assert_eq(made.status, 201, "%s", made.text);
+	ANSWER_AUTO waits = slot(
+		&g, BOB, "POST", "/keys/asks/sign", "3-4", "{\"algorithm\":\"ES256\",\"data\":\"AAAA\"}");
+	cr_assert_eq(waits.status, 401, "%s", waits.text);
+	reconfigure(&g, "share_groups:\n  - {name: team, members: [alice], slots: [\"*\"], app_ids: [3-4]}\n");
+	(void)snprintf(
+		operation, sizeof(operation), "/v1/operations/%s/reauthenticate", member(&waits, "operation.id"));
+	(void)snprintf(pin, sizeof(pin), "{\"pin\":\"%s\"}", g.pin);
+	ANSWER_AUTO late = request(&g, BOB, "POST", operation, pin, id);
+	cr_expect_eq(late.status, 404, "%s", late.text);
+	gateway_stop(&g);
+}
+
 Test(application_routes, B1_a_slot_shows_the_rules_that_hold_for_who_asks)
 {
 	struct gateway g;

@@ -435,6 +435,22 @@ Test(applications_brief, C14_a_killed_program_loses_its_sessions_and_one_that_is
 	cr_expect_str_eq(tell(&stopped, "digest"), "0x0");
 }
 
+Test(applications_brief, C14_a_child_that_never_calls_the_module_keeps_nothing_of_a_parent_that_was_killed)
+{
+	enum { SECONDS = 30 };
+	struct application parent = logged_in(ALICE, "set 1 1");
+	const char *answer = tell(&parent, "fork");
+
+	cr_assert_eq(strncmp(answer, "0x0 ", 4), 0, "%s", answer);
+	pid_t child = (pid_t)strtol(answer + 4, NULL, 10);
+	cr_assert_gt(child, 1);
+	cr_expect_str_eq(tell(&parent, "digest"), "0x0", "the parent's connection is its own");
+	application_kill(&parent);
+	bool ended = await_condition(is_public, &g, "set 1 1", SECONDS);
+	cr_expect_eq(kill(child, SIGKILL), 0);
+	cr_assert(ended, "the child kept its login");
+}
+
 Test(applications_brief, C14_an_application_that_is_held_survives_the_program_that_was_killed)
 {
 	enum { SECONDS = 30 };

@@ -15,6 +15,7 @@
  *   sign                                C_SignInit and C_Sign with it; the first failure, or 0x0
  *   digest                              something that needs a session and no login
  *   counts                              the token's sessions and read-write sessions as C_GetTokenInfo has them
+ *   fork                                a child that never calls the module: its process ID; it lives for two minutes
  *   hold HIGH LOW | holdv2 HEX | release HIGH LOW | releasev2 HEX
  *                                       CA_OpenApplicationID and CA_CloseApplicationID
  */
@@ -22,12 +23,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "api/cryptoki.h"
 #include "api/hex.h"
 #include "client-module/include/p11gate/ca.h"
 
-enum { LINE_LEN_MAX = 512, SESSIONS_MAX = 64, SIGNATURE_MAX = 256 };
+enum { LINE_LEN_MAX = 512, SESSIONS_MAX = 64, SIGNATURE_MAX = 256, CHILD_S = 120 };
 
 static CK_FUNCTION_LIST *f;
 static CK_SLOT_ID slot;
@@ -283,6 +285,21 @@ static CK_RV counts(struct arguments *a)
 	return rv;
 }
 
+static CK_RV fork_child(struct arguments *a)
+{
+	(void)a;
+	pid_t child = fork();
+	if (child == 0) {
+		close(STDIN_FILENO);
+		close(STDOUT_FILENO);
+		alarm(CHILD_S);
+		for (;;)
+			pause();
+	}
+	(void)snprintf(found, sizeof found, "%ld", (long)child);
+	return child > 0 ? CKR_OK : CKR_HOST_MEMORY;
+}
+
 static CK_RV hold(struct arguments *a)
 {
 	return p_CA_OpenApplicationID(slot, a->high, a->low);
@@ -310,7 +327,7 @@ static const struct {
 	{"get", get_id}, {"open", open_session}, {"openwith", open_with}, {"use", use}, {"info", info},
 	{"cainfo", ca_info}, {"login", login}, {"logout", logout}, {"close", close_session}, {"closeall", close_all},
 	{"generate", generate}, {"slow", slow}, {"find", find}, {"sign", sign}, {"digest", digest}, {"counts", counts},
-	{"hold", hold}, {"holdv2", hold_v2}, {"release", release}, {"releasev2", release_v2}};
+	{"fork", fork_child}, {"hold", hold}, {"holdv2", hold_v2}, {"release", release}, {"releasev2", release_v2}};
 
 static int run(char *line)
 {

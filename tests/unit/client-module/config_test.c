@@ -261,6 +261,20 @@ Test(config, C3_another_vendors_sample_loads_unchanged_and_gives_its_id)
 	application_is(strstr(SAMPLE, "AppIdMajor"), "00000002000000040000000000000000");
 }
 
+/* No line of a section that is none of ours is looked at, whatever its form; the next section is. */
+Test(config, B0_lines_of_other_sections_may_look_as_they_like)
+{
+	char text[4096] = "[Vendor]\nPaths = /";
+	memset(text + strlen(text), 'a', 1000);
+	strcat(text, "\nneither section nor pair\n[not closed\n  nested = {\n[Misc]\nAppIdMinor = 4\n");
+	struct client_config config;
+	cr_assert_eq(parse(&config, text), CKR_OK);
+	cr_expect_eq(config.application[7], 4);
+	config_done(&config);
+	strcat(text, "unknown = 1\n");
+	cr_expect_eq(parse(&config, text), CKR_ARGUMENTS_BAD);
+}
+
 static char home[64];
 
 static void write_file(const char *path, const char *text)
