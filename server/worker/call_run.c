@@ -202,6 +202,21 @@ static CK_RV check_reauthentication(struct running_call *run)
 	return rv == CKR_OK ? CKR_USER_NOT_LOGGED_IN : rv;
 }
 
+/*
+ * A context-specific login gives its PIN to one operation (A9), so that of a session's operations only one at a time may await
+ * it. Whether the same one is begun already is the module's to say.
+ */
+static CK_RV check_one_awaits(struct running_call *run)
+{
+	const struct call_row *row = run->row;
+
+	if (!run->session || row->operation == OPERATION_NONE || row->step != STEP_INIT || !run->key ||
+		run->key->class != CKO_PRIVATE_KEY || run->session->operations[row->operation].begun ||
+		!track_awaits(run->session))
+		return CKR_OK;
+	return run->key->always_authenticate || is_forced(run) ? CKR_OPERATION_ACTIVE : CKR_OK;
+}
+
 /* After DestroyObject, SetAttributeValue: what is known of the object is old. */
 static void object_follow(struct running_call *run)
 {
@@ -383,6 +398,8 @@ static CK_RV run_checked(struct running_call *run)
 		rv = key_type_check(run);
 	if (rv == CKR_OK)
 		rv = check_reauthentication(run);
+	if (rv == CKR_OK)
+		rv = check_one_awaits(run);
 	if (rv == CKR_OK)
 		look_at_objects(run);
 	if (rv != CKR_OK)

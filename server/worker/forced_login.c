@@ -78,11 +78,16 @@ static bool key_demands(const struct looking *looking, CK_OBJECT_HANDLE key)
 	       len == sizeof said && said;
 }
 
+bool forced_login_rules(const struct worker *worker)
+{
+	return login_rules(worker).force_login;
+}
+
 bool forced_login_demanded(struct request *request, CK_OBJECT_HANDLE key)
 {
 	struct looking looking = {.request = request};
 
-	if (!login_rules(request->worker).force_login)
+	if (!forced_login_rules(request->worker))
 		return false;
 	if (pool_lend(request, &looking.session) != CKR_OK)
 		return true;

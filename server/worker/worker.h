@@ -157,6 +157,8 @@ void login_keep(struct worker *worker, uint64_t idle_ms, uint64_t max_ms);
 CK_RV login_context(struct request *request, CK_SESSION_HANDLE *session, unsigned login, const unsigned char *pin,
 	size_t pin_len) __attribute__((warn_unused_result));
 
+/* True if certificates can make a key ask for its PIN (B18). */
+bool forced_login_rules(const struct worker *worker);
 /* True if the key asks for its PIN by policy although the token does not ask (B18); `key` is the module's handle of a private key. */
 bool forced_login_demanded(struct request *request, CK_OBJECT_HANDLE key);
 

@@ -70,7 +70,8 @@ bool key_cache_find(struct request *request, const struct key_query *query, stru
 {
 	const struct key_cache_stamp now = key_cache_stamp(request);
 	struct key key;
-	if (query->by_uri)
+	/* Whether a key asks for its PIN by policy is read anew each time (B21). */
+	if (query->by_uri || forced_login_rules(request->worker))
 		return false;
 	pthread_mutex_lock(&lock);
 	const struct entry *entry = find(query, &now);

@@ -2,7 +2,8 @@
  * Which key a name stands for, remembered for a moment: a token search costs more than a signature on fast tokens.
  *
  * An entry is good for KEY_CACHE_MS at most, under one login, and until this application changes an object. So another
- * application's new key of the same name is noticed at most KEY_CACHE_MS late. Thread-safe.
+ * application's new key of the same name is noticed at most KEY_CACHE_MS late. Nothing is found while certificates can make a key
+ * ask for its PIN. Thread-safe.
  */
 #ifndef P11GATE_WORKER_RESOURCES_KEY_CACHE_H
 #define P11GATE_WORKER_RESOURCES_KEY_CACHE_H

@@ -144,6 +144,15 @@ static bool ask(struct use *use, CK_OBJECT_HANDLE name, const unsigned char sha2
 	return false;
 }
 
+/* A27: the certificate that made the key ask for its PIN has gone. */
+static bool refuse_unneeded(struct use *use)
+{
+	use->pin_rv = CKR_OPERATION_NOT_INITIALIZED;
+	reply_return(use->request, use->pin_rv,
+		"The key does not ask for its PIN any more; cancel the operation and send the request itself again.");
+	return false;
+}
+
 bool use_authorise(struct use *use, const struct key *key, const unsigned char sha256[SHA256_LEN])
 {
 	struct request *request = use->request;
@@ -164,6 +173,8 @@ bool use_authorise(struct use *use, const struct key *key, const unsigned char s
 			NULL);
 		return false;
 	}
+	if (use->held != CK_INVALID_HANDLE && !key->always_authenticate)
+		return refuse_unneeded(use);
 	use->context = key->always_authenticate;
 	return !use->context || use->pin != NULL || ask(use, name, sha256);
 }

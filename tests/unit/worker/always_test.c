@@ -205,3 +205,45 @@ Test(always, A23_modules_that_know_no_context_logins_are_normalised_over_rest_to
 		cr_expect_eq(pins_given(&modes[i]) - before, 2, "%s", modes[i].control);
 	}
 }
+
+#define CONTEXT_LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_CONTEXT_SPECIFIC\",\"pin\":\"MTIzNA\"}}"
+#define RSA_INIT(call) \
+	"{\"" call "Init\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_RSA_PKCS\"},\"key\":%lld}}"
+
+/* An RSA key pair of the mock's that asks for its PIN or not; the private key. */
+static json_int_t make_rsa_key(const struct client *client, json_int_t session, const char *asks)
+{
+	return number(client, "private_key",
+		"{\"GenerateKeyPair\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_RSA_PKCS_KEY_PAIR_GEN\"},"
+		"\"public_attributes\":[{\"CKA_MODULUS_BITS\":2048}],\"private_attributes\":[{\"CKA_PRIVATE\":true},"
+		"{\"CKA_SIGN\":true},{\"CKA_DECRYPT\":true},{\"CKA_ALWAYS_AUTHENTICATE\":%s}]}}",
+		session, asks);
+}
+
+/* The mock lets a session sign and decrypt at once, and each mode leaves the asking to the gateway or not. */
+Test(always, A9_one_pin_is_for_one_of_a_sessions_operations)
+{
+	const struct client client = {.worker = &hostile};
+
+	worker_fixture_start(&token, &(struct worker_options){.mock = &mock}, &hostile);
+	json_int_t session = open_logged_in(&client);
+	json_int_t key = make_rsa_key(&client, session, "true"), plain = make_rsa_key(&client, session, "false");
+	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+		mock_control(&mock, "%s", modes[i].control);
+		expect(&client, "CKR_OK", RSA_INIT("Sign"), session, key);
+		expect(&client, "CKR_OPERATION_ACTIVE", RSA_INIT("Decrypt"), session, key);
+		expect(&client, "CKR_OK", CONTEXT_LOGIN, session);
+		expect(&client, "CKR_OPERATION_NOT_INITIALIZED",
+			"{\"Decrypt\":{\"session\":%lld,\"encrypted\":\"AAAA\",\"data\":256}}", session);
+		/* What has its PIN awaits none. */
+		expect(&client, "CKR_OK", RSA_INIT("Decrypt"), session, key);
+		expect(&client, "CKR_OK", "{\"Sign\":{\"session\":%lld,\"data\":\"AAAA\",\"signature\":256}}", session);
+		expect(&client, "CKR_USER_NOT_LOGGED_IN",
+			"{\"Decrypt\":{\"session\":%lld,\"encrypted\":\"AAAA\",\"data\":256}}", session);
+		/* A key that asks for nothing may be used beside one that does. */
+		expect(&client, "CKR_OK", RSA_INIT("Sign"), session, key);
+		expect(&client, "CKR_OK", RSA_INIT("Decrypt"), session, plain);
+		expect(&client, "CKR_USER_NOT_LOGGED_IN",
+			"{\"Sign\":{\"session\":%lld,\"data\":\"AAAA\",\"signature\":256}}", session);
+	}
+}

@@ -29,8 +29,8 @@
 enum { HOUR_MS = 3600000 };
 
 static struct token_fixture token;
-static struct worker_fixture one;
-static struct client first = {.worker = &one};
+static struct worker_fixture one, two;
+static struct client first = {.worker = &one}, second = {.worker = &two};
 static json_int_t session, key;
 
 static struct worker_options options_of(bool cache, bool fresh)
@@ -72,7 +72,8 @@ TestSuite(forced_login, .init = start, .timeout = 60);
 TestSuite(forced_login_cached, .init = start_cached, .timeout = 60);
 
 /* Puts a certificate of `subject` (NULL: of a key of its own) into the token; `usage` as in openssl.cnf, or NULL. */
-static json_int_t add_certificate(EVP_PKEY *subject, const char *usage, const char *id)
+static json_int_t add_certificate_as(
+	const struct client *client, json_int_t on, EVP_PKEY *subject, const char *usage, const char *id)
 {
 	EVP_PKEY *issuer = EVP_EC_gen("P-256");
 	X509 *certificate = X509_new();
@@ -93,16 +94,21 @@ static json_int_t add_certificate(EVP_PKEY *subject, const char *usage, const ch
 	}
 	cr_assert(X509_sign(certificate, issuer, EVP_sha256()) > 0);
 	int len = i2d_X509(certificate, &der);
-	json_int_t handle = number(&first, "object",
+	json_int_t handle = number(client, "object",
 		"{\"CreateObject\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_CERTIFICATE\"},{\"CKA_"
 		"CERTIFICATE_TYPE\":\"CKC_X_509\"},{\"CKA_TOKEN\":true},{\"CKA_PRIVATE\":false},{\"CKA_SUBJECT\":"
 		"\"MAA\"},{"
 		"\"CKA_ID\":\"%s\"},{\"CKA_VALUE\":\"%s\"}]}}",
-		session, id, b64(der, (size_t)len));
+		on, id, b64(der, (size_t)len));
 	OPENSSL_free(der);
 	X509_free(certificate);
 	EVP_PKEY_free(issuer);
 	return handle;
+}
+
+static json_int_t add_certificate(EVP_PKEY *subject, const char *usage, const char *id)
+{
+	return add_certificate_as(&first, session, subject, usage, id);
 }
 
 static bool asks_for_pin(json_int_t of)
@@ -378,6 +384,34 @@ Test(forced_login, X10_a_session_that_the_module_lost_while_the_pin_was_verified
 }
 
 /* --- the same with a kept PIN: the login of the operation verifies --- */
+
+Test(forced_login, B21_another_applications_certificate_counts_for_the_resource_routes_at_once)
+{
+	const struct worker_options options = options_of(false, false);
+
+	REST_ONLY(&one, 200, .route = ROUTE_key_sign, .key = "id:696431", .body = text_of(REST_SIGN, ""));
+	worker_fixture_start(&token, &options, &two);
+	json_int_t on = open_logged_in(&second);
+	REST_ONLY(&one, 200, .route = ROUTE_key_sign, .key = "id:696431", .body = text_of(REST_SIGN, ""));
+	add_certificate_as(&second, on, NULL, "nonRepudiation", "aWQx");
+	REST_ONLY(&one, 401, .route = ROUTE_key_sign, .key = "id:696431", .body = text_of(REST_SIGN, ""));
+}
+
+Test(forced_login, A27_a_held_operation_whose_key_does_not_ask_any_more_takes_no_pin)
+{
+	json_int_t certificate = add_certificate(NULL, "nonRepudiation", "aWQx");
+	REST_AUTO struct rest asked = REST(
+		&one, 401, .route = ROUTE_key_sign, .key = "id:696431", .body = text_of(REST_SIGN, ""));
+	const char *id = text_at(asked.json, "operation/id");
+	expect(&first, "CKR_OK", "{\"DestroyObject\":{\"session\":%lld,\"object\":%lld}}", session, certificate);
+	REST_AUTO struct rest refused = REST(
+		&one, 409, .route = ROUTE_operation_reauthenticate, .operation = id, .body = "{\"pin\":\"9999\"}");
+	cr_expect_str_eq(text_at(refused.json, "ckr"), "CKR_OPERATION_NOT_INITIALIZED");
+	cr_expect_eq(calls_of(&refused, "Sign") + calls_of(&refused, "Login"), 0);
+	/* The operation is as it was. */
+	add_certificate(NULL, "nonRepudiation", "aWQx");
+	REST_ONLY(&one, 200, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
+}
 
 static void expect_native(unsigned native)
 {
