@@ -171,7 +171,12 @@ static enum status start(struct registry *registry, struct application *applicat
 	application->starting = true;
 	pthread_mutex_unlock(&application->mutex);
 	registry_application_hash(registry, &key, hash);
-	struct process_kind kind = {settings, slot, slot->module, application, application->domain, hash};
+	const struct process_kind kind = {.settings = settings,
+		.slot = slot,
+		.module = slot->module,
+		.application = application,
+		.domain = application->domain,
+		.application_hash = hash};
 	enum status status = process_start(registry, &kind, deadline_ms, &process, &rv, reason);
 	pthread_mutex_lock(&application->mutex);
 	application->starting = false;

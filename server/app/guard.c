@@ -1,23 +1,15 @@
 #include "server/app/internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <openssl/evp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "api/cryptoki.h"
-#include "api/hex.h"
 #include "server/common/log.h"
 
 /*
  * Requirement B16: whoever guesses PINs is stopped before the token locks them. Two counts: of each identity on a slot, in
- * memory, and of each token, in a file that gateways share. The file is read and written under the token's lock.
+ * memory, and of each token, in a file that gateways share (tries.c).
  */
-
-enum { GUARD_PATH_MAX = 4096, TRIES_TEXT = 64 };
 
 /* Wrong PINs in a row of one identity. */
 struct guard_entry {
@@ -28,59 +20,6 @@ struct guard_entry {
 };
 
 /* --- the token's count --- */
-
-/* Wrong PINs in a row of all identities, of the user and of the security officer. */
-struct tries {
-	unsigned user, so;
-};
-
-/* The file of the token that a slot names; false: the path is too long. */
-static bool tries_path(const struct settings *settings, const struct slot_settings *slot, char path[GUARD_PATH_MAX])
-{
-	const char *const parts[] = {slot->module->lock_key, slot->match_label, slot->match_serial, slot->match_reader};
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	char name[TOKEN_LOCK_KEY_LEN + 1];
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	bool made = context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
-	for (size_t i = 0; made && i < sizeof parts / sizeof *parts; i++)
-		made = EVP_DigestUpdate(context, parts[i], strlen(parts[i]) + 1) == 1;
-	made = made && EVP_DigestFinal_ex(context, hash, NULL) == 1;
-	EVP_MD_CTX_free(context);
-	if (!made)
-		return false;
-	hex_encode(name, hash, TOKEN_LOCK_KEY_LEN / 2);
-	return (size_t)snprintf(path, GUARD_PATH_MAX, "%s/token-%s.tries", settings->runtime_directory, name) <
-	       GUARD_PATH_MAX;
-}
-
-static struct tries tries_read(const char *path)
-{
-	char text[TRIES_TEXT] = "";
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t len = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
-	struct tries tries = {0, 0};
-	char *end;
-	if (fd >= 0)
-		close(fd);
-	if (len <= 0)
-		return tries;
-	tries.user = (unsigned)strtoul(text, &end, 10);
-	tries.so = (unsigned)strtoul(end, NULL, 10);
-	return tries;
-}
-
-static void tries_write(const char *path, struct tries tries)
-{
-	char text[TRIES_TEXT];
-	int len = snprintf(text, sizeof text, "%010u %010u\n", tries.user, tries.so);
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
-	/* Always of the same length, so that nothing of an older text is left. */
-	if (fd < 0 || write(fd, text, (size_t)len) != len)
-		log_event(LOG_LEVEL_ERROR, "the count of wrong PINs cannot be kept; check runtime_directory", "file",
-			path, "error", strerror(errno), NULL);
-	if (fd >= 0)
-		close(fd);
-}
 
 static unsigned *tries_of(struct tries *tries, CK_USER_TYPE user)
 {
@@ -175,12 +114,16 @@ static bool brings_pin(const struct token_acquire *question)
 	       question->purpose == TOKEN_FOR_PIN_CHANGE || question->purpose == TOKEN_FOR_INIT_TOKEN;
 }
 
-/* Whose PIN it is. */
-static CK_USER_TYPE owner_of(struct worker_process *process, uint32_t purpose, uint64_t user)
+bool guard_tries_pin(const struct token_acquire *question)
 {
-	if (purpose == TOKEN_FOR_LOGIN && user != CKU_CONTEXT_SPECIFIC)
-		return user;
-	if (purpose == TOKEN_FOR_INIT_TOKEN)
+	return brings_pin(question) || question->purpose == TOKEN_FOR_PRIVATE_USE;
+}
+
+CK_USER_TYPE guard_owner(struct worker_process *process, const struct token_acquire *question)
+{
+	if (question->purpose == TOKEN_FOR_LOGIN && question->user_type != CKU_CONTEXT_SPECIFIC)
+		return question->user_type;
+	if (question->purpose == TOKEN_FOR_INIT_TOKEN)
 		return CKU_SO;
 	pthread_mutex_lock(&process->mutex);
 	CK_USER_TYPE owner = process->login == LOGIN_SO ? CKU_SO : CKU_USER;
@@ -191,8 +134,10 @@ static CK_USER_TYPE owner_of(struct worker_process *process, uint32_t purpose, u
 /* Whether an application that is logged in brings a PIN for what it does, and not for another login. */
 static bool is_logged_in(struct worker_process *process, const struct token_acquire *question)
 {
+	if (process->asker != NULL)
+		return true;
 	if (question->purpose == TOKEN_FOR_LOGIN)
-		return question->user_type == CKU_CONTEXT_SPECIFIC || process->asker != NULL;
+		return question->user_type == CKU_CONTEXT_SPECIFIC;
 	pthread_mutex_lock(&process->mutex);
 	bool in = process->login != LOGIN_NONE;
 	pthread_mutex_unlock(&process->mutex);
@@ -203,12 +148,11 @@ static bool is_logged_in(struct worker_process *process, const struct token_acqu
 static bool token_is_guarded(
 	struct worker_process *process, const struct settings *settings, const struct token_acquire *question)
 {
-	char path[GUARD_PATH_MAX];
 	unsigned most = settings->limits.token_pin_failures;
-	if (most == 0 || !tries_path(settings, process->slot, path))
+	if (most == 0)
 		return false;
-	struct tries tries = tries_read(path);
-	return *tries_of(&tries, owner_of(process, question->purpose, question->user_type)) >= most;
+	struct tries tries = tries_read(settings, process->token, process->slot);
+	return *tries_of(&tries, guard_owner(process, question)) >= most;
 }
 
 CK_RV guard_admits(struct worker_process *process, const char *identity, const struct token_acquire *question,
@@ -234,33 +178,61 @@ CK_RV guard_admits(struct worker_process *process, const char *identity, const s
 	return rv;
 }
 
-void guard_note(struct worker_process *process, const char *identity, uint32_t purpose, uint64_t user, uint64_t rv)
+/* What a PIN that was right or not makes of the token's count. */
+static struct tries count_of(struct tries tries, const struct token_acquire *question, CK_USER_TYPE owner, bool right)
 {
-	char path[GUARD_PATH_MAX];
-	const struct token_acquire question = {.purpose = purpose, .user_type = user};
-	bool kept_pin = purpose == TOKEN_FOR_PRIVATE_USE;
-	if (process->token == NULL || !(brings_pin(&question) || kept_pin) || (rv != CKR_OK && rv != CKR_PIN_INCORRECT))
+	unsigned *count = tries_of(&tries, owner);
+	if (right)
+		*count = 0;
+	else if (*count < TRIES_UNKNOWN)
+		++*count;
+	/* The security officer has given the user a new PIN, or taken it away. */
+	if (right && (question->purpose == TOKEN_FOR_PIN_CHANGE || question->purpose == TOKEN_FOR_INIT_TOKEN))
+		tries.user = 0;
+	return tries;
+}
+
+static void note(struct worker_process *process, const char *identity, const struct token_acquire *question, bool right)
+{
+	bool kept_pin = question->purpose == TOKEN_FOR_PRIVATE_USE;
+	struct token *token = process->token;
+	if (token == NULL || !guard_tries_pin(question))
 		return;
 	struct settings *settings = registry_settings(process->registry);
 	/* A kept PIN was right once: that it is wrong now says nothing about who uses the key. */
-	if (rv == CKR_PIN_INCORRECT && identity != NULL && !kept_pin)
-		fail(process->token, identity, settings);
-	if (rv == CKR_OK && identity != NULL && !kept_pin)
-		(void)forget(process->token, identity);
-	if (tries_path(settings, process->slot, path)) {
-		struct tries before = tries_read(path), after = before;
-		CK_USER_TYPE owner = owner_of(process, purpose, user);
-		*tries_of(&after, owner) = rv == CKR_OK ? 0 : *tries_of(&after, owner) + 1;
-		/* The security officer has given the user a new PIN, or taken it away. */
-		if (rv == CKR_OK && (purpose == TOKEN_FOR_PIN_CHANGE || purpose == TOKEN_FOR_INIT_TOKEN))
-			after.user = 0;
-		if (after.user != before.user || after.so != before.so)
-			tries_write(path, after);
-	}
+	if (!right && identity != NULL && !kept_pin)
+		fail(token, identity, settings);
+	if (right && identity != NULL && !kept_pin)
+		(void)forget(token, identity);
+	struct tries before = tries_read(settings, token, process->slot);
+	struct tries after = count_of(before, question, guard_owner(process, question), right);
+	if (after.user != before.user || after.so != before.so)
+		(void)!tries_write(settings, token, process->slot, &after);
 	settings_unref(settings);
 }
 
+void guard_note(struct worker_process *process, const char *identity, const struct token_acquire *question, uint64_t rv)
+{
+	if (rv == CKR_OK || rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LOCKED)
+		note(process, identity, question, rv == CKR_OK);
+}
+
+void guard_note_lost(struct worker_process *process, const char *identity, const struct token_acquire *question)
+{
+	note(process, identity, question, false);
+}
+
 /* --- operators --- */
+
+/* The counts of the token that a slot names. */
+static struct tries tries_of_slot(
+	struct registry *registry, const struct settings *settings, const struct slot_settings *slot)
+{
+	struct token *token;
+	if (registry_token(registry, slot->name, &token) != STATUS_OK)
+		return (struct tries){TRIES_UNKNOWN, TRIES_UNKNOWN};
+	return tries_read(settings, token, slot);
+}
 
 static struct token *first_token(struct registry *registry)
 {
@@ -275,15 +247,14 @@ void registry_guards(
 	struct registry *registry, void (*each)(void *context, const struct guard_summary *summary), void *context)
 {
 	struct settings *settings = registry_settings(registry);
-	char path[GUARD_PATH_MAX];
 	for (unsigned i = 0; i < settings->slots_count; i++) {
 		const struct slot_settings *slot = &settings->slots[i];
-		struct tries tries = {0, 0};
-		if (tries_path(settings, slot, path))
-			tries = tries_read(path);
+		struct tries tries = tries_of_slot(registry, settings, slot);
 		if (tries.user > 0 || tries.so > 0)
-			each(context, &(struct guard_summary){
-					      .slot = slot->name, .failures = tries.user, .so_failures = tries.so});
+			each(context, &(struct guard_summary){.slot = slot->name,
+					      .failures = tries.user,
+					      .so_failures = tries.so,
+					      .unknown = tries.user == TRIES_UNKNOWN || tries.so == TRIES_UNKNOWN});
 	}
 	for (struct token *token = first_token(registry); token != NULL; token = token->next) {
 		pthread_mutex_lock(&token->mutex);
@@ -317,7 +288,6 @@ uint64_t registry_guard_flags(struct registry *registry, const char *identity, c
 	const struct slot_settings *about = settings_slot(settings, slot);
 	struct token *token = first_token(registry);
 	struct config_login rules;
-	char path[GUARD_PATH_MAX];
 	CK_FLAGS flags = 0;
 	config_login(&settings->rules, identity, slot, &rules);
 	while (token != NULL && strcmp(token->name, slot) != 0)
@@ -327,8 +297,8 @@ uint64_t registry_guard_flags(struct registry *registry, const char *identity, c
 		flags |= flags_of(failures, rules.max_pin_failures, CKU_USER) |
 			 flags_of(failures, rules.max_pin_failures, CKU_SO);
 	}
-	if (about != NULL && !rules.may_use_last_tries && tries_path(settings, about, path)) {
-		struct tries tries = tries_read(path);
+	if (about != NULL && !rules.may_use_last_tries) {
+		struct tries tries = tries_of_slot(registry, settings, about);
 		flags |= flags_of(tries.user, settings->limits.token_pin_failures, CKU_USER) |
 			 flags_of(tries.so, settings->limits.token_pin_failures, CKU_SO);
 	}
@@ -336,25 +306,30 @@ uint64_t registry_guard_flags(struct registry *registry, const char *identity, c
 	return flags;
 }
 
-/* True if there was something to forget. STATUS_OK, or what the lock says. */
+/* `ret_found`: there was something to forget. STATUS_IO, STATUS_NO_MEMORY, or what the lock says. */
 static enum status tries_forget(
 	struct registry *registry, const struct settings *settings, const struct slot_settings *slot, bool *ret_found)
 {
-	char path[GUARD_PATH_MAX];
+	static const struct tries none = {0, 0};
+	struct token *token;
 	struct token_lock *lock;
-	enum status status = registry_lock(registry, settings, slot->module, &lock);
+	enum status status = registry_token(registry, slot->name, &token);
+	if (status == STATUS_OK)
+		status = registry_lock(registry, settings, slot->module, &lock);
 	if (status == STATUS_OK)
 		status = token_lock_enter(lock, clock_ms() + (int64_t)settings->limits.token_wait_s * 1000);
 	if (status != STATUS_OK)
 		return status;
-	if (tries_path(settings, slot, path)) {
-		struct tries tries = tries_read(path);
-		*ret_found = tries.user > 0 || tries.so > 0;
-		if (*ret_found)
-			tries_write(path, (struct tries){0, 0});
-	}
+	/* After a write that failed the file may be there and good again: only another write tells. */
+	bool lost = atomic_load(&token->tries_lost);
+	struct tries tries = tries_read(settings, token, slot);
+	bool found = tries.user > 0 || tries.so > 0 || lost;
+	if (found)
+		status = tries_write(settings, token, slot, &none);
 	token_lock_leave(lock);
-	return STATUS_OK;
+	if (status == STATUS_OK)
+		*ret_found = found;
+	return status;
 }
 
 enum status registry_guard_reset(struct registry *registry, const char *identity, const char *slot, unsigned *ret_count)

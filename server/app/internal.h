@@ -5,12 +5,16 @@
  *   fifo          places that are given away in order of arrival, with a bounded queue and wait
  *   token_lock    one user at a time of what a module keeps on disk, across gateways
  *   token         per slot: who is logged in as what, the generation, counters; token_presence
+ *   guard, tries  wrong PINs: who may send another one; the token's count in its file
+ *   quiesce       the logins on a token end
  *   spawn         making a worker process and its sockets
  *   process       one worker process: its pairs, its end; process_start
  *   request       registry_request
  *   exchange      what travels on a pair: a request, the questions in between, the answer
+ *   verify        a PIN is tried in a worker of its own
  *   keeper        the thread that reaps, ends idle workers, and ends leases
  *   application   the table of live applications
+ *   hold          applications that are held open
  *   inventory     what slots and tokens there are (inventory.h)
  *   logout        records of logins that end though no client asked
  *   lease, operation, metrics
@@ -162,6 +166,8 @@ struct token {
 	enum token_presence presence; /* as it was seen last, */
 	unsigned char serial[TOKEN_SERIAL_LEN]; /* and which one */
 	struct guard_entry *guards; /* wrong PINs of identities (B16) */
+	atomic_bool tries_lost; /* the token's count of them could not be written */
+	atomic_bool tries_faulty; /* … or not be read, of which the log has been told */
 	int64_t quiesce_begun, quiesce_due; /* when logins from before end; 0: not, or done (X2) */
 	int64_t quiesce_until; /* no user logs in before */
 	_Atomic uint64_t calls[CALL_COUNT + 1]; /* executed by modules; the last one counts what has no row */
@@ -186,7 +192,10 @@ void token_acquire(struct worker_process *process, unsigned pair, const char *id
 /* The worker has finished with the token. STATUS_MALFORMED if it did not have it. */
 enum status token_release(
 	struct worker_process *process, unsigned pair, const char *identity, const struct token_release *news) MUST_USE;
-/* Takes the token from a thread of the worker that forgot to release it, or from any (pair < 0) when the process is gone. */
+/*
+ * Takes the token from a thread of the worker that forgot to release it, or from any (pair < 0) when the process is gone. A PIN that it
+ * had the token for counts as tried.
+ */
 void token_abandon(struct worker_process *process, int pair);
 /*
  * Tells the token's workers, but for `except` (NULL: none), that logins with a kept PIN are void (B14). They would find out at its next use.
@@ -210,6 +219,8 @@ void token_renewed(struct token *token);
 
 /* Ends the logins that quiesces are due for; gives the time at which the next one is due. */
 int64_t tokens_quiesce(struct registry *registry);
+/* The worker has given the token back: ends it if its login was granted before a quiesce that is over. */
+void quiesce_late_login(struct worker_process *process);
 
 /* --- guard.c --- */
 
@@ -221,9 +232,31 @@ struct guard_entry;
  */
 CK_RV guard_admits(struct worker_process *process, const char *identity, const struct token_acquire *question,
 	uint32_t *ret_last_tries);
-/* What the token said to a PIN. The token's lock is held. */
-void guard_note(struct worker_process *process, const char *identity, uint32_t purpose, uint64_t user, uint64_t rv);
+/* Whether the token is asked for to have a PIN judged, one that somebody brings or one that is kept. */
+bool guard_tries_pin(const struct token_acquire *question);
+/* Whose PIN it is that the token was asked for: CKU_USER or CKU_SO, by the worker's login before the answer. */
+CK_USER_TYPE guard_owner(struct worker_process *process, const struct token_acquire *question);
+/* What the token said to a PIN. The token's lock is held, and the worker's login still is what it was before. */
+void guard_note(
+	struct worker_process *process, const char *identity, const struct token_acquire *question, uint64_t rv);
+/* The worker does not say any more what the token said to the PIN, if it has seen it at all. The token's lock is held. */
+void guard_note_lost(struct worker_process *process, const char *identity, const struct token_acquire *question);
 void guards_free(struct token *token);
+
+/* --- tries.c --- */
+
+enum { TRIES_UNKNOWN = 1000000 }; /* more than any budget: the count cannot be read */
+
+/* Wrong PINs in a row of all identities, of the user and of the security officer. */
+struct tries {
+	unsigned user, so;
+};
+
+/* The token's count. Without the token's lock it may be old. Both are TRIES_UNKNOWN, and the log says why, if it cannot be told. */
+struct tries tries_read(const struct settings *settings, struct token *token, const struct slot_settings *slot);
+/* The token's lock is held. STATUS_IO: until another write succeeds the count is unknown. */
+enum status tries_write(const struct settings *settings, struct token *token, const struct slot_settings *slot,
+	const struct tries *tries) MUST_USE;
 
 /* --- spawn.c --- */
 
@@ -278,6 +311,14 @@ struct process_use {
 	bool login; /* it may have begun a login in it */
 };
 
+/* What a worker has the token for. */
+struct token_hold {
+	struct token_acquire question;
+	int64_t since;
+	bool granted; /* the worker has been told */
+	char identity[LIMIT_LABEL + 1]; /* whose request it is; "": the worker's start */
+};
+
 enum process_state { PROCESS_STARTING, PROCESS_LIVE, PROCESS_ENDING, PROCESS_DEAD };
 
 struct worker_process {
@@ -290,6 +331,7 @@ struct worker_process {
 	const struct module_settings *module;
 	struct application *application; /* a reference; NULL: inventory or one request */
 	char *domain; /* for whom it works; NULL: inventory */
+	const struct worker_process *asker; /* for whose application it verifies a PIN (B20); NULL: it does not */
 	char application_hash[33]; /* of the application ID (C16); "": inventory */
 	struct token *token; /* NULL: inventory */
 	struct token_lock *lock;
@@ -302,6 +344,7 @@ struct worker_process {
 	enum process_state state;
 	enum end_cause cause; /* from ENDING on */
 	int64_t end_begun, last_used, login_since;
+	int64_t login_granted; /* since when it had the token for the login that it has */
 	bool overdue_write; /* a request that may write to the token has passed its deadline */
 	bool killed;
 	unsigned char free_pairs[WORKER_THREADS_MAX];
@@ -309,7 +352,6 @@ struct worker_process {
 	enum login_state login;
 	enum login_state native; /* of the module itself: differs from login while a PIN is kept */
 	bool exclusive; /* by its policy others wait while it is natively logged in (B3) */
-	const struct worker_process *asker; /* for whose application it verifies a PIN (B20); NULL: it does not */
 	unsigned sessions;
 	uint64_t state_serial;
 	unsigned uses, uses_login; /* whose answers are not recorded yet; those of them that may have begun a login */
@@ -318,7 +360,7 @@ struct worker_process {
 	unsigned ended_count;
 	int holder; /* pair whose thread has the token, or -1 */
 	unsigned hold_depth;
-	struct token_acquire holds[TOKEN_HOLD_DEPTH]; /* what it was acquired for */
+	struct token_hold holds[TOKEN_HOLD_DEPTH];
 };
 
 /* What kind of worker to start. */
@@ -329,6 +371,7 @@ struct process_kind {
 	struct application *application; /* NULL: none, or an unused one for one request */
 	const char *domain; /* NULL: inventory */
 	const char *application_hash;
+	const struct worker_process *asker; /* the worker for whom it verifies a PIN; NULL: none */
 };
 
 /*
@@ -371,6 +414,8 @@ bool process_may_be_writing(struct worker_process *process);
 void process_kill(struct worker_process *process);
 /* Sends a command on the control pair; a worker that does not take it is ended. */
 void process_command(struct worker_process *process, enum frame_type type, const struct buffer *payload);
+/* Takes over what the worker says of its logins: true if the module's has changed. Mutex held; before a hold is given up. */
+bool process_take_logins(struct worker_process *process, uint32_t login, uint32_t native);
 /* Takes over what the worker says about itself, unless something newer is known. */
 void process_state_news(struct worker_process *process, const struct worker_state *state);
 /* The policy that it has been given. */

@@ -29,7 +29,8 @@ static enum status ask(struct watched_module *watched, bool reinit, struct arena
 static enum status start_worker(struct watched_module *watched, char reason[REASON_LEN])
 {
 	struct registry *registry = watched->inventory->registry;
-	struct process_kind kind = {watched->settings, NULL, watched->module, NULL, NULL, ""};
+	const struct process_kind kind = {
+		.settings = watched->settings, .module = watched->module, .application_hash = ""};
 	uint64_t rv;
 	int64_t deadline_ms = clock_ms() + START_EXTRA_MS;
 	enum status status = process_start(registry, &kind, deadline_ms, &watched->process, &rv, reason);

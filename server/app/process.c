@@ -66,19 +66,38 @@ bool process_is_spare(struct worker_process *process, int64_t *ret_last_used)
 	return spare;
 }
 
+/* When the token was granted for the login that has begun. Mutex held. */
+static int64_t granted_at(const struct worker_process *process)
+{
+	for (unsigned i = 0; process->holder >= 0 && i < process->hold_depth; i++)
+		if (process->holds[i].question.purpose == TOKEN_FOR_LOGIN)
+			return process->holds[i].since;
+	return clock_ms();
+}
+
+bool process_take_logins(struct worker_process *process, uint32_t login, uint32_t native)
+{
+	if (login > LOGIN_SO || native > LOGIN_SO)
+		return false;
+	if (process->login == LOGIN_NONE && login != LOGIN_NONE) {
+		process->login_since = clock_ms();
+		process->login_granted = granted_at(process);
+	}
+	bool moved = process->native != (enum login_state)native;
+	process->login = (enum login_state)login;
+	process->native = (enum login_state)native;
+	return moved;
+}
+
 void process_state_news(struct worker_process *process, const struct worker_state *state)
 {
 	bool moved = false;
 	pthread_mutex_lock(&process->mutex);
-	if (state->login <= LOGIN_SO && state->native <= LOGIN_SO &&
-		(state->state_serial == 0 || state->state_serial >= process->state_serial)) {
-		if (process->login == LOGIN_NONE && state->login != LOGIN_NONE)
-			process->login_since = clock_ms();
-		moved = process->native != (enum login_state)state->native;
+	bool sound = state->login <= LOGIN_SO && state->native <= LOGIN_SO;
+	if (sound && (state->state_serial == 0 || state->state_serial >= process->state_serial)) {
+		moved = process_take_logins(process, state->login, state->native);
 		process->state_serial = state->state_serial;
 		process->sessions = state->sessions;
-		process->login = (enum login_state)state->login;
-		process->native = (enum login_state)state->native;
 	}
 	pthread_mutex_unlock(&process->mutex);
 	if (moved)
@@ -223,7 +242,7 @@ bool process_may_be_writing(struct worker_process *process)
 	pthread_mutex_lock(&process->mutex);
 	bool writing = process->overdue_write;
 	for (unsigned i = 0; process->holder >= 0 && i < process->hold_depth; i++)
-		writing |= process->holds[i].purpose != TOKEN_FOR_MODULE;
+		writing |= process->holds[i].question.purpose != TOKEN_FOR_MODULE;
 	pthread_mutex_unlock(&process->mutex);
 	return writing;
 }

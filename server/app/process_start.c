@@ -25,6 +25,7 @@ static struct worker_process *process_alloc(struct registry *registry, const str
 	process->settings = settings_ref(kind->settings);
 	process->slot = kind->slot;
 	process->module = kind->module;
+	process->asker = kind->asker;
 	process->application = kind->application == NULL ? NULL : application_share(registry, kind->application);
 	process->threads = kind->slot == NULL ? 1 : kind->settings->limits.worker_threads;
 	process->holder = -1;

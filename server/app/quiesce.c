@@ -23,13 +23,27 @@ static bool is_of_token(const struct worker_process *process, const void *token)
 	return process->token == token;
 }
 
-/* Whether somebody has been logged in since before `begun`. */
+/* Whether somebody is logged in whose login the token was granted for before `begun`. */
 static bool is_in_since(struct worker_process *process, int64_t begun)
 {
 	pthread_mutex_lock(&process->mutex);
-	bool in = process->login != LOGIN_NONE && process->login_since <= begun;
+	bool in = process->login != LOGIN_NONE && process->login_granted <= begun;
 	pthread_mutex_unlock(&process->mutex);
 	return in;
+}
+
+void quiesce_late_login(struct worker_process *process)
+{
+	struct token *token = process->token;
+	if (token == NULL)
+		return;
+	pthread_mutex_lock(&token->mutex);
+	int64_t begun = token->quiesce_begun;
+	bool over = begun != 0 && token->quiesce_due == 0;
+	pthread_mutex_unlock(&token->mutex);
+	/* Before it is over, tokens_quiesce will see the login. */
+	if (over && is_in_since(process, begun))
+		process_end(process, END_QUIESCED);
 }
 
 static void end_logins(struct registry *registry, struct token *token, int64_t begun)

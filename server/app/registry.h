@@ -118,6 +118,7 @@ struct guard_summary {
 	const char *identity; /* NULL: the token's own count */
 	unsigned failures; /* of the token's own count: of the user's PIN */
 	unsigned so_failures; /* of the token's own count alone: of the security officer's */
+	bool unknown; /* the token's own count cannot be read, and no PIN gets through (the log says why) */
 };
 
 /* Calls `each` for every count above 0; it must not call the registry. */
@@ -129,7 +130,7 @@ uint64_t registry_guard_flags(struct registry *registry, const char *identity, c
 
 /*
  * Forgets the counts of an identity (NULL: of all, and the tokens' own) on a slot (NULL: on all), and says how many there were.
- * STATUS_TIMEOUT, STATUS_IO: a token's lock was not to be had.
+ * STATUS_TIMEOUT, STATUS_IO: a token's lock was not to be had, or its count not to be written.
  */
 enum status registry_guard_reset(
 	struct registry *registry, const char *identity, const char *slot, unsigned *ret_count) MUST_USE;

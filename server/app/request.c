@@ -133,8 +133,12 @@ static enum status start_anonymous(
 		status = i == 0 ? STATUS_OK : refresh(attempt);
 		if (status != STATUS_OK)
 			return status;
-		struct process_kind kind = {
-			attempt->settings, attempt->slot, attempt->slot->module, NULL, key->domain, hash};
+		const struct process_kind kind = {.settings = attempt->settings,
+			.slot = attempt->slot,
+			.module = attempt->slot->module,
+			.application = NULL,
+			.domain = key->domain,
+			.application_hash = hash};
 		status = process_start(
 			attempt->registry, &kind, start_deadline(attempt), ret_process, attempt->rv, reason);
 	}

@@ -1,5 +1,6 @@
 #include "server/app/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -167,21 +168,30 @@ static bool await_news(struct token *token, uint64_t news, int64_t deadline_ms)
 
 /* --- the lock --- */
 
+/* Mutex held; there is room. */
+static void push_hold(struct worker_process *process, const char *identity, const struct token_acquire *question)
+{
+	struct token_hold *hold = &process->holds[process->hold_depth++];
+	*hold = (struct token_hold){.question = *question, .since = clock_ms()};
+	snprintf(hold->identity, sizeof hold->identity, "%s", identity == NULL ? "" : identity);
+}
+
 /* True: the thread has the token already and now once more. */
-static bool hold_again(
-	struct worker_process *process, unsigned pair, const struct token_acquire *question, CK_RV *ret_rv)
+static bool hold_again(struct worker_process *process, unsigned pair, const char *identity,
+	const struct token_acquire *question, CK_RV *ret_rv)
 {
 	pthread_mutex_lock(&process->mutex);
 	bool again = process->holder == (int)pair;
 	if (again && process->hold_depth < TOKEN_HOLD_DEPTH)
-		process->holds[process->hold_depth++] = *question;
+		push_hold(process, identity, question);
 	else if (again)
 		*ret_rv = CKR_GENERAL_ERROR;
 	pthread_mutex_unlock(&process->mutex);
 	return again;
 }
 
-static CK_RV hold(struct worker_process *process, unsigned pair, const struct token_acquire *question)
+static CK_RV hold(
+	struct worker_process *process, unsigned pair, const char *identity, const struct token_acquire *question)
 {
 	int64_t deadline_ms = clock_ms() + (int64_t)process->settings->limits.token_wait_s * 1000;
 	enum status status = token_lock_enter(process->lock, deadline_ms);
@@ -195,8 +205,8 @@ static CK_RV hold(struct worker_process *process, unsigned pair, const struct to
 	bool dead = process->state == PROCESS_DEAD;
 	if (!dead) {
 		process->holder = (int)pair;
-		process->hold_depth = 1;
-		process->holds[0] = *question;
+		process->hold_depth = 0;
+		push_hold(process, identity, question);
 	}
 	pthread_mutex_unlock(&process->mutex);
 	if (dead)
@@ -204,20 +214,34 @@ static CK_RV hold(struct worker_process *process, unsigned pair, const struct to
 	return dead ? CKR_DEVICE_ERROR : CKR_OK;
 }
 
+/* Takes back the hold that the worker has not been told of, or lets it have the token. */
+static void settle_hold(struct worker_process *process, unsigned pair, bool granted)
+{
+	pthread_mutex_lock(&process->mutex);
+	if (process->holder == (int)pair && granted)
+		process->holds[process->hold_depth - 1].granted = true;
+	bool last = !granted && process->holder == (int)pair && --process->hold_depth == 0;
+	if (last)
+		process->holder = -1;
+	pthread_mutex_unlock(&process->mutex);
+	if (last)
+		token_lock_leave(process->lock);
+}
+
 /* The lock, at a time when nobody has the token for itself. The lock is not kept while others' logins are waited for. */
-static CK_RV hold_free_token(
-	struct worker_process *process, unsigned pair, const struct token_acquire *question, uint32_t *ret_busy)
+static CK_RV hold_free_token(struct worker_process *process, unsigned pair, const char *identity,
+	const struct token_acquire *question, uint32_t *ret_busy)
 {
 	int64_t patience_ms = clock_ms() + (int64_t)process->settings->limits.slot_lock_wait_s * 1000;
 	for (;;) {
 		uint64_t news = news_of(process->token);
-		CK_RV rv = hold(process, pair, question);
+		CK_RV rv = hold(process, pair, identity, question);
 		if (rv != CKR_OK)
 			return rv;
 		rv = find_conflict(process, question);
 		if (rv == CKR_OK && !is_occupied(process, question))
 			return CKR_OK;
-		token_abandon(process, (int)pair);
+		settle_hold(process, pair, false);
 		if (rv != CKR_OK)
 			return rv;
 		if (!await_news(process->token, news, patience_ms)) {
@@ -227,29 +251,19 @@ static CK_RV hold_free_token(
 	}
 }
 
-static void drop_hold(struct worker_process *process)
-{
-	pthread_mutex_lock(&process->mutex);
-	process->hold_depth--;
-	pthread_mutex_unlock(&process->mutex);
-}
-
 void token_acquire(struct worker_process *process, unsigned pair, const char *identity,
 	const struct token_acquire *question, struct token_grant *ret_grant)
 {
 	struct token_grant grant = {.rv = CKR_OK};
 	CK_RV rv = CKR_OK;
-	bool again = hold_again(process, pair, question, &rv);
+	bool again = hold_again(process, pair, identity, question, &rv);
 	if (!again)
-		rv = hold_free_token(process, pair, question, &grant.busy);
+		rv = hold_free_token(process, pair, identity, question, &grant.busy);
 	if (rv == CKR_OK) {
 		rv = again ? find_conflict(process, question) : CKR_OK;
 		if (rv == CKR_OK)
 			rv = guard_admits(process, identity, question, &grant.last_tries);
-		if (rv != CKR_OK && again)
-			drop_hold(process);
-		else if (rv != CKR_OK)
-			token_abandon(process, (int)pair);
+		settle_hold(process, pair, rv == CKR_OK);
 	}
 	grant.rv = rv;
 	grant.generation = token_generation(process->token);
@@ -302,55 +316,57 @@ static void raise_generation(struct token *token)
 	pthread_mutex_unlock(&token->mutex);
 }
 
-/* A login in which the token said that the PIN is locked: what others keep of it is worth nothing any more (B14). */
-static bool outdates(uint32_t purpose, uint64_t rv)
+/* Whether what the worker had the token for makes the user's PIN that others keep worth nothing any more (B14). */
+static bool outdates(const struct token_acquire *question, CK_USER_TYPE owner, uint64_t rv)
 {
 	if (rv == CKR_OK)
-		return purpose == TOKEN_FOR_PIN_CHANGE || purpose == TOKEN_FOR_INIT_TOKEN;
-	return rv == CKR_PIN_LOCKED && (purpose == TOKEN_FOR_LOGIN || purpose == TOKEN_FOR_PRIVATE_USE ||
-					       purpose == TOKEN_FOR_KEY_LOGIN || purpose == TOKEN_FOR_PIN_CHANGE);
+		return question->purpose == TOKEN_FOR_PIN_CHANGE || question->purpose == TOKEN_FOR_INIT_TOKEN;
+	return rv == CKR_PIN_LOCKED && owner == CKU_USER && guard_tries_pin(question);
 }
 
-/* Takes over what the worker says of its logins. Mutex held. */
-static void take_logins(struct worker_process *process, const struct token_release *news)
+/* The thread's innermost hold. False: it has none. */
+static bool hold_of(struct worker_process *process, unsigned pair, struct token_hold *ret_hold)
 {
-	if (news->login <= LOGIN_SO) {
-		if (process->login == LOGIN_NONE && news->login != LOGIN_NONE)
-			process->login_since = clock_ms();
-		process->login = (enum login_state)news->login;
-	}
-	if (news->native <= LOGIN_SO)
-		process->native = (enum login_state)news->native;
+	pthread_mutex_lock(&process->mutex);
+	bool held = process->holder == (int)pair && process->hold_depth > 0;
+	if (held)
+		*ret_hold = process->holds[process->hold_depth - 1];
+	pthread_mutex_unlock(&process->mutex);
+	return held;
+}
+
+/* Gives up the thread's innermost hold and takes over what the worker says. True: the token is to be free now. */
+static bool pop_hold(struct worker_process *process, unsigned pair, const struct token_release *news)
+{
+	pthread_mutex_lock(&process->mutex);
+	(void)process_take_logins(process, news->login, news->native);
+	bool mine = process->holder == (int)pair && process->hold_depth > 0;
+	bool last = mine && --process->hold_depth == 0;
+	if (last)
+		process->holder = -1;
+	pthread_mutex_unlock(&process->mutex);
+	return last;
 }
 
 enum status token_release(
 	struct worker_process *process, unsigned pair, const char *identity, const struct token_release *news)
 {
-	pthread_mutex_lock(&process->mutex);
-	if (process->holder != (int)pair) {
-		pthread_mutex_unlock(&process->mutex);
+	struct token_hold hold;
+	if (!hold_of(process, pair, &hold))
 		return STATUS_MALFORMED;
-	}
-	struct token_acquire question = process->holds[process->hold_depth - 1];
-	pthread_mutex_unlock(&process->mutex);
-	/* The guard wants to know whose PIN it was, before a login or logout changes that. */
-	guard_note(process, identity, question.purpose, question.user_type, news->rv);
-
-	pthread_mutex_lock(&process->mutex);
-	bool mine = process->holder == (int)pair && process->hold_depth > 0;
-	bool last = mine && --process->hold_depth == 0;
-	if (last)
-		process->holder = -1;
-	take_logins(process, news);
-	pthread_mutex_unlock(&process->mutex);
-	bool outdated = process->token != NULL && outdates(question.purpose, news->rv);
+	/* Whose PIN it was, before a login or logout changes that. */
+	CK_USER_TYPE owner = guard_owner(process, &hold.question);
+	guard_note(process, identity, &hold.question, news->rv);
+	bool outdated = process->token != NULL && outdates(&hold.question, owner, news->rv);
+	bool last = pop_hold(process, pair, news);
 	/* Before anybody else can have the token: the next login must see the new generation. */
 	if (outdated)
 		raise_generation(process->token);
 	token_changed(process->token);
 	if (last)
 		token_lock_leave(process->lock);
-	if (outdated && question.purpose == TOKEN_FOR_INIT_TOKEN)
+	quiesce_late_login(process);
+	if (outdated && hold.question.purpose == TOKEN_FOR_INIT_TOKEN)
 		token_was_initialised(process);
 	else if (outdated)
 		token_void_logins(process->registry, process->token, process,
@@ -360,13 +376,21 @@ enum status token_release(
 
 void token_abandon(struct worker_process *process, int pair)
 {
+	struct token_hold holds[TOKEN_HOLD_DEPTH];
+	unsigned count = 0;
 	pthread_mutex_lock(&process->mutex);
 	bool held = process->holder >= 0 && (pair < 0 || process->holder == pair);
 	if (held) {
+		count = process->hold_depth;
+		memcpy(holds, process->holds, count * sizeof *holds);
 		process->holder = -1;
 		process->hold_depth = 0;
 	}
 	pthread_mutex_unlock(&process->mutex);
+	for (unsigned i = 0; i < count; i++)
+		if (holds[i].granted)
+			guard_note_lost(
+				process, holds[i].identity[0] == '\0' ? NULL : holds[i].identity, &holds[i].question);
 	if (held)
 		token_lock_leave(process->lock);
 }

@@ -11,7 +11,13 @@
 void verify_pin(struct worker_process *asker, const char *identity, const struct pin_verify *question,
 	struct pin_verified *ret_answer)
 {
-	const struct process_kind kind = {asker->settings, asker->slot, asker->module, NULL, asker->domain, ""};
+	/* Its login is on behalf of who is logged in already. */
+	const struct process_kind kind = {.settings = asker->settings,
+		.slot = asker->slot,
+		.module = asker->module,
+		.domain = asker->domain,
+		.application_hash = "",
+		.asker = asker};
 	int64_t deadline_ms = clock_ms() + (int64_t)asker->settings->limits.token_wait_s * 1000 + START_EXTRA_MS;
 	struct worker_process *process = NULL;
 	char reason[REASON_LEN];
@@ -26,8 +32,6 @@ void verify_pin(struct worker_process *asker, const char *identity, const struct
 			asker->slot->name, NULL);
 		return;
 	}
-	/* Its login is on behalf of who is logged in already. */
-	process->asker = asker;
 	status = exchange_verify(process, identity, question, deadline_ms, ret_answer);
 	process_end(process, END_ONE_REQUEST);
 	process_unref(process);

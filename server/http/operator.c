@@ -64,6 +64,9 @@ static void add_guard(void *context, const struct guard_summary *summary)
 	if (summary->identity != NULL)
 		snprintf(row, sizeof row, "slot=%s identity=%s failures=%u", summary->slot, summary->identity,
 			summary->failures);
+	else if (summary->unknown)
+		snprintf(row, sizeof row, "slot=%s token failures=unknown (see the log; then p11gate guard reset)",
+			summary->slot);
 	else
 		snprintf(row, sizeof row, "slot=%s token user_failures=%u so_failures=%u", summary->slot,
 			summary->failures, summary->so_failures);
@@ -89,7 +92,9 @@ static void reset(struct registry *registry, struct audit *audit, const char *ar
 	if (status == STATUS_OK)
 		snprintf(ret_answer, size, "ok reset=%u", count);
 	else
-		snprintf(ret_answer, size, "error the token's lock was not to be had; try again");
+		snprintf(ret_answer, size,
+			"error the token's lock was not to be had, or its count not to be written; see the log, and "
+			"try again");
 }
 
 bool operator_command(struct registry *registry, struct audit *audit, const char *line, char *ret_answer, size_t size)

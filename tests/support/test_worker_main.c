@@ -2,7 +2,7 @@
  * A worker without a module, for the tests of server/app: it does what it is told.
  *
  * A request's query is a list of commands separated by ';', carried out in order:
- *   sleep=MS   hang   die   garbage   big=BYTES   again   calls=NAME   open=ID
+ *   sleep=MS   stay (until another request says "go")   hang   die   garbage   big=BYTES   again   calls=NAME   open=ID
  *   sessions=N   login=0|1|2[,NATIVE]            what it reports of itself from then on
  *   acquire=PURPOSE[,USER]   release=RV[,LOGIN[,NATIVE]]   the token
  *   tell=COUNT           so often that a user's login ended with a lease, without being asked
@@ -43,6 +43,7 @@ static uint64_t serial, policy_generation;
 static unsigned voided; /* LOGIN_VOIDED: 1 + its cause */
 static bool granted; /* the login had the token, as the gateway wants it of one whose end is told */
 static bool deaf, mute;
+static unsigned staying; /* who have said "stay" and not been let go */
 
 /* One request, or the start. */
 struct job {
@@ -137,6 +138,26 @@ static void set(unsigned *variable, const char *value)
 	pthread_mutex_unlock(&mutex);
 }
 
+static void stay(void)
+{
+	pthread_mutex_lock(&mutex);
+	staying++;
+	pthread_cond_broadcast(&idle);
+	while (staying > 0)
+		pthread_cond_wait(&idle, &mutex);
+	pthread_mutex_unlock(&mutex);
+}
+
+static void go(void)
+{
+	pthread_mutex_lock(&mutex);
+	while (staying == 0)
+		pthread_cond_wait(&idle, &mutex);
+	staying = 0;
+	pthread_cond_broadcast(&idle);
+	pthread_mutex_unlock(&mutex);
+}
+
 static void show_descriptors(struct job *job)
 {
 	DIR *directory = opendir("/proc/self/fd");
@@ -221,6 +242,10 @@ static void carry_out(struct job *job, const char *name, const char *value)
 {
 	if (strcmp(name, "sleep") == 0)
 		usleep((useconds_t)strtoul(value, NULL, 10) * 1000);
+	else if (strcmp(name, "stay") == 0)
+		stay();
+	else if (strcmp(name, "go") == 0)
+		go();
 	else if (strcmp(name, "hang") == 0)
 		for (;;)
 			pause();
