@@ -36,13 +36,34 @@ static CK_RV check_challenge_key(struct running_call *run, CK_OBJECT_HANDLE hand
 	return run->row->audit == AUDIT_OBJECT ? CKR_ACTION_PROHIBITED : CKR_KEY_FUNCTION_NOT_PERMITTED;
 }
 
+/* True if each use of the key needs a PIN; `module` is the module's handle of it. */
+static bool asks_for_pin(struct running_call *run, const struct object_info *key, CK_OBJECT_HANDLE module)
+{
+	return key && key->class == CKO_PRIVATE_KEY &&
+	       (key->always_authenticate || forced_login_applies(run->request, module, key));
+}
+
+/* There is no step in which such a key's PIN could be given (A18). */
+static CK_RV refuse_without_pin(struct running_call *run)
+{
+	run->refused = "the key asks for its PIN at every use, and this call has no place for one";
+	return CKR_USER_NOT_LOGGED_IN;
+}
+
 static CK_RV translate_parameter(void *context, CK_OBJECT_HANDLE *handle)
 {
 	struct running_call *run = context;
 	CK_OBJECT_HANDLE theirs = *handle;
 
 	*handle = object_module(run->request, theirs);
-	return check_challenge_key(run, theirs);
+	CK_RV rv = check_challenge_key(run, theirs);
+	if (rv != CKR_OK || !run->session)
+		return rv;
+	struct object_info *key = object_describe(run->request->worker, run->session->module, theirs);
+	if (asks_for_pin(run, key, *handle))
+		rv = refuse_without_pin(run);
+	object_info_release(key);
+	return rv;
 }
 
 /* Handles of the client become those of the module; outputs stay where the codec put them. */
@@ -172,12 +193,10 @@ static CK_RV check_key(struct running_call *run)
 	}
 	if (!run->key)
 		return CKR_OK;
-	/* There is no step in which such a key's PIN could be given (A18). */
-	if ((run->row->id == CALL_DeriveKey || run->row->id == CALL_UnwrapKey) && run->key->class == CKO_PRIVATE_KEY &&
-		(run->key->always_authenticate || is_forced(run))) {
-		run->refused = "the key asks for its PIN at every use, and this call has no place for one";
-		return CKR_USER_NOT_LOGGED_IN;
-	}
+	size_t at = call_argument(run->row, WIRE_OBJECT);
+	if ((run->row->id == CALL_DeriveKey || run->row->id == CALL_UnwrapKey) &&
+		asks_for_pin(run, run->key, run->native[at].number))
+		return refuse_without_pin(run);
 	return always_check_change(run);
 }
 
@@ -211,10 +230,10 @@ static CK_RV check_one_awaits(struct running_call *run)
 	const struct call_row *row = run->row;
 
 	if (!run->session || row->operation == OPERATION_NONE || row->step != STEP_INIT || !run->key ||
-		run->key->class != CKO_PRIVATE_KEY || run->session->operations[row->operation].begun ||
-		!track_awaits(run->session))
+		run->session->operations[row->operation].begun || !track_awaits(run->session))
 		return CKR_OK;
-	return run->key->always_authenticate || is_forced(run) ? CKR_OPERATION_ACTIVE : CKR_OK;
+	return asks_for_pin(run, run->key, run->native[call_argument(row, WIRE_OBJECT)].number) ? CKR_OPERATION_ACTIVE
+												: CKR_OK;
 }
 
 /* After DestroyObject, SetAttributeValue: what is known of the object is old. */

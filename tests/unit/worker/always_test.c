@@ -247,3 +247,21 @@ Test(always, A9_one_pin_is_for_one_of_a_sessions_operations)
 			"{\"Sign\":{\"session\":%lld,\"data\":\"AAAA\",\"signature\":256}}", session);
 	}
 }
+
+Test(always, A18_a_key_in_a_mechanisms_parameter_has_no_place_for_its_pin_either)
+{
+	const struct client client = {.worker = &worker};
+	static const char derive[] = "{\"DeriveKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECMQV_"
+				     "DERIVE\",\"parameter\":{\"kdf\":"
+				     "\"CKD_NULL\",\"pSharedData\":null,\"pPublicData\":\"BA\",\"ulPrivateDataLen\":32,"
+				     "\"hPrivateData\":%lld,"
+				     "\"pPublicData2\":\"BA\",\"publicKey\":0}},\"base_key\":%lld,\"attributes\":[]}}";
+
+	worker_fixture_start(&token, NULL, &worker);
+	json_int_t session = open_logged_in(&client);
+	json_int_t plain = make_key(&client, session, "plain", "");
+	json_int_t key = make_key(&client, session, "careful", ",{\"CKA_ALWAYS_AUTHENTICATE\":true}");
+	expect(&client, "CKR_USER_NOT_LOGGED_IN", derive, session, key, plain);
+	/* SoftHSM does not know the mechanism. */
+	expect(&client, "CKR_MECHANISM_INVALID", derive, session, plain, plain);
+}
