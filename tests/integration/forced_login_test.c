@@ -1,66 +1,39 @@
 /* A key of a non-repudiation certificate asks for its PIN by policy, and a process of its own tries the PIN (B18, B20). */
 #include <criterion/criterion.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "tests/integration/fixture.h"
+#include "tests/integration/policy_key.h"
 
-static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-static unsigned char id[] = "id1";
-
-static void make_pair(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *ret_key)
+static CK_OBJECT_HANDLE find_key(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session)
 {
-	CK_MECHANISM mechanism = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
-	unsigned char p256[] = {6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7};
-	CK_ATTRIBUTE public_key[] = {{CKA_EC_PARAMS, p256, sizeof(p256)}, {CKA_ID, id, 3}, {CKA_TOKEN, &yes, 1}};
-	CK_ATTRIBUTE private_key[] = {
-		{CKA_ID, id, 3}, {CKA_TOKEN, &yes, 1}, {CKA_PRIVATE, &yes, 1}, {CKA_SIGN, &yes, 1}};
-	CK_OBJECT_HANDLE other;
-	cr_assert_eq(f->C_GenerateKeyPair(session, &mechanism, public_key, 3, private_key, 4, &other, ret_key), CKR_OK);
-}
+	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+	CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof(class)};
+	CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+	CK_ULONG count = 0;
 
-/* A certificate for non-repudiation with that id; of which key does not matter. */
-static void add_certificate(const struct gateway *g, CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session)
-{
-	static unsigned char der[4096];
-	char path[300];
-	CK_OBJECT_CLASS class = CKO_CERTIFICATE;
-	CK_CERTIFICATE_TYPE type = CKC_X_509;
-	CK_OBJECT_HANDLE object;
-	shell("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -keyout '%s/nr.key' "
-	      "-addext "
-	      "keyUsage=nonRepudiation -outform DER -out '%s/nr.der' 2>/dev/null",
-		g->directory, g->directory);
-	(void)snprintf(path, sizeof(path), "%s/nr.der", g->directory);
-	FILE *file = fopen(path, "re");
-	cr_assert_not_null(file);
-	CK_ULONG len = fread(der, 1, sizeof(der), file);
-	(void)fclose(file);
-	CK_ATTRIBUTE certificate[] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_CERTIFICATE_TYPE, &type, sizeof(type)},
-		{CKA_TOKEN, &yes, 1}, {CKA_PRIVATE, &no, 1}, {CKA_SUBJECT, "0", 2}, {CKA_ID, id, 3},
-		{CKA_VALUE, der, len}};
-	cr_assert_eq(f->C_CreateObject(session, certificate, 7, &object), CKR_OK);
+	cr_assert_eq(f->C_FindObjectsInit(session, &template, 1), CKR_OK);
+	cr_assert_eq(f->C_FindObjects(session, &key, 1, &count), CKR_OK);
+	cr_assert_eq(f->C_FindObjectsFinal(session), CKR_OK);
+	cr_assert_eq(count, 1);
+	return key;
 }
 
 Test(forced_login, B20_the_gateway_has_the_pin_tried_in_a_process_of_its_own, .timeout = 60)
 {
 	struct gateway g;
-	CK_OBJECT_HANDLE key;
 	CK_MECHANISM mechanism = {CKM_ECDSA, NULL, 0};
 	unsigned char digest[32] = {1}, signature[64], wrong[] = "wrong";
 	CK_BBOOL asks = CK_FALSE;
 	CK_ATTRIBUTE query = {CKA_ALWAYS_AUTHENTICATE, &asks, 1};
 	CK_ULONG len = sizeof(signature);
+	setenv("MORE", POLICY_KEY_RULE(""), 1);
 	gateway_start(&g);
-	shell("printf 'login:\\n  - {identities: [alice], slots: [\"*\"], force_login_before_sign_key_usage: 0x40}\\n' "
-	      ">> "
-	      "'%s/p11gated.yaml'",
-		g.directory);
-	shell("'%s' reload --config '%s/p11gated.yaml'", g.tool, g.directory);
+	unsetenv("MORE");
+	policy_key_make(&g);
 	CK_FUNCTION_LIST *f = module_load(&g, ALICE);
 	CK_SESSION_HANDLE session = module_session(f, &g, true);
-	make_pair(f, session, &key);
-	add_certificate(&g, f, session);
+	CK_OBJECT_HANDLE key = find_key(f, session);
 	cr_expect_eq(f->C_GetAttributeValue(session, key, &query, 1), CKR_OK);
 	cr_expect_eq(asks, CK_TRUE);
 	cr_expect_eq(f->C_SignInit(session, &mechanism, key), CKR_OK);

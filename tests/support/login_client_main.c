@@ -5,6 +5,10 @@
  *   a PIN       C_Login with it
  *   two PINs    C_SetPIN from the first to the second, with a blank between them
  *   ?           a search for private keys, which needs the login
+ *   +           makes a key that asks for its PIN at each use; C_SignInit with it
+ *   ^           C_SignInit with the first private key that a search finds
+ *   @ and a PIN C_Login for that operation (CKU_CONTEXT_SPECIFIC)
+ *   =           C_Sign
  *   (nothing)   C_Logout
  *
  * Its own copy of the PINs is wiped before the answer.
@@ -50,17 +54,59 @@ static void answer(CK_RV rv)
 		_exit(3);
 }
 
-static CK_RV search(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session)
+static CK_RV search(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *ret_found)
 {
 	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
 	CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof(class)};
-	CK_OBJECT_HANDLE found;
 	CK_ULONG count = 0;
 	CK_RV rv = f->C_FindObjectsInit(session, &template, 1);
 
 	if (rv == CKR_OK)
-		rv = f->C_FindObjects(session, &found, 1, &count);
+		rv = f->C_FindObjects(session, ret_found, 1, &count);
 	return rv == CKR_OK ? f->C_FindObjectsFinal(session) : rv;
+}
+
+static CK_RV sign_init(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
+{
+	CK_MECHANISM ecdsa = {CKM_ECDSA, NULL, 0};
+
+	return f->C_SignInit(session, &ecdsa, key);
+}
+
+static CK_RV make(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session)
+{
+	static CK_BYTE p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+	CK_BBOOL yes = CK_TRUE;
+	CK_MECHANISM generate = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
+	CK_ATTRIBUTE public[] = {{CKA_EC_PARAMS, p256, sizeof(p256)}};
+	CK_ATTRIBUTE private[] = {{CKA_SIGN, &yes, 1}, {CKA_ALWAYS_AUTHENTICATE, &yes, 1}};
+	CK_OBJECT_HANDLE half, key;
+	CK_RV rv = f->C_GenerateKeyPair(session, &generate, public, 1, private, 2, &half, &key);
+
+	return rv == CKR_OK ? sign_init(f, session, key) : rv;
+}
+
+static CK_RV sign(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session)
+{
+	CK_BYTE signature[128];
+	CK_ULONG len = sizeof(signature);
+
+	return f->C_Sign(session, (CK_BYTE *)"0123456789abcdef0123456789abcdef", 32, signature, &len);
+}
+
+/* A line that is one character. */
+static CK_RV run_sign(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session, unsigned char command)
+{
+	CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+	CK_RV rv;
+
+	switch (command) {
+	case '?': return search(f, session, &key);
+	case '+': return make(f, session);
+	case '^': rv = search(f, session, &key); return rv == CKR_OK ? sign_init(f, session, key) : rv;
+	case '=': return sign(f, session);
+	default: return CKR_ARGUMENTS_BAD;
+	}
 }
 
 static CK_RV run(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session, unsigned char *line, CK_ULONG len)
@@ -69,8 +115,10 @@ static CK_RV run(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session, unsigned char *
 
 	if (len == 0)
 		return f->C_Logout(session);
-	if (len == 1 && line[0] == '?')
-		return search(f, session);
+	if (len == 1)
+		return run_sign(f, session, line[0]);
+	if (line[0] == '@')
+		return f->C_Login(session, CKU_CONTEXT_SPECIFIC, line + 1, len - 1);
 	if (blank == NULL)
 		return f->C_Login(session, CKU_USER, line, len);
 	CK_ULONG old_len = (CK_ULONG)(blank - line);
