@@ -65,7 +65,7 @@ static enum status take_release(struct exchange *exchange)
 		exchange->payload->data, exchange->payload->len, exchange->arena, &news);
 	if (status != STATUS_OK)
 		return status;
-	return token_release(exchange->process, exchange->pair, exchange->identity, &news);
+	return token_release(exchange->process, exchange->pair, exchange->identity, &news, exchange->use);
 }
 
 /* The PIN is verified in another worker, which takes as long as it takes to start one. */

@@ -9,14 +9,14 @@
 struct hold {
 	struct hold *next;
 	struct application *application; /* a reference; its `held` is true */
-	char *identity; /* who holds it */
+	struct principal holder;
 	int64_t until;
 };
 
 static void hold_free(struct hold *hold, struct registry *registry)
 {
 	application_unref(registry, hold->application);
-	free(hold->identity);
+	principal_done(&hold->holder);
 	free(hold);
 }
 
@@ -28,19 +28,20 @@ static void holds_free(struct hold *hold, struct registry *registry)
 	}
 }
 
-static struct hold *hold_new(
-	struct registry *registry, const struct application_key *key, const char *identity, int64_t until)
+static struct hold *hold_new(struct registry *registry, const struct application_key *key, const char *identity,
+	struct bytes certificate, int64_t until)
 {
 	struct hold *hold = calloc(1, sizeof *hold);
-	char *copy = strdup(identity);
-	struct application *application = hold == NULL || copy == NULL ? NULL : application_ref(registry, key);
-	if (application == NULL) {
-		free(hold);
-		free(copy);
+	if (hold == NULL)
 		return NULL;
-	}
-	*hold = (struct hold){.application = application, .identity = copy, .until = until};
-	return hold;
+	hold->until = until;
+	hold->application = application_ref(registry, key);
+	if (hold->application != NULL && principal_init(&hold->holder, identity, certificate) == STATUS_OK)
+		return hold;
+	if (hold->application != NULL)
+		application_unref(registry, hold->application);
+	free(hold);
+	return NULL;
 }
 
 /* Registry's mutex held. */
@@ -48,12 +49,12 @@ static unsigned held_by(const struct registry *registry, const char *identity)
 {
 	unsigned count = 0;
 	for (const struct hold *hold = registry->holds; hold != NULL; hold = hold->next)
-		count += strcmp(hold->identity, identity) == 0;
+		count += strcmp(hold->holder.identity, identity) == 0;
 	return count;
 }
 
 enum status registry_application_hold(
-	struct registry *registry, const struct application_key *key, const char *identity)
+	struct registry *registry, const struct application_key *key, const char *identity, struct bytes certificate)
 {
 	struct settings *settings = registry_settings(registry);
 	int64_t until = clock_ms() + (int64_t)settings->limits.hold_s * 1000;
@@ -62,7 +63,7 @@ enum status registry_application_hold(
 	settings_unref(settings);
 	if (!known)
 		return STATUS_NOT_FOUND;
-	struct hold *hold = hold_new(registry, key, identity, until);
+	struct hold *hold = hold_new(registry, key, identity, certificate, until);
 	if (hold == NULL)
 		return STATUS_NO_MEMORY;
 	enum status status = STATUS_OK;
@@ -174,8 +175,8 @@ static void end_of_holds(struct registry *registry, struct hold *ended)
 		if (process != NULL)
 			process_end(process, END_CLOSED);
 		process_unref(process);
-		log_event(LOG_LEVEL_INFO, "hold ended", "identity", hold->identity, "slot", hold->application->slot,
-			NULL);
+		log_event(LOG_LEVEL_INFO, "hold ended", "identity", hold->holder.identity, "slot",
+			hold->application->slot, NULL);
 	}
 	holds_free(ended, registry);
 }
@@ -196,18 +197,42 @@ int64_t holds_expire(struct registry *registry)
 	return next;
 }
 
-/* Whether whoever holds it may no longer do so. */
-static bool is_orphan(const struct hold *hold, const void *context)
+/* The holds there are, to be judged when no lock is held. NULL: none, or no memory. */
+static struct hold *holds_copy(struct registry *registry)
 {
-	const struct settings *settings = context;
-	const struct application *application = hold->application;
-	return settings_slot(settings, application->slot) == NULL ||
-	       !settings_reaches(settings, hold->identity, application);
+	struct hold *copies = NULL;
+	pthread_mutex_lock(&registry->mutex);
+	for (const struct hold *hold = registry->holds; hold != NULL; hold = hold->next) {
+		struct hold *copy = calloc(1, sizeof *copy);
+		const struct buffer *certificate = &hold->holder.certificate;
+		if (copy == NULL || principal_init(&copy->holder, hold->holder.identity,
+					    (struct bytes){certificate->data, certificate->len}) != STATUS_OK) {
+			free(copy);
+			break;
+		}
+		hold->application->refs++;
+		copy->application = hold->application;
+		copy->next = copies;
+		copies = copy;
+	}
+	pthread_mutex_unlock(&registry->mutex);
+	return copies;
 }
 
-void holds_follow(struct registry *registry, const struct settings *settings)
+static bool is_of_holder(const struct hold *hold, const void *context)
 {
-	end_of_holds(registry, take(registry, is_orphan, settings));
+	const struct hold *copy = context;
+	return hold->application == copy->application && strcmp(hold->holder.identity, copy->holder.identity) == 0;
+}
+
+void holds_follow(struct registry *registry, const struct settings *settings, registry_judge *judge, void *context)
+{
+	struct hold *copies = holds_copy(registry);
+	for (const struct hold *copy = copies; copy != NULL; copy = copy->next)
+		if (settings_slot(settings, copy->application->slot) == NULL ||
+			!principal_entitled(&copy->holder, settings, copy->application, judge, context))
+			end_of_holds(registry, take(registry, is_of_holder, copy));
+	holds_free(copies, registry);
 }
 
 void holds_release(struct registry *registry)

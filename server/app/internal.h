@@ -17,6 +17,7 @@
  *   hold          applications that are held open
  *   inventory     what slots and tokens there are (inventory.h)
  *   logout        records of logins that end though no client asked
+ *   principal     whose logins and holds they are, and their end when a reload takes the right to them away
  *   lease, operation, metrics
  *
  * Locks are taken in this order, and none is held while a worker is waited for:
@@ -54,6 +55,7 @@ enum {
 	LEASES_PER_IDENTITY = 1024,
 	APPLICATIONS_PER_LEASE = 256, /* with a live worker */
 	OPERATIONS_REMEMBERED = 65536, /* of all applications */
+	ANY_PERMISSION = (1 << PERMISSION_COUNT) - 1, /* for settings_reaches */
 	REASON_LEN = 256,
 	ENDS_WAITING = 8, /* ends of logins that wait for the records of what was before them */
 };
@@ -88,7 +90,8 @@ struct settings {
 	struct slot_settings *slots;
 	unsigned slots_count;
 	uint64_t generation;
-	struct config rules; /* what config_domain, config_login and settings_policy read, and nothing else */
+	struct config
+		rules; /* what config_domain, config_login, config_permissions and settings_policy read, and nothing else */
 };
 
 /* A copy of what workers need. STATUS_NO_MEMORY, STATUS_MALFORMED (a slot without its module). */
@@ -98,12 +101,14 @@ void settings_unref(struct settings *settings);
 const struct slot_settings *settings_slot(const struct settings *settings, const char *name);
 const struct module_settings *settings_module(const struct settings *settings, const char *name);
 struct application;
-/* Whether requests of the identity, with the application's ID and slot, are about this very application. */
-bool settings_reaches(const struct settings *settings, const char *identity, const struct application *application);
+/*
+ * Whether requests of the identity, with the application's ID and slot, are about this very application, and it has one of the `permissions`
+ * (mask of 1u << enum permission) there.
+ */
+bool settings_reaches(const struct settings *settings, const char *identity, const struct application *application,
+	unsigned permissions);
 /* Whether there is anybody whose requests are about it. */
 bool settings_reachable(const struct settings *settings, const struct application *application);
-/* Whether the share group of that name had a member that it no longer has. */
-bool settings_lost_member(const struct settings *old, const struct settings *settings, const char *group);
 /* Appends the worker_policy of a domain on a slot, both NULL for the inventory. STATUS_NO_MEMORY. */
 enum status settings_policy(
 	const struct settings *settings, const char *domain, const char *slot, struct buffer *out) MUST_USE;
@@ -152,6 +157,7 @@ void token_lock_leave(struct token_lock *lock);
 /* --- token.c --- */
 
 struct worker_process;
+struct process_use;
 struct slot_documents;
 
 /* A configured slot's token; lives as long as the registry, whatever a reload does to the slot. */
@@ -189,23 +195,24 @@ void token_changed(struct token *token);
  */
 void token_acquire(struct worker_process *process, unsigned pair, const char *identity,
 	const struct token_acquire *question, struct token_grant *ret_grant);
-/* The worker has finished with the token. STATUS_MALFORMED if it did not have it. */
-enum status token_release(
-	struct worker_process *process, unsigned pair, const char *identity, const struct token_release *news) MUST_USE;
+/* The worker has finished with the token, and may have logged in: then `use`, unless NULL, says so. STATUS_MALFORMED if it did not have it. */
+enum status token_release(struct worker_process *process, unsigned pair, const char *identity,
+	const struct token_release *news, struct process_use *use) MUST_USE;
 /*
  * Takes the token from a thread of the worker that forgot to release it, or from any (pair < 0) when the process is gone. A PIN that it
  * had the token for counts as tried.
  */
 void token_abandon(struct worker_process *process, int pair);
+/* Counts the functions that a worker's module executed. */
+void token_count_calls(struct token *token, const struct bytes_list *names);
+
+/* --- token_presence.c --- */
+
 /*
  * Tells the token's workers, but for `except` (NULL: none), that logins with a kept PIN are void (B14). They would find out at its next use.
  */
 void token_void_logins(struct registry *registry, const struct token *token, const struct worker_process *except,
 	enum login_end cause);
-/* Counts the functions that a worker's module executed. */
-void token_count_calls(struct token *token, const struct bytes_list *names);
-
-/* --- token_presence.c --- */
 
 /*
  * What the inventory has found in the slot. A token that is gone, or another one, takes along the PINs that are kept for it (B14), also if
@@ -258,6 +265,25 @@ struct tries tries_read(const struct settings *settings, struct token *token, co
 enum status tries_write(const struct settings *settings, struct token *token, const struct slot_settings *slot,
 	const struct tries *tries) MUST_USE;
 
+/* --- principal.c --- */
+
+/* Who has logged in, or holds. */
+struct principal {
+	char *identity; /* NULL: nobody */
+	struct buffer certificate; /* as registry_judge takes it */
+};
+
+/* STATUS_NO_MEMORY. A certificate that cannot be kept is empty, and no judge will find it good. */
+enum status principal_init(struct principal *principal, const char *identity, struct bytes certificate) MUST_USE;
+void principal_done(struct principal *principal);
+/* Whether it may still log in to the application. Without a judge its certificate is taken for good. */
+bool principal_entitled(const struct principal *principal, const struct settings *settings,
+	const struct application *application, registry_judge *judge, void *context);
+/* The worker's login is that of the client's request from now on; it ends again if the client has lost the right to it meanwhile. */
+void login_claim(struct worker_process *process, const char *identity, const struct registry_client *client);
+/* Ends the logins of those who are not entitled to them. */
+void logins_follow(struct registry *registry, const struct settings *settings, registry_judge *judge, void *context);
+
 /* --- spawn.c --- */
 
 /* What a new process needs to be a worker, and what it leaves in the gateway. */
@@ -309,6 +335,7 @@ struct login_ended {
 struct process_use {
 	bool sent; /* the worker may have seen the request */
 	bool login; /* it may have begun a login in it */
+	bool logged_in; /* it has */
 };
 
 /* What a worker has the token for. */
@@ -343,6 +370,7 @@ struct worker_process {
 	pthread_mutex_t mutex; /* guards all below */
 	enum process_state state;
 	enum end_cause cause; /* from ENDING on */
+	struct principal owner; /* of the login, if there is one */
 	int64_t end_begun, last_used, login_since;
 	int64_t login_granted; /* since when it had the token for the login that it has */
 	bool overdue_write; /* a request that may write to the token has passed its deadline */
@@ -414,6 +442,8 @@ bool process_may_be_writing(struct worker_process *process);
 void process_kill(struct worker_process *process);
 /* Sends a command on the control pair; a worker that does not take it is ended. */
 void process_command(struct worker_process *process, enum frame_type type, const struct buffer *payload);
+/* Tells the worker that its login is void, as login_voided of messages.def says. */
+void process_void_login(struct worker_process *process, enum login_end cause);
 /* Takes over what the worker says of its logins: true if the module's has changed. Mutex held; before a hold is given up. */
 bool process_take_logins(struct worker_process *process, uint32_t login, uint32_t native);
 /* Takes over what the worker says about itself, unless something newer is known. */
@@ -501,8 +531,8 @@ struct hold;
 
 /* Ends the holds whose time is up; gives the time at which the next one is due. */
 int64_t holds_expire(struct registry *registry);
-/* Ends the holds of those to whom the application is no longer open. */
-void holds_follow(struct registry *registry, const struct settings *settings);
+/* Ends the holds of those who are not entitled to them; as principal_entitled. */
+void holds_follow(struct registry *registry, const struct settings *settings, registry_judge *judge, void *context);
 void holds_release(struct registry *registry);
 
 /* --- keeper.c --- */

@@ -377,7 +377,7 @@ static void take_lost(struct lease *lease, const struct settings *settings, stru
 	size_t kept = 0;
 	for (size_t i = 0; i < lease->applications_count; i++) {
 		struct application *application = lease->applications[i];
-		bool reaches = settings_reaches(settings, lease->identity->name, application);
+		bool reaches = settings_reaches(settings, lease->identity->name, application, ANY_PERMISSION);
 		struct lost *lost = reaches ? NULL : calloc(1, sizeof *lost);
 		if (lost == NULL) {
 			lease->applications[kept++] = application;

@@ -35,6 +35,7 @@ void process_free(struct worker_process *process)
 	fifo_done(&process->pool);
 	pthread_mutex_destroy(&process->mutex);
 	settings_unref(process->settings);
+	principal_done(&process->owner);
 	free(process->domain);
 	free(process);
 }
@@ -267,6 +268,15 @@ void process_command(struct worker_process *process, enum frame_type type, const
 					     : frame_send(process->os.control, type, payload->data, payload->len);
 	if (status != STATUS_OK)
 		process_end(process, status == STATUS_CLOSED ? END_DIED : END_PROTOCOL);
+}
+
+void process_void_login(struct worker_process *process, enum login_end cause)
+{
+	const struct login_voided message = {.cause = cause};
+	BUFFER_AUTO struct buffer payload;
+	buffer_init(&payload, FRAME_CHUNK);
+	login_voided_pack(&payload, &message);
+	process_command(process, FRAME_LOGIN_VOIDED, &payload);
 }
 
 static void unlist(struct worker_process *process)

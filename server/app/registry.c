@@ -243,24 +243,12 @@ static void send_policy(struct worker_process *process, const struct settings *s
 	process_command(process, FRAME_POLICY, &payload);
 }
 
-/*
- * A login that no session of a client module keeps may be that of a member who has left its share group: which one it was,
- * nobody knows.
- */
-static bool is_leftover(struct worker_process *process, const struct settings *old, const struct settings *settings)
-{
-	if (process->application == NULL || !settings_lost_member(old, settings, process->domain))
-		return false;
-	pthread_mutex_lock(&process->mutex);
-	bool leftover = process->sessions == 0 && process->login != LOGIN_NONE;
-	pthread_mutex_unlock(&process->mutex);
-	return leftover && !atomic_load(&process->application->held);
-}
-
 /* Workers of slots that serve the new configuration as they are get its policy; the others end. */
-static void bring_up_to_date(struct registry *registry, const struct settings *old, const struct settings *settings)
+static void bring_up_to_date(struct registry *registry, const struct settings *settings)
 {
 	size_t count = 0;
+	/* First, so that the records of these logins say why they end. */
+	logins_follow(registry, settings, NULL, NULL);
 	struct worker_process **processes = registry_processes(registry, NULL, NULL, &count);
 	for (size_t i = 0; i < count; i++) {
 		/* The inventory sees to its own. */
@@ -269,15 +257,14 @@ static void bring_up_to_date(struct registry *registry, const struct settings *o
 		const struct slot_settings *slot = settings_slot(settings, processes[i]->slot->name);
 		const struct application *application = processes[i]->application;
 		if (slot != NULL && slot_settings_equal(slot, processes[i]->slot) &&
-			(application == NULL || settings_reachable(settings, application)) &&
-			!is_leftover(processes[i], old, settings))
+			(application == NULL || settings_reachable(settings, application)))
 			send_policy(processes[i], settings);
 		else
 			process_end(processes[i], END_RELOAD);
 	}
 	processes_unref(processes, count);
 	leases_follow(registry->leases, registry, settings);
-	holds_follow(registry, settings);
+	holds_follow(registry, settings, NULL, NULL);
 }
 
 void registry_reload(struct registry *registry, const struct config *config)
@@ -290,7 +277,7 @@ void registry_reload(struct registry *registry, const struct config *config)
 		registry->settings = settings_ref(settings);
 		registry->generation++;
 		pthread_mutex_unlock(&registry->mutex);
-		bring_up_to_date(registry, old, settings);
+		bring_up_to_date(registry, settings);
 		if (inventory_follow(registry->inventory, settings) != STATUS_OK)
 			log_event(LOG_LEVEL_ERROR, "no memory to watch all modules of the new configuration", NULL);
 		settings_unref(old);

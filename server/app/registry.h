@@ -47,15 +47,32 @@ void registry_report_logouts(struct registry *registry, registry_logout_report *
 /* Reports the logins that are still there: for a program that exits without registry_free, because requests still run. */
 void registry_abandon_logins(struct registry *registry);
 
-/* New configuration: workers of slots that changed or vanished end, the others get the new policy. */
+/*
+ * New configuration: workers of slots that changed or vanished end, the others get the new policy. Logins and holds of identities that may
+ * no longer log in there end.
+ */
 void registry_reload(struct registry *registry, const struct config *config);
 
 /*
- * Who records what a worker did: called once by registry_request, in its thread, with the outcome of a request that a worker may have
- * seen, and its response for STATUS_OK. Until it returns, no end of a login is reported that may follow from the request.
+ * Whether a certificate, as struct registry_client appended it, still is one of that identity; `len` 0: it could not be kept. No lock is
+ * held.
  */
-struct registry_recorder {
+typedef bool registry_judge(void *context, const char *identity, struct bytes certificate);
+
+/* Ends the logins and holds of those whose certificates are good no longer (B14). After a change of what they are verified with. */
+void registry_revoke(struct registry *registry, registry_judge *judge, void *context);
+
+/* What a request needs of whoever received it. registry_request calls all in its own thread. */
+struct registry_client {
+	/*
+	 * Records what a worker did: called once with the outcome of a request that a worker may have seen, and its response for STATUS_OK.
+	 * Until it returns, no end of a login is reported that may follow from the request.
+	 */
 	void (*record)(void *context, enum status status, const struct worker_response *response);
+	/* Appends what registry_revoke is to judge the login by that the request has made. */
+	void (*certificate)(void *context, struct buffer *out);
+	/* The login has been noted: whether the client may still have it, or there was a reload since the request was let in. */
+	bool (*entitled)(void *context);
 	void *context;
 };
 
@@ -74,7 +91,7 @@ struct registry_recorder {
  * CKR_SESSION_CLOSED if it did because the application was closed, else CKR_OK).
  */
 enum status registry_request(struct registry *registry, const struct application_key *key,
-	const struct worker_request *request, const struct registry_recorder *recorder, struct arena *arena,
+	const struct worker_request *request, const struct registry_client *client, struct arena *arena,
 	struct buffer *ret_payload, struct worker_response *ret_response, uint64_t *ret_rv) MUST_USE;
 
 /* The application that holds re-authentication operation `id`, if it is this identity's (A26); STATUS_NOT_FOUND otherwise. Copies into the arena. */
@@ -92,11 +109,11 @@ struct application_view {
 struct application_view registry_application_show(struct registry *registry, const struct application_key *key);
 
 /*
- * Holds an application open for limits.hold_s (C8): its login outlives its last session. STATUS_OK; STATUS_REFUSED (held
- * already); STATUS_BUSY (the identity holds too many); STATUS_NOT_FOUND (slot); STATUS_NO_MEMORY.
+ * Holds an application open for limits.hold_s (C8): its login outlives its last session. `certificate` is for registry_revoke.
+ * STATUS_OK; STATUS_REFUSED (held already); STATUS_BUSY (the identity holds too many); STATUS_NOT_FOUND (slot); STATUS_NO_MEMORY.
  */
-enum status registry_application_hold(
-	struct registry *registry, const struct application_key *key, const char *identity) MUST_USE;
+enum status registry_application_hold(struct registry *registry, const struct application_key *key,
+	const char *identity, struct bytes certificate) MUST_USE;
 
 /*
  * Ends an application's hold, sessions and login (C9): its worker finishes what runs and ends. STATUS_NOT_FOUND: it is

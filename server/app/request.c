@@ -21,7 +21,7 @@ struct attempt {
 	struct settings *settings; /* a reference */
 	const struct slot_settings *slot;
 	const struct application_key *key;
-	const struct registry_recorder *recorder;
+	const struct registry_client *client;
 	struct arena *arena;
 	struct buffer *payload;
 	struct worker_response *response;
@@ -77,7 +77,7 @@ static bool was_closed(struct worker_process *process)
 
 static void record(const struct attempt *attempt, enum status status)
 {
-	attempt->recorder->record(attempt->recorder->context, status, status == STATUS_OK ? attempt->response : NULL);
+	attempt->client->record(attempt->client->context, status, status == STATUS_OK ? attempt->response : NULL);
 }
 
 static enum status use_shared(struct attempt *attempt, struct worker_process *process, struct application *application,
@@ -90,6 +90,8 @@ static enum status use_shared(struct attempt *attempt, struct worker_process *pr
 		status = process_request(process, request, attempt->arena, attempt->payload, attempt->response, &use);
 	if (status == STATUS_OK)
 		status = note_operation(attempt, process, request);
+	if (use.logged_in)
+		login_claim(process, request->identity, attempt->client);
 	/* What has to run once more alone has done nothing yet. */
 	if (use.sent && (status != STATUS_OK || attempt->response->status != 0))
 		record(attempt, status);
@@ -190,12 +192,12 @@ static enum status run(struct attempt *attempt, const struct worker_request *req
 }
 
 enum status registry_request(struct registry *registry, const struct application_key *key,
-	const struct worker_request *request, const struct registry_recorder *recorder, struct arena *arena,
+	const struct worker_request *request, const struct registry_client *client, struct arena *arena,
 	struct buffer *ret_payload, struct worker_response *ret_response, uint64_t *ret_rv)
 {
 	struct worker_request whole = *request;
 	uint64_t rv = CKR_OK;
-	struct attempt attempt = {registry, NULL, NULL, key, recorder, arena, ret_payload, ret_response, &rv};
+	struct attempt attempt = {registry, NULL, NULL, key, client, arena, ret_payload, ret_response, &rv};
 	enum status status = refresh(&attempt);
 	if (status == STATUS_OK) {
 		if (whole.deadline_ms == 0)

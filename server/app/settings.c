@@ -138,6 +138,21 @@ static bool copy_logins(struct settings *settings, const struct config *config)
 	return rules != NULL;
 }
 
+static bool copy_permissions(struct settings *settings, const struct config *config)
+{
+	struct config_rule *rules = arena_array(&settings->arena, config->rules_count, sizeof *rules);
+	settings->rules.rules = rules;
+	for (unsigned i = 0; rules != NULL && i < config->rules_count; i++) {
+		const struct config_rule *from = &config->rules[i];
+		rules[i] = *from;
+		if (!copy_names(settings, from->identities, from->identities_count, &rules[i].identities) ||
+			!copy_names(settings, from->slots, from->slots_count, &rules[i].slots))
+			return false;
+		settings->rules.rules_count++;
+	}
+	return rules != NULL;
+}
+
 static bool copy_share_groups(struct settings *settings, const struct config *config)
 {
 	struct config_share_group *groups = arena_array(&settings->arena, config->share_groups_count, sizeof *groups);
@@ -178,7 +193,7 @@ static bool settings_knows(const struct settings *settings, const char *identity
 	return false;
 }
 
-/* The parts of the configuration that config_domain and config_login read. */
+/* The parts of the configuration that config_domain, config_login and config_permissions read. */
 static bool copy_rules(struct settings *settings, const struct config *config)
 {
 	struct config *rules = &settings->rules;
@@ -192,13 +207,15 @@ static bool copy_rules(struct settings *settings, const struct config *config)
 			.name = settings->slots[i].name, .class_name = settings->slots[i].class_name};
 	rules->slots = slots;
 	rules->slots_count = settings->slots_count;
-	return copy_identities(settings, config) && copy_logins(settings, config) &&
-	       copy_share_groups(settings, config);
+	return copy_identities(settings, config) && copy_permissions(settings, config) &&
+	       copy_logins(settings, config) && copy_share_groups(settings, config);
 }
 
-bool settings_reaches(const struct settings *settings, const char *identity, const struct application *application)
+bool settings_reaches(const struct settings *settings, const char *identity, const struct application *application,
+	unsigned permissions)
 {
 	return settings_knows(settings, identity) &&
+	       (config_permissions(&settings->rules, identity, application->slot) & permissions) != 0 &&
 	       strcmp(config_domain(&settings->rules, identity, application->slot, application->id),
 		       application->domain) == 0;
 }
@@ -206,19 +223,8 @@ bool settings_reaches(const struct settings *settings, const char *identity, con
 bool settings_reachable(const struct settings *settings, const struct application *application)
 {
 	for (unsigned i = 0; i < settings->rules.identities_count; i++)
-		if (settings_reaches(settings, settings->rules.identities[i].name, application))
+		if (settings_reaches(settings, settings->rules.identities[i].name, application, ANY_PERMISSION))
 			return true;
-	return false;
-}
-
-bool settings_lost_member(const struct settings *old, const struct settings *settings, const char *group)
-{
-	for (unsigned i = 0; i < old->rules.share_groups_count; i++) {
-		const struct config_share_group *before = &old->rules.share_groups[i];
-		for (unsigned j = 0; strcmp(before->name, group) == 0 && j < before->members_count; j++)
-			if (!config_domain_has(&settings->rules, group, before->members[j]))
-				return true;
-	}
 	return false;
 }
 

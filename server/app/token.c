@@ -270,11 +270,6 @@ void token_acquire(struct worker_process *process, unsigned pair, const char *id
 	*ret_grant = grant;
 }
 
-static bool is_of_token(const struct worker_process *process, const void *token)
-{
-	return process->token == token;
-}
-
 static bool is_other_of_token(const struct worker_process *process, const void *context)
 {
 	const struct worker_process *self = context;
@@ -292,21 +287,6 @@ static void token_was_initialised(struct worker_process *self)
 	process_end(self, END_TOKEN_INITIALISED);
 	token_renewed(self->token);
 	inventory_poke(self->registry->inventory, self->module->name);
-}
-
-void token_void_logins(
-	struct registry *registry, const struct token *token, const struct worker_process *except, enum login_end cause)
-{
-	size_t count = 0;
-	const struct login_voided message = {.cause = cause};
-	BUFFER_AUTO struct buffer payload;
-	buffer_init(&payload, FRAME_CHUNK);
-	login_voided_pack(&payload, &message);
-	struct worker_process **processes = registry_processes(registry, is_of_token, token, &count);
-	for (size_t i = 0; i < count; i++)
-		if (processes[i] != except && processes[i]->slot != NULL && !payload.failed)
-			process_command(processes[i], FRAME_LOGIN_VOIDED, &payload);
-	processes_unref(processes, count);
 }
 
 static void raise_generation(struct token *token)
@@ -348,12 +328,15 @@ static bool pop_hold(struct worker_process *process, unsigned pair, const struct
 	return last;
 }
 
-enum status token_release(
-	struct worker_process *process, unsigned pair, const char *identity, const struct token_release *news)
+enum status token_release(struct worker_process *process, unsigned pair, const char *identity,
+	const struct token_release *news, struct process_use *use)
 {
 	struct token_hold hold;
 	if (!hold_of(process, pair, &hold))
 		return STATUS_MALFORMED;
+	if (use != NULL && news->rv == CKR_OK && hold.question.purpose == TOKEN_FOR_LOGIN &&
+		hold.question.user_type != CKU_CONTEXT_SPECIFIC)
+		use->logged_in = true;
 	/* Whose PIN it was, before a login or logout changes that. */
 	CK_USER_TYPE owner = guard_owner(process, &hold.question);
 	guard_note(process, identity, &hold.question, news->rv);

@@ -2,6 +2,22 @@
 
 #include <string.h>
 
+static bool is_of_token(const struct worker_process *process, const void *token)
+{
+	return process->token == token && process->slot != NULL;
+}
+
+void token_void_logins(
+	struct registry *registry, const struct token *token, const struct worker_process *except, enum login_end cause)
+{
+	size_t count = 0;
+	struct worker_process **processes = registry_processes(registry, is_of_token, token, &count);
+	for (size_t i = 0; i < count; i++)
+		if (processes[i] != except)
+			process_void_login(processes[i], cause);
+	processes_unref(processes, count);
+}
+
 /* Takes over what was found; true if the token that was there before is not any more. */
 static bool has_left(struct token *token, const struct slot_documents *found)
 {

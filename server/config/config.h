@@ -164,9 +164,6 @@ unsigned config_permissions(const struct config *config, const char *identity, c
 const char *config_domain(
 	const struct config *config, const char *identity, const char *slot, const unsigned char *application);
 
-/* Whether `identity` belongs to a domain: it is that identity, or a member of the share group of that name. */
-bool config_domain_has(const struct config *config, const char *domain, const char *identity);
-
 /* The rules of logins that hold for a domain or an identity on a slot: of a share group the strictest of its members. */
 struct config_login {
 	bool cache_pin;

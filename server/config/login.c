@@ -47,15 +47,6 @@ static const struct config_share_group *find_group(const struct config *config, 
 	return NULL;
 }
 
-bool config_domain_has(const struct config *config, const char *domain, const char *identity)
-{
-	const struct config_share_group *group = find_group(config, domain);
-
-	if (!group)
-		return strcmp(domain, identity) == 0;
-	return config_listed(group->members, group->members_count, identity, false);
-}
-
 static enum status check_group_name(struct loader *loader, unsigned index)
 {
 	const struct config *config = loader->config;

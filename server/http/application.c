@@ -10,7 +10,10 @@
 #include "api/hex.h"
 #include "api/json.h"
 
-enum { SLOT_DOCUMENT_MAX = 256 << 10 }; /* bytes of what the inventory says about one slot */
+enum {
+	SLOT_DOCUMENT_MAX = 256 << 10, /* bytes of what the inventory says about one slot */
+	CERTIFICATE_MAX = 64 << 10, /* bytes of a client's certificates */
+};
 
 static struct registry *registry_of(const struct request *request)
 {
@@ -81,8 +84,15 @@ static void hold(struct request *request)
 	}
 	if (!token_is_present(request))
 		return;
-	enum status status = registry_application_hold(
-		registry_of(request), &request->application, request->peer->identity);
+	struct buffer certificate BUFFER_AUTO;
+	buffer_init(&certificate, CERTIFICATE_MAX);
+	tls_chain_keep(request->connection->session, &certificate);
+	enum status status = registry_application_hold(registry_of(request), &request->application,
+		request->peer->identity, (struct bytes){certificate.data, certificate.len});
+	/* A reload meanwhile may have come too early for this hold. */
+	struct listener *listener = request->connection->listener;
+	if (atomic_load(&listener->generation_number) != request->generation->number)
+		listener_judge(listener);
 	switch (status) {
 	case STATUS_OK: break;
 	case STATUS_REFUSED: answer_problem(request, PROBLEM_APPLICATION_HELD, NULL); return;

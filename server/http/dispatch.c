@@ -208,7 +208,9 @@ enum MHD_Result dispatch(struct connection *connection)
 	} else {
 		serve(&request);
 	}
-	request.answer.close = request.answer.close || atomic_load_explicit(&listener->stopping, memory_order_relaxed);
+	request.answer.close = request.answer.close ||
+			       atomic_load_explicit(&listener->stopping, memory_order_relaxed) ||
+			       atomic_load_explicit(&connection->retired, memory_order_relaxed);
 	enum MHD_Result result = request.abandoned ? MHD_NO : respond(&request);
 	generation_release(request.generation);
 	return result;

@@ -207,6 +207,30 @@ static void record_outcome(void *context, enum status status, const struct worke
 				  : record_unanswered(recording->request, status, now_us() - recording->begun_us);
 }
 
+static void append_certificate(void *context, struct buffer *out)
+{
+	const struct recording *recording = context;
+	tls_chain_keep(recording->request->connection->session, out);
+}
+
+/* A reload since the request was let in may have taken from the client what let it log in. */
+static bool still_entitled(void *context)
+{
+	const struct recording *recording = context;
+	const struct request *request = recording->request;
+	struct listener *listener = request->connection->listener;
+	struct peer peer;
+	if (atomic_load(&listener->generation_number) == request->generation->number)
+		return true;
+	struct generation *generation = listener_generation(listener);
+	peer_identify(generation, request->connection->session, false, &peer);
+	bool entitled = peer.refusal == NULL && peer.identity != NULL &&
+			strcmp(peer.identity, request->peer->identity) == 0 &&
+			(config_permissions(generation->config, peer.identity, request->slot) & PERMISSIONS_LOGIN) != 0;
+	generation_release(generation);
+	return entitled;
+}
+
 void forward_worker(struct request *request)
 {
 	struct worker_request message;
@@ -225,8 +249,8 @@ void forward_worker(struct request *request)
 	}
 	struct recording recording = {.request = request, .begun_us = now_us()};
 	enum status status = registry_request(request->connection->listener->registry, &request->application, &message,
-		&(struct registry_recorder){record_outcome, &recording}, request->arena, &request->connection->payload,
-		&response, &rv);
+		&(struct registry_client){record_outcome, append_certificate, still_entitled, &recording},
+		request->arena, &request->connection->payload, &response, &rv);
 	if (!recording.asked)
 		record_outcome(&recording, status, NULL);
 	if (status != STATUS_OK) {

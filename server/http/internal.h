@@ -3,6 +3,7 @@
  * and the request that a connection's thread is answering.
  *
  *   listener   libmicrohttpd's daemon, start and stop          limits    connections, their deadlines and the reaper
+ *   reload     the next generation, and who loses what by it
  *   intercept  the GnuTLS functions that libmicrohttpd calls   input     decrypted bytes: one head, then its body
  *   gate       refuses ambiguous heads                         tls       credentials of a generation, verification
  *   peer       certificate to identity                         dispatch  one request, from identity to answer
@@ -78,6 +79,12 @@ int tls_prepare(struct generation *generation, gnutls_session_t session) MUST_US
  */
 const char *tls_verify(struct generation *generation, gnutls_session_t session, gnutls_alert_description_t *ret_alert);
 
+/* Appends the certificates that the peer has sent, for tls_chain_verify. */
+void tls_chain_keep(gnutls_session_t session, struct buffer *out);
+
+/* Whether a chain of tls_chain_keep is good, as by tls_verify. `ret_leaf`: the peer's own certificate, within `kept`. */
+bool tls_chain_verify(struct generation *generation, struct bytes kept, gnutls_datum_t *ret_leaf) MUST_USE;
+
 /* --- peer.c --- */
 
 struct peer {
@@ -97,6 +104,9 @@ void peer_identify(struct generation *generation, gnutls_session_t session, bool
 /* The identity that a certificate (DER in `raw`) matches, or NULL; *ret_ambiguous if several do. Fills sha256 and subject. */
 const char *peer_match(
 	const struct config *config, const gnutls_datum_t *raw, struct peer *ret_peer, bool *ret_ambiguous);
+
+/* A registry_judge; `context` is the generation: whether the certificates are good, and those of that identity. */
+bool peer_judge(void *context, const char *identity, struct bytes certificates);
 
 /* --- limits.c: connections and their deadlines --- */
 
@@ -125,6 +135,7 @@ struct connection {
 	struct share *share; /* of its identity; the listener's lock */
 	atomic_bool crowded; /* its identity has too many: requests are refused */
 	atomic_bool shut; /* the socket was shut down for being too slow or one too many */
+	atomic_bool retired; /* a reload wants its client to prove again who it is: it ends when nothing is under way */
 
 	/* input.c */
 	struct buffer input; /* decrypted bytes: the current request's, then pipelined ones */
@@ -151,6 +162,9 @@ struct connection_list {
 };
 
 void connection_phase(struct connection *connection, enum phase phase);
+
+/* Nothing is under way on the connection any more: it waits for a request, or ends if it is retired. */
+void connection_idle(struct connection *connection);
 
 /* The connection is in PHASE_READING, since the first call for this request. */
 void connection_reading(struct connection *connection);
@@ -179,6 +193,9 @@ enum { SHARE_BUCKETS = 256 };
 void share_enter(struct connection *connection, const struct config *config);
 void share_leave(struct connection *connection);
 
+/* The identity for which the connection is counted; "" for none. Under the listener's lock. */
+const char *share_identity(const struct connection *connection);
+
 /* False: the identity still has too many connections, and the request has to be refused. */
 bool share_admits(struct connection *connection, const struct config *config);
 
@@ -189,8 +206,9 @@ void reaper_stop(struct listener *listener);
 /* Shuts those down that wait for a request or for the handshake; the number of requests under way. */
 unsigned limits_shut_idle(struct listener *listener);
 
-/* Shuts the idle connections down that hold leases. */
-void limits_shut_leased(struct listener *listener);
+/* Retires the authenticated connections that `wanted` accepts: idle ones are shut down, the others after the request under way. */
+void limits_retire(struct listener *listener, bool (*wanted)(const struct connection *connection, const void *context),
+	const void *context);
 
 /* Connections in any of the phases of `mask` (1u << enum phase). */
 unsigned limits_count(struct listener *listener, unsigned mask);
@@ -239,11 +257,17 @@ struct listener {
 	pthread_cond_t reaper_wake;
 	bool reaper_end;
 	atomic_bool stopping;
+	_Atomic uint64_t generation_number; /* of `generation` */
 	_Atomic int64_t
 		crowded_log_due; /* not before this monotonic time is the next line about crowded shares logged */
 
 	struct counters counters;
 };
+
+/* --- reload.c --- */
+
+/* Ends the logins and holds of those whose certificates the generation in force does not take. */
+void listener_judge(struct listener *listener);
 
 /* --- input.c: between GnuTLS and libmicrohttpd --- */
 

@@ -19,12 +19,13 @@ enum {
 
 void connection_phase(struct connection *connection, enum phase phase)
 {
-	atomic_store_explicit(&connection->timing, (uint64_t)clock_ms() << PHASE_BITS | phase, memory_order_relaxed);
+	/* In one order with `retired`, for connection_idle. */
+	atomic_store(&connection->timing, (uint64_t)clock_ms() << PHASE_BITS | phase);
 }
 
 static enum phase phase_of(const struct connection *connection)
 {
-	return (enum phase)(atomic_load_explicit(&connection->timing, memory_order_relaxed) & ((1u << PHASE_BITS) - 1));
+	return (enum phase)(atomic_load(&connection->timing) & ((1u << PHASE_BITS) - 1));
 }
 
 void connection_reading(struct connection *connection)
@@ -207,13 +208,26 @@ unsigned limits_shut_idle(struct listener *listener)
 	return busy;
 }
 
-void limits_shut_leased(struct listener *listener)
+void limits_retire(struct listener *listener, bool (*wanted)(const struct connection *connection, const void *context),
+	const void *context)
 {
 	pthread_mutex_lock(&listener->lock);
-	for (struct connection *c = listener->authenticated.oldest; c != NULL; c = c->newer)
-		if (phase_of(c) == PHASE_IDLE && atomic_load(&c->leased))
-			shut(c);
+	for (struct connection *c = listener->authenticated.oldest; c != NULL; c = c->newer) {
+		if (!wanted(c, context))
+			continue;
+		atomic_store(&c->retired, true);
+		if (phase_of(c) == PHASE_IDLE)
+			(void)shut(c);
+	}
 	pthread_mutex_unlock(&listener->lock);
+}
+
+void connection_idle(struct connection *connection)
+{
+	connection_phase(connection, PHASE_IDLE);
+	/* Whoever retires the connection looks at its phase after having said so: one of the two sees the other. */
+	if (atomic_load(&connection->retired))
+		(void)shut(connection);
 }
 
 unsigned limits_count(struct listener *listener, unsigned mask)

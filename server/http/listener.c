@@ -32,15 +32,6 @@ enum {
 	ANSWER_MAX = 4 << 20, /* bytes of an answer */
 };
 
-struct generation *listener_generation(struct listener *listener)
-{
-	pthread_mutex_lock(&listener->lock);
-	struct generation *generation = listener->generation;
-	atomic_fetch_add(&generation->references, 1);
-	pthread_mutex_unlock(&listener->lock);
-	return generation;
-}
-
 /* --- one connection --- */
 
 static void peer_text(struct connection *connection)
@@ -359,6 +350,7 @@ enum status listener_new(struct config *config, struct registry *registry, struc
 	listener->registry = registry;
 	listener->audit = audit;
 	pthread_mutex_init(&listener->lock, NULL);
+	atomic_init(&listener->generation_number, 1);
 	enum status status = generation_new(config, 1, &listener->generation, ret_error, error_size);
 	if (status == STATUS_OK)
 		status = daemon_open(listener, ret_error, error_size);
@@ -375,26 +367,6 @@ enum status listener_new(struct config *config, struct registry *registry, struc
 uint16_t listener_port(const struct listener *listener)
 {
 	return listener->port;
-}
-
-enum status listener_reload(struct listener *listener, struct config *config, char *ret_error, size_t error_size)
-{
-	struct generation *generation;
-	enum status status = generation_new(
-		config, listener_counts(listener).generation + 1, &generation, ret_error, error_size);
-	if (status != STATUS_OK)
-		return status;
-	/* First the registry: a request under the new configuration finds its slot there. */
-	registry_reload(listener->registry, config);
-	pthread_mutex_lock(&listener->lock);
-	struct generation *old = listener->generation;
-	listener->generation = generation;
-	pthread_mutex_unlock(&listener->lock);
-	/* Whoever is still trusted connects again; the leases of those who are not run out (B14). */
-	if (memcmp(old->trust, generation->trust, sizeof old->trust) != 0)
-		limits_shut_leased(listener);
-	generation_release(old);
-	return STATUS_OK;
 }
 
 struct listener_counts listener_counts(struct listener *listener)

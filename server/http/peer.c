@@ -138,3 +138,15 @@ void peer_identify(struct generation *generation, gnutls_session_t session, bool
 					    : "certificate matches no identity",
 			"certificate", ret_peer->sha256, "subject", ret_peer->subject, NULL);
 }
+
+bool peer_judge(void *context, const char *identity, struct bytes certificates)
+{
+	struct generation *generation = context;
+	struct peer peer;
+	gnutls_datum_t leaf;
+	bool ambiguous;
+	if (!tls_chain_verify(generation, certificates, &leaf))
+		return false;
+	const char *found = peer_match(generation->config, &leaf, &peer, &ambiguous);
+	return found != NULL && strcmp(found, identity) == 0;
+}

@@ -127,5 +127,5 @@ void respond_done(struct connection *connection, bool complete)
 	arena_done(&connection->arena);
 	buffer_done(&connection->payload);
 	input_next(connection);
-	connection_phase(connection, PHASE_IDLE);
+	connection_idle(connection);
 }

@@ -105,6 +105,11 @@ void share_enter(struct connection *connection, const struct config *config)
 		limits_shut(connection);
 }
 
+const char *share_identity(const struct connection *connection)
+{
+	return connection->share == NULL ? "" : connection->share->identity;
+}
+
 bool share_admits(struct connection *connection, const struct config *config)
 {
 	if (!atomic_load_explicit(&connection->crowded, memory_order_relaxed))

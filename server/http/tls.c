@@ -214,15 +214,11 @@ static const char *verify_chain(
 	return status == 0 ? NULL : verdict(status, ret_alert);
 }
 
-const char *tls_verify(struct generation *generation, gnutls_session_t session, gnutls_alert_description_t *ret_alert)
+/* A chain as it was sent, the client's own certificate first. */
+static const char *verify_raw(
+	struct generation *generation, const gnutls_datum_t *raw, unsigned sent, gnutls_alert_description_t *ret_alert)
 {
-	*ret_alert = GNUTLS_A_BAD_CERTIFICATE;
-	unsigned sent = 0, count = 0;
-	const gnutls_datum_t *raw = gnutls_certificate_get_peers(session, &sent);
-	if (raw == NULL || sent == 0 || gnutls_certificate_type_get2(session, GNUTLS_CTYPE_PEERS) != GNUTLS_CRT_X509)
-		return "the client sent no certificate";
-	if (sent > CHAIN_MAX)
-		return "the client sent too many certificates";
+	unsigned count = 0;
 	gnutls_x509_crt_t chain[CHAIN_MAX];
 	const char *refusal = NULL;
 	while (count < sent && refusal == NULL) {
@@ -239,4 +235,49 @@ const char *tls_verify(struct generation *generation, gnutls_session_t session, 
 	while (count > 0)
 		gnutls_x509_crt_deinit(chain[--count]);
 	return refusal;
+}
+
+const char *tls_verify(struct generation *generation, gnutls_session_t session, gnutls_alert_description_t *ret_alert)
+{
+	*ret_alert = GNUTLS_A_BAD_CERTIFICATE;
+	unsigned sent = 0;
+	const gnutls_datum_t *raw = gnutls_certificate_get_peers(session, &sent);
+	if (raw == NULL || sent == 0 || gnutls_certificate_type_get2(session, GNUTLS_CTYPE_PEERS) != GNUTLS_CRT_X509)
+		return "the client sent no certificate";
+	if (sent > CHAIN_MAX)
+		return "the client sent too many certificates";
+	return verify_raw(generation, raw, sent, ret_alert);
+}
+
+void tls_chain_keep(gnutls_session_t session, struct buffer *out)
+{
+	unsigned sent = 0;
+	const gnutls_datum_t *raw = gnutls_certificate_get_peers(session, &sent);
+	for (unsigned i = 0; raw != NULL && i < sent; i++) {
+		buffer_append(out, &raw[i].size, sizeof raw[i].size);
+		buffer_append(out, raw[i].data, raw[i].size);
+	}
+}
+
+bool tls_chain_verify(struct generation *generation, struct bytes kept, gnutls_datum_t *ret_leaf)
+{
+	gnutls_datum_t raw[CHAIN_MAX];
+	unsigned count = 0;
+	for (size_t at = 0; at < kept.len; count++) {
+		gnutls_datum_t *item = &raw[count];
+		if (count == CHAIN_MAX || kept.len - at < sizeof item->size)
+			return false;
+		memcpy(&item->size, kept.data + at, sizeof item->size);
+		at += sizeof item->size;
+		if (item->size > kept.len - at)
+			return false;
+		/* GnuTLS does not change what it only reads. */
+		item->data = (unsigned char *)(uintptr_t)kept.data + at;
+		at += item->size;
+	}
+	gnutls_alert_description_t alert;
+	if (count == 0 || verify_raw(generation, raw, count, &alert) != NULL)
+		return false;
+	*ret_leaf = raw[0];
+	return true;
 }

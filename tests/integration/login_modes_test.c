@@ -249,6 +249,26 @@ Test(login_modes, B14_a_card_that_was_pulled_out_and_put_back_wants_her_pin_agai
 	gateway_stop(&g);
 }
 
+Test(login_modes, B14_a_reload_that_takes_her_permission_to_log_in_logs_her_out, .timeout = 60)
+{
+	struct gateway g;
+	struct mock mock;
+	start(&g, &mock, NULL);
+	make_key(&g);
+	cr_assert_eq(log_in(&g, BOB), 200);
+	shell("sed -i 's/identities: .alice, bob., slots: .card., .*/identities: [alice], slots: [card], allow: [read, "
+	      "use]}\\n"
+	      "  - {identities: [bob], slots: [card], allow: [read, login, use]}/' '%s/p11gated.yaml'",
+		g.directory);
+	shell("'%s' reload --config '%s/p11gated.yaml'", g.tool, g.directory);
+	cr_expect(await_condition(
+		is_on_record, &g, "\"reason\":\"the identity may not use the application any more\"", 20));
+	expect_login(&g, ALICE, "none");
+	cr_expect_eq(sign(&g, ALICE), 401);
+	cr_expect_eq(sign(&g, BOB), 200);
+	gateway_stop(&g);
+}
+
 Test(login_modes, B15_a_pin_changed_at_the_card_costs_each_application_one_try, .timeout = 60)
 {
 	struct gateway g;

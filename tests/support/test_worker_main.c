@@ -9,7 +9,7 @@
  *   question   descriptors   environment          shown in the answer
  * The answer's body is "key=value" lines. An application's init_args are carried out in the same way at its start, and there
  *   fail=RV   deaf (takes no commands on the control pair)   mute (no news on the control pair)
- * are known too. An inventory worker takes the token's label from the file that is its module; no file: no module. A label
+ * are known too. A login that is revoked ends; what else is void of one is shown alone. An inventory worker takes the token's label from the file that is its module; no file: no module. A label
  * that begins with "count" shows how often it was asked, "?" spoils the answer, "hang" is what it does; "absent" is no token, and
  * the label's first bytes are the serial number.
  */
@@ -226,10 +226,10 @@ static void verify(int fd, struct arena *arena, struct buffer *payload)
 	must(frame_send(fd, FRAME_PIN_VERIFIED, payload->data, payload->len) == STATUS_OK);
 }
 
-static void tell_state(enum login_state ended)
+static void tell_state(enum login_state ended, enum login_end cause)
 {
 	pthread_mutex_lock(&mutex);
-	struct worker_state state = {serial, sessions, login, native, ended, LOGIN_END_LEASE};
+	struct worker_state state = {serial, sessions, login, native, ended, cause};
 	pthread_mutex_unlock(&mutex);
 	BUFFER_AUTO struct buffer payload;
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
@@ -271,7 +271,7 @@ static void carry_out(struct job *job, const char *name, const char *value)
 		release(job, value);
 	else if (strcmp(name, "tell") == 0)
 		for (unsigned long left = strtoul(value, NULL, 10); left > 0; left--)
-			tell_state(LOGIN_USER);
+			tell_state(LOGIN_USER, LOGIN_END_LEASE);
 	else if (strcmp(name, "verify") == 0)
 		ask_to_verify(job, value);
 	else if (strcmp(name, "question") == 0)
@@ -486,7 +486,14 @@ static void take_void(const struct bytes *packed)
 	must(login_voided_unpack(packed->data, packed->len, &arena, &message) == STATUS_OK);
 	pthread_mutex_lock(&mutex);
 	voided = 1 + message.cause;
+	bool ends = message.cause == LOGIN_END_REVOKED && login != LOGIN_NONE;
+	enum login_state ended = granted ? login : LOGIN_NONE;
+	serial += ends;
+	login = ends ? LOGIN_NONE : login;
+	native = ends ? LOGIN_NONE : native;
 	pthread_mutex_unlock(&mutex);
+	if (ends)
+		tell_state(ended, LOGIN_END_REVOKED);
 }
 
 static void command(enum frame_type type, const struct buffer *payload)
@@ -506,7 +513,7 @@ static void command(enum frame_type type, const struct buffer *payload)
 		if (!stays)
 			login = native = LOGIN_NONE;
 		pthread_mutex_unlock(&mutex);
-		tell_state(ended);
+		tell_state(ended, LOGIN_END_LEASE);
 		break;
 	}
 	case FRAME_POLICY: take_policy(&bytes); break;

@@ -63,6 +63,16 @@ void fixture_init(struct fixture *fixture)
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		fixture->identities[i].name = names[i];
 	struct config *config = &fixture->config;
+	static const char *slots[] = {"*"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		fixture->rules[i] = (struct config_rule){.identities = &fixture->identities[i].name,
+			.identities_count = 1,
+			.slots = slots,
+			.slots_count = 1,
+			.permissions = ANY_PERMISSION};
+	}
+	config->rules = fixture->rules;
+	config->rules_count = sizeof names / sizeof *names;
 	config->identities = fixture->identities;
 	config->identities_count = sizeof names / sizeof *names;
 	config->runtime_directory = fixture->directory;
@@ -128,6 +138,18 @@ static void record(void *context, enum status status, const struct worker_respon
 		asked->record(asked, response);
 }
 
+static void append_certificate(void *context, struct buffer *out)
+{
+	const struct asked *asked = context;
+	buffer_text(out, asked->certificate == NULL ? "" : asked->certificate);
+}
+
+static bool is_entitled(void *context)
+{
+	const struct asked *asked = context;
+	return !asked->too_late;
+}
+
 void ask_it(struct asked *asked)
 {
 	ARENA_AUTO struct arena arena;
@@ -145,7 +167,8 @@ void ask_it(struct asked *asked)
 	memset(request.instance, asked->instance, sizeof request.instance);
 	int64_t begun = clock_ms();
 	asked->status = registry_request(asked->fixture->registry, &key, &request,
-		&(struct registry_recorder){record, asked}, &arena, &payload, &response, &asked->rv);
+		&(struct registry_client){record, append_certificate, is_entitled, asked}, &arena, &payload, &response,
+		&asked->rv);
 	asked->took_ms = clock_ms() - begun;
 	if (asked->status != STATUS_OK)
 		return;

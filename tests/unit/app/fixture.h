@@ -14,6 +14,7 @@ struct fixture {
 	struct config_environment environment[1];
 	struct config_module modules[2];
 	struct config_identity identities[3]; /* alice, bob, mallory */
+	struct config_rule rules[3]; /* each of them may do everything everywhere */
 	struct config_slot slots[3]; /* "demo" and "spare" of module "first", "other" of module "second" */
 	struct config config;
 	struct registry *registry;
@@ -33,6 +34,8 @@ struct asked {
 	unsigned char instance; /* every byte of the client instance, 0: none */
 	unsigned deadline_ms;
 	unsigned permissions;
+	const char *certificate; /* what a login of the request is kept with, NULL: "" */
+	bool too_late; /* a reload has overtaken the request */
 	/* Called with the answer when it is to be recorded; NULL: nothing is done then. */
 	void (*record)(struct asked *asked, const struct worker_response *response);
 

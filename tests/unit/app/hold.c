@@ -7,6 +7,8 @@
 
 #include "tests/unit/app/fixture.h"
 
+#define LOG_IN "acquire=1,1;release=0,1"
+
 static struct fixture fixture;
 
 static void set_up(void)
@@ -32,7 +34,8 @@ static struct application_key key_of(const char *domain, char id)
 static enum status hold(const char *identity, char id)
 {
 	struct application_key key = key_of(identity, id);
-	return registry_application_hold(fixture.registry, &key, identity);
+	return registry_application_hold(
+		fixture.registry, &key, identity, (struct bytes){(const unsigned char *)identity, strlen(identity)});
 }
 
 static enum status close_it(const char *identity, char id)
@@ -254,24 +257,39 @@ Test(applications, C13_a_member_that_is_removed_loses_its_sessions_at_reload)
 	cr_expect_eq(number_of(&after, "pid"), number_of(&alice, "pid"), "the other member goes on");
 }
 
-Test(applications, C13_a_login_that_the_removed_member_may_have_left_ends_at_reload)
+static bool team_is_logged_out(void *context)
+{
+	(void)context;
+	return show("team", 1).login == LOGIN_NONE;
+}
+
+Test(applications, C13_the_login_of_the_removed_member_ends_at_reload_and_not_that_of_another)
 {
 	use_group();
-	struct asked bob = ask_in_group("bob", 0, "login=1");
+	struct asked bob = ask_in_group("bob", 0, LOG_IN);
 	registry_reload(fixture.registry, &fixture.config);
 	struct asked same = ask_in_group("alice", 0, "");
 	cr_expect_eq(number_of(&same, "pid"), number_of(&bob, "pid"), "nobody was removed");
+	cr_expect_eq(number_of(&same, "voided"), 0);
 	group.members = alone;
 	group.members_count = 1;
 	registry_reload(fixture.registry, &fixture.config);
-	cr_expect(ends(number_of(&bob, "pid")));
+	cr_expect(becomes(team_is_logged_out, NULL));
+	ask_in_group("alice", 0, LOG_IN);
+	group.members_count = 2;
+	group.members = members;
+	registry_reload(fixture.registry, &fixture.config);
+	group.members_count = 1;
+	group.members = alone;
+	registry_reload(fixture.registry, &fixture.config);
+	cr_expect_eq(show("team", 1).login, LOGIN_USER, "the other member's stays");
 }
 
 Test(applications, C13_a_hold_ends_with_the_membership_of_who_holds)
 {
 	use_group();
 	struct application_key key = key_of("team", 1);
-	cr_expect_eq(registry_application_hold(fixture.registry, &key, "bob"), STATUS_OK);
+	cr_expect_eq(registry_application_hold(fixture.registry, &key, "bob", (struct bytes){NULL, 0}), STATUS_OK);
 	cr_expect(registry_application_show(fixture.registry, &key).held);
 	group.members = alone;
 	group.members_count = 1;

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "server/http/internal.h"
 #include "tests/unit/http/fixture.h"
 
 enum { WAIT_MS = 5000, HOUR_S = 3600 };
@@ -112,14 +114,35 @@ Test(handshake, a_revoked_certificate_is_refused_with_an_alert)
 	cr_expect_eq(refusal("bob", 0), -1);
 }
 
-Test(handshake, a_revocation_ends_an_open_connection_at_its_next_request)
+Test(handshake, B14_a_revocation_ends_an_open_connection_that_waits_for_a_request)
 {
 	struct tls_client *client = fixture_connect(fixture, "alice");
 	cr_assert_eq(answer_status(ask(client, "/healthz")), 200);
 	pki_revoke(fixture->pki, "alice");
 	pki_crl(fixture->pki, "crl.pem");
 	cr_assert_eq(fixture_reload(fixture, "", with_crl), STATUS_OK);
-	const char *answer = ask(client, "/healthz");
+	cr_expect(tls_client_ended(client, WAIT_MS));
+	fixture_disconnect(client);
+}
+
+static void until_reading(void)
+{
+	for (int i = 0; i < WAIT_MS && limits_count(fixture->listener, 1u << PHASE_READING) == 0; i++)
+		usleep(1000);
+	cr_assert_eq(limits_count(fixture->listener, 1u << PHASE_READING), 1);
+}
+
+Test(handshake, B14_a_request_whose_bytes_arrive_over_a_revocation_is_refused_and_its_connection_ends)
+{
+	static const char first[] = "GET /healthz HTTP/1.1\r\n", rest[] = "Host: gateway\r\n\r\n";
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	cr_assert_eq(answer_status(ask(client, "/healthz")), 200);
+	cr_assert(tls_client_send(client, first, sizeof first - 1));
+	until_reading();
+	pki_revoke(fixture->pki, "alice");
+	pki_crl(fixture->pki, "crl.pem");
+	cr_assert_eq(fixture_reload(fixture, "", with_crl), STATUS_OK);
+	const char *answer = fixture_exchange(client, rest, sizeof rest - 1);
 	cr_expect_eq(answer_status(answer), 403);
 	cr_expect(answer_has(answer, "the client certificate is revoked"));
 	cr_expect(tls_client_ended(client, WAIT_MS));

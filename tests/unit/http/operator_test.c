@@ -29,7 +29,7 @@ static void hold(const char *identity, unsigned char id)
 {
 	struct application_key key = {.domain = identity, .slot = "demo"};
 	memset(key.id, id, sizeof key.id);
-	cr_assert_eq(registry_application_hold(fixture->registry, &key, identity), STATUS_OK);
+	cr_assert_eq(registry_application_hold(fixture->registry, &key, identity, (struct bytes){NULL, 0}), STATUS_OK);
 }
 
 Test(operator, C16_applications_are_listed_by_their_hash)

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "server/http/internal.h"
 #include "tests/unit/http/fixture.h"
 
 static struct fixture *fixture;
@@ -146,12 +147,34 @@ Test(worker, an_unknown_outcome_that_cannot_be_recorded_is_not_to_be_repeated)
 	cr_expect_not(answer_has(answer, "Retry-After: "), "%s", answer);
 }
 
-static const char leased[] = "POST /v1/slots/demo/calls?sessions=1;login=1 HTTP/1.1\r\nHost: gateway\r\n" INSTANCE
-			     "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+#define LOGGED_IN_WITH_A_SESSION \
+	"POST /v1/slots/demo/calls?sessions=1;acquire=1,1;release=0,1 HTTP/1.1\r\nHost: gateway\r\n" INSTANCE \
+	"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
-static bool is_dormant(const char *name)
+static bool shows(const char *name, const char *text)
 {
-	return answer_has(fixture_get(fixture, name, "/v1/slots/demo/applications/current"), "\"dormant\"");
+	return answer_has(fixture_get(fixture, name, "/v1/slots/demo/applications/current"), text);
+}
+
+static bool comes_to_show(const char *name, const char *text)
+{
+	for (int i = 0; i < 100 && !shows(name, text); i++)
+		usleep(100000);
+	return shows(name, text);
+}
+
+/* A second certificate of alice's, for looking on. */
+static void issue_alice_two(void)
+{
+	pki_issue(fixture->pki, "alice-two",
+		&(struct pki_leaf){.san = "URI:urn:p11gate:test:alice", .key_usage = "clientAuth"}, NULL);
+}
+
+static void revoke_and_reload(const char *name, const char *limits)
+{
+	pki_revoke(fixture->pki, name);
+	pki_crl(fixture->pki, "crl.pem");
+	cr_assert_eq(fixture_reload(fixture, limits, "  crl: crl.pem\n"), STATUS_OK);
 }
 
 Test(worker, B14_a_revoked_certificate_loses_its_sessions_and_logins)
@@ -159,17 +182,76 @@ Test(worker, B14_a_revoked_certificate_loses_its_sessions_and_logins)
 	fixture_free(fixture);
 	fixture = fixture_with_workers("  sign_s: 1\n  lease_ttl_s: 5\n");
 	struct tls_client *client = fixture_connect(fixture, "alice");
-	cr_assert_eq(answer_status(fixture_ask(client, leased)), 200);
-	cr_expect_not(is_dormant("alice"));
-	/* The same identity with another certificate looks on. */
-	pki_issue(fixture->pki, "alice-two",
-		&(struct pki_leaf){.san = "URI:urn:p11gate:test:alice", .key_usage = "clientAuth"}, NULL);
-	pki_revoke(fixture->pki, "alice");
-	pki_crl(fixture->pki, "crl.pem");
-	cr_assert_eq(fixture_reload(fixture, "  lease_ttl_s: 5\n", "  crl: crl.pem\n"), STATUS_OK);
+	cr_assert_eq(answer_status(fixture_ask(client, LOGGED_IN_WITH_A_SESSION)), 200);
+	cr_expect(shows("alice", "\"login\":\"user\",\"sessions\":1"));
+	issue_alice_two();
+	revoke_and_reload("alice", "  lease_ttl_s: 5\n");
 	cr_expect(tls_client_ended(client, 5000), "the connection that held the lease is gone");
 	fixture_disconnect(client);
-	for (int i = 0; i < 100 && !is_dormant("alice-two"); i++)
-		usleep(100000);
-	cr_expect(is_dormant("alice-two"));
+	cr_expect(comes_to_show("alice-two", "\"login\":\"none\",\"sessions\":1"),
+		"the login does not wait for the lease");
+	cr_expect(comes_to_show("alice-two", "\"dormant\""));
+}
+
+Test(worker, B14_a_login_and_a_hold_without_a_session_go_with_the_revoked_certificate)
+{
+	cr_assert_eq(
+		answer_status(post("alice", "/v1/slots/demo/applications/current/login?acquire=1,1;release=0,1", "")),
+		200);
+	issue_alice_two();
+	cr_assert(shows("alice-two", "\"login\":\"user\""));
+	revoke_and_reload("bob", "");
+	cr_expect(shows("alice-two", "\"login\":\"user\""), "another's certificate was revoked");
+	revoke_and_reload("alice", "");
+	cr_expect(comes_to_show("alice-two", "\"dormant\""));
+}
+
+Test(worker, B14_a_login_made_with_another_certificate_of_the_identity_stays)
+{
+	issue_alice_two();
+	cr_assert_eq(answer_status(post(
+			     "alice-two", "/v1/slots/demo/applications/current/login?acquire=1,1;release=0,1", "")),
+		200);
+	revoke_and_reload("alice", "");
+	cr_expect(shows("alice-two", "\"login\":\"user\""));
+}
+
+Test(worker, B14_an_identity_that_gets_another_certificate_loses_the_logins_made_with_the_old_one)
+{
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	cr_assert_eq(answer_status(fixture_ask(client, LOGGED_IN_WITH_A_SESSION)), 200);
+	fixture->alice = "stranger";
+	cr_assert_eq(fixture_reload(fixture, "", ""), STATUS_OK);
+	fixture_disconnect(client);
+	cr_expect(comes_to_show("stranger", "\"login\":\"none\""));
+}
+
+static void until_working(void)
+{
+	for (int i = 0; i < 5000 && limits_count(fixture->listener, 1u << PHASE_WORKING) == 0; i++)
+		usleep(1000);
+	cr_assert_eq(limits_count(fixture->listener, 1u << PHASE_WORKING), 1);
+}
+
+Test(worker, B14_a_connection_with_a_request_under_way_ends_when_that_is_answered)
+{
+	static const char slow[] =
+		"POST /v1/slots/demo/calls?sleep=700;acquire=1,1;release=0,1 HTTP/1.1\r\nHost: gateway\r\n" INSTANCE
+		"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+	static char answer[TLS_CLIENT_ANSWER_MAX];
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	cr_assert_eq(answer_status(fixture_ask(client, LOGGED_IN_WITH_A_SESSION)), 200);
+	cr_assert_eq(
+		answer_status(post("alice", "/v1/slots/demo/applications/current/logout?acquire=2;release=0,0", "")),
+		200);
+	issue_alice_two();
+	cr_assert(tls_client_send(client, slow, sizeof slow - 1));
+	until_working();
+	revoke_and_reload("alice", "");
+	cr_assert_gt(tls_client_answer(client, answer, sizeof answer, 5000), 0);
+	cr_expect_eq(answer_status(answer), 200);
+	cr_expect(answer_has(answer, "Connection: close"), "%s", answer);
+	cr_expect(tls_client_ended(client, 5000));
+	fixture_disconnect(client);
+	cr_expect(comes_to_show("alice-two", "\"login\":\"none\""), "the login that was under way at the reload");
 }
