@@ -5,20 +5,6 @@
 
 #include "tests/integration/policy_key.h"
 
-static CK_OBJECT_HANDLE find_key(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session)
-{
-	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
-	CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof(class)};
-	CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
-	CK_ULONG count = 0;
-
-	cr_assert_eq(f->C_FindObjectsInit(session, &template, 1), CKR_OK);
-	cr_assert_eq(f->C_FindObjects(session, &key, 1, &count), CKR_OK);
-	cr_assert_eq(f->C_FindObjectsFinal(session), CKR_OK);
-	cr_assert_eq(count, 1);
-	return key;
-}
-
 Test(forced_login, B20_the_gateway_has_the_pin_tried_in_a_process_of_its_own, .timeout = 60)
 {
 	struct gateway g;
@@ -33,7 +19,7 @@ Test(forced_login, B20_the_gateway_has_the_pin_tried_in_a_process_of_its_own, .t
 	policy_key_make(&g);
 	CK_FUNCTION_LIST *f = module_load(&g, ALICE);
 	CK_SESSION_HANDLE session = module_session(f, &g, true);
-	CK_OBJECT_HANDLE key = find_key(f, session);
+	CK_OBJECT_HANDLE key = policy_key_find(f, session);
 	cr_expect_eq(f->C_GetAttributeValue(session, key, &query, 1), CKR_OK);
 	cr_expect_eq(asks, CK_TRUE);
 	cr_expect_eq(f->C_SignInit(session, &mechanism, key), CKR_OK);

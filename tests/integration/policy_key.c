@@ -28,3 +28,17 @@ void policy_key_make(const struct gateway *g)
 	      "--id 696431 > nr.log 2>&1 || { cat nr.log >&2; false; }",
 		g->directory, g->softhsm_conf, g->direct_module, g->slot);
 }
+
+CK_OBJECT_HANDLE policy_key_find(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session)
+{
+	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+	CK_ATTRIBUTE template = {CKA_CLASS, &class, sizeof(class)};
+	CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+	CK_ULONG count = 0;
+
+	cr_assert_eq(f->C_FindObjectsInit(session, &template, 1), CKR_OK);
+	cr_assert_eq(f->C_FindObjects(session, &key, 1, &count), CKR_OK);
+	cr_assert_eq(f->C_FindObjectsFinal(session), CKR_OK);
+	cr_assert_eq(count, 1);
+	return key;
+}

@@ -13,4 +13,7 @@
 /* Makes the EC key "policy" as alice, and its certificate beside the gateway. Its application is left without a worker. */
 void policy_key_make(const struct gateway *g);
 
+/* Its handle, for who is logged in: it is the only private key. */
+CK_OBJECT_HANDLE policy_key_find(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session);
+
 #endif
