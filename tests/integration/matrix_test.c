@@ -388,6 +388,8 @@ static void try_routes(struct application *from, const struct gateway *g, const 
 		REPLY_AUTO nobody = ask_route(from, g, row, taken ? &unknown : &from->own, &unknown);
 		cr_expect(!names_something(row) || other.status >= 400, "%s: %s", row->name, other.text);
 		cr_expect_neq(other.status / 100, 5, "%s: %s", row->name, other.text);
+		/* A body that is refused as such would try nothing. */
+		cr_expect(i == ROUTE_quiesce || other.status != 400, "%s: %s", row->name, other.text);
 		/* Counters go on. */
 		if (i != ROUTE_metrics)
 			cr_expect_str_eq(other.text, nobody.text, "%s", row->name);
