@@ -18,7 +18,9 @@ struct exchange {
 	unsigned pair;
 	const char *identity; /* whose request it is; NULL: the start */
 	int64_t deadline_ms; /* of the worker's own work */
-	int64_t patience_ms; /* waiting for the token moves the deadline, by so much at most */
+	int64_t patience_ms; /* waiting for others moves the deadline, by so much at most */
+	int64_t verify_ms; /* … and having PINs verified in other workers by so much more */
+	int64_t waits_since; /* it waits for another request of its application; 0: it does not */
 	struct arena *arena;
 	struct buffer *payload;
 	struct process_use *use; /* NULL: none that leaves a record */
@@ -28,8 +30,24 @@ static struct exchange exchange_of(
 	struct worker_process *process, unsigned pair, int64_t deadline_ms, struct arena *arena, struct buffer *payload)
 {
 	__typeof__(process->settings->limits) *limits = &process->settings->limits;
-	int64_t patience_ms = (2 * (int64_t)limits->token_wait_s + limits->slot_lock_wait_s) * 1000;
-	return (struct exchange){process, pair, NULL, deadline_ms, patience_ms, arena, payload, NULL};
+	int64_t token_ms = (2 * (int64_t)limits->token_wait_s + limits->slot_lock_wait_s) * 1000;
+	return (struct exchange){
+		.process = process,
+		.pair = pair,
+		.deadline_ms = deadline_ms,
+		.patience_ms = token_ms + (int64_t)limits->internal_logout_wait_s * 1000,
+		.verify_ms = verify_start_ms(process) + token_ms,
+		.arena = arena,
+		.payload = payload,
+	};
+}
+
+/* A worker that has to wait for others is not a hung worker: moves its deadline, as long as the budget lasts. */
+static void excuse(struct exchange *exchange, int64_t waited, int64_t *budget_ms)
+{
+	int64_t excused = waited < *budget_ms ? waited : *budget_ms;
+	*budget_ms -= excused;
+	exchange->deadline_ms += excused;
 }
 
 static enum status answer_acquire(struct exchange *exchange)
@@ -42,11 +60,7 @@ static enum status answer_acquire(struct exchange *exchange)
 		return status;
 	int64_t begun = clock_ms();
 	token_acquire(exchange->process, exchange->pair, exchange->identity, &question, &grant);
-	/* A worker that had to wait for others is not a hung worker. */
-	int64_t waited = clock_ms() - begun;
-	waited = waited < exchange->patience_ms ? waited : exchange->patience_ms;
-	exchange->patience_ms -= waited;
-	exchange->deadline_ms += waited;
+	excuse(exchange, clock_ms() - begun, &exchange->patience_ms);
 	if (grant.rv == CKR_OK && exchange->use != NULL)
 		logout_foresee(exchange->process, &question, exchange->use);
 
@@ -68,7 +82,23 @@ static enum status take_release(struct exchange *exchange)
 	return token_release(exchange->process, exchange->pair, exchange->identity, &news, exchange->use);
 }
 
-/* The PIN is verified in another worker, which takes as long as it takes to start one. */
+static enum status take_wait(struct exchange *exchange)
+{
+	struct request_wait news;
+	enum status status = request_wait_unpack(
+		exchange->payload->data, exchange->payload->len, exchange->arena, &news);
+	if (status != STATUS_OK)
+		return status;
+	bool waits = exchange->waits_since != 0;
+	if (waits == (news.begun != 0))
+		return STATUS_MALFORMED;
+	if (waits)
+		excuse(exchange, clock_ms() - exchange->waits_since, &exchange->patience_ms);
+	exchange->waits_since = waits ? 0 : clock_ms();
+	return STATUS_OK;
+}
+
+/* The PIN is verified in another worker, which may take as long as a start and its waits for the token. */
 static enum status answer_verify(struct exchange *exchange)
 {
 	struct pin_verify question;
@@ -78,8 +108,8 @@ static enum status answer_verify(struct exchange *exchange)
 		return status;
 	int64_t begun = clock_ms();
 	struct pin_verified answer;
-	verify_pin(exchange->process, exchange->identity, &question, &answer);
-	exchange->deadline_ms += clock_ms() - begun;
+	verify_pin(exchange->process, exchange->identity, &question, begun + exchange->verify_ms, &answer);
+	excuse(exchange, clock_ms() - begun, &exchange->verify_ms);
 	secret_wipe(exchange->payload->data, exchange->payload->len);
 
 	BUFFER_AUTO struct buffer out;
@@ -96,13 +126,16 @@ static enum status await(struct exchange *exchange, enum frame_type awaited)
 	int fd = exchange->process->os.pairs[exchange->pair];
 	for (;;) {
 		enum frame_type type;
-		enum status status = frame_receive(fd, left_ms(exchange->deadline_ms), &type, exchange->payload);
+		int64_t deadline_ms = exchange->deadline_ms + (exchange->waits_since != 0 ? exchange->patience_ms : 0);
+		enum status status = frame_receive(fd, left_ms(deadline_ms), &type, exchange->payload);
 		if (status == STATUS_OK && type == awaited)
 			return STATUS_OK;
 		if (status == STATUS_OK && type == FRAME_TOKEN_ACQUIRE)
 			status = answer_acquire(exchange);
 		else if (status == STATUS_OK && type == FRAME_TOKEN_RELEASE)
 			status = take_release(exchange);
+		else if (status == STATUS_OK && type == FRAME_WAIT)
+			status = take_wait(exchange);
 		else if (status == STATUS_OK && type == FRAME_PIN_VERIFY)
 			status = answer_verify(exchange);
 		else if (status == STATUS_OK)
@@ -154,7 +187,7 @@ enum status exchange_request(struct worker_process *process, unsigned pair, cons
 }
 
 enum status exchange_verify(struct worker_process *process, const char *identity, const struct pin_verify *question,
-	int64_t deadline_ms, struct pin_verified *ret_answer)
+	int64_t deadline_ms, int64_t until_ms, struct pin_verified *ret_answer)
 {
 	ARENA_AUTO struct arena arena;
 	BUFFER_AUTO struct buffer payload;
@@ -163,6 +196,7 @@ enum status exchange_verify(struct worker_process *process, const char *identity
 	/* Nobody else knows this worker, so its first pair is free. */
 	struct exchange exchange = exchange_of(process, 0, deadline_ms, &arena, &payload);
 	exchange.identity = identity;
+	exchange.patience_ms = until_ms - deadline_ms;
 	pin_verify_pack(&payload, question);
 	if (payload.failed)
 		return STATUS_NO_MEMORY;

@@ -478,18 +478,23 @@ enum status exchange_request(struct worker_process *process, unsigned pair, cons
 enum status exchange_start(struct worker_process *process, const char *application_hash, int64_t deadline_ms,
 	struct arena *arena, struct buffer *payload, struct worker_started *ret_started) MUST_USE;
 
-/* A question to a worker that was started for it alone. STATUS_OK with the answer; else as exchange_request. */
+/*
+ * A question to a worker that was started for it alone; its waits for the token move the deadline, not beyond `until_ms`. STATUS_OK with
+ * the answer; else as exchange_request.
+ */
 enum status exchange_verify(struct worker_process *process, const char *identity, const struct pin_verify *question,
-	int64_t deadline_ms, struct pin_verified *ret_answer) MUST_USE;
+	int64_t deadline_ms, int64_t until_ms, struct pin_verified *ret_answer) MUST_USE;
 
 /* --- verify.c --- */
 
 /*
- * The token's answer to a login with that PIN, in a worker of its own (B20); CKR_DEVICE_ERROR if there is none. `identity`: whose request
- * the worker `asker` serves.
+ * The token's answer to a login with that PIN, in a worker of its own (B20); CKR_DEVICE_ERROR if there is none, at `until_ms` of
+ * clock_ms at the latest. `identity`: whose request the worker `asker` serves.
  */
-void verify_pin(struct worker_process *asker, const char *identity, const struct pin_verify *question,
+void verify_pin(struct worker_process *asker, const char *identity, const struct pin_verify *question, int64_t until_ms,
 	struct pin_verified *ret_answer);
+/* How long that may take, in milliseconds, beyond the waits for the token. */
+int64_t verify_start_ms(const struct worker_process *asker);
 
 /* --- application.c --- */
 

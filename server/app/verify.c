@@ -8,7 +8,12 @@
  * is nobody's application, so that its login is a real one.
  */
 
-void verify_pin(struct worker_process *asker, const char *identity, const struct pin_verify *question,
+int64_t verify_start_ms(const struct worker_process *asker)
+{
+	return (int64_t)asker->settings->limits.token_wait_s * 1000 + START_EXTRA_MS;
+}
+
+void verify_pin(struct worker_process *asker, const char *identity, const struct pin_verify *question, int64_t until_ms,
 	struct pin_verified *ret_answer)
 {
 	/* Its login is on behalf of who is logged in already. */
@@ -18,13 +23,14 @@ void verify_pin(struct worker_process *asker, const char *identity, const struct
 		.domain = asker->domain,
 		.application_hash = "",
 		.asker = asker};
-	int64_t deadline_ms = clock_ms() + (int64_t)asker->settings->limits.token_wait_s * 1000 + START_EXTRA_MS;
+	int64_t deadline_ms = clock_ms() + verify_start_ms(asker);
 	struct worker_process *process = NULL;
 	char reason[REASON_LEN];
 	uint64_t rv;
 
 	*ret_answer = (struct pin_verified){.rv = CKR_DEVICE_ERROR};
-	if (asker->slot == NULL)
+	deadline_ms = deadline_ms < until_ms ? deadline_ms : until_ms;
+	if (asker->slot == NULL || clock_ms() >= until_ms)
 		return;
 	enum status status = process_start(asker->registry, &kind, deadline_ms, &process, &rv, reason);
 	if (status != STATUS_OK) {
@@ -32,7 +38,7 @@ void verify_pin(struct worker_process *asker, const char *identity, const struct
 			asker->slot->name, NULL);
 		return;
 	}
-	status = exchange_verify(process, identity, question, deadline_ms, ret_answer);
+	status = exchange_verify(process, identity, question, deadline_ms, until_ms, ret_answer);
 	process_end(process, END_ONE_REQUEST);
 	process_unref(process);
 	if (status != STATUS_OK)

@@ -306,12 +306,15 @@ static CK_RV check_login(struct running_call *run)
 	return CKR_OK;
 }
 
-/* Before the call: whether it touches private objects by itself, not as a part of an operation. */
+bool call_is_part(const struct call_row *row)
+{
+	return row->step != STEP_NONE && row->id != CALL_DigestKey;
+}
+
+/* Before the call: whether it touches private objects by itself. */
 static void look_at_objects(struct running_call *run)
 {
-	bool part = run->row->step != STEP_NONE && run->row->id != CALL_DigestKey;
-
-	if (part || !private_counts(run))
+	if (call_is_part(run->row) || !private_counts(run))
 		return;
 	for (size_t i = 0; i < run->row->argument_count; i++) {
 		if (run->row->arguments[i].kind == WIRE_OBJECT)
@@ -572,21 +575,32 @@ static bool makes_objects(const struct call_row *row)
 	return makes;
 }
 
+/* What the call has to wait for before it holds the module. `ret_making`: making_end is due. */
+static CK_RV wait_for_turns(struct request *request, const struct call *call, bool *ret_making)
+{
+	struct worker *worker = request->worker;
+	bool makes = makes_objects(call->row);
+	CK_RV rv = one_use_of_call(worker, call) ? one_use_begin(request) : CKR_OK;
+
+	*ret_making = false;
+	if (rv != CKR_OK)
+		return rv;
+	bool private = (makes || pin_cache_kept(worker)) && private_use_needed(worker, call);
+	if (!makes)
+		return private ? private_use_begin(request) : CKR_OK;
+	rv = making_begin(request, private);
+	*ret_making = rv == CKR_OK;
+	return rv;
+}
+
 bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 {
 	struct running_call run = {.request = request, .call = call, .row = call->row, .began = clock_us()};
+	bool making;
 
 	if (call->row->arguments[0].kind == WIRE_SESSION)
 		run.handle = call->values[0].number;
-	bool makes = makes_objects(call->row), turn = false;
-	bool private = (makes || pin_cache_kept(request->worker)) && private_use_needed(request->worker, call);
-	CK_RV rv = CKR_OK;
-	if (makes) {
-		rv = making_begin(request, private);
-		turn = rv == CKR_OK;
-	} else if (private) {
-		rv = private_use_begin(request);
-	}
+	CK_RV rv = wait_for_turns(request, call, &making);
 	module_share(request);
 	if (rv == CKR_OK)
 		rv = run_allowed(&run);
@@ -598,9 +612,10 @@ bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 	object_info_release(run.wrapped);
 	object_info_release(run.made);
 	module_unshare(request);
-	if (turn)
+	if (making)
 		making_end(request);
 	recorded = private_use_end(request) && recorded;
+	(void)one_use_end(request);
 	wipe_pins(call);
 	if (recorded && (call->row->id == CALL_CloseSession || call->row->id == CALL_CloseAllSessions))
 		recorded = login_rest(request->worker, request, LOGIN_END_LAST_SESSION);

@@ -18,28 +18,42 @@ static void reply_unknown(struct request *request)
 	reply_problem(request, PROBLEM_NOT_FOUND, NULL, NULL);
 }
 
+/* What the route has to wait for before it holds the module. `ret_making`: making_end is due. */
+static CK_RV wait_for_turns(struct request *request, unsigned permissions, bool *ret_making)
+{
+	CK_RV rv = one_use_of_route(request->worker, permissions) ? one_use_begin(request) : CKR_OK;
+
+	*ret_making = false;
+	if (rv != CKR_OK || (permissions & PERMISSIONS_WRITE) == 0)
+		return rv;
+	rv = making_begin(request, true);
+	*ret_making = rv == CKR_OK;
+	return rv;
+}
+
 /* A resource route: module handles are good while it runs, and the application counts as used. */
 static void run_resource(struct request *request, handler run)
 {
 	struct worker *worker = request->worker;
+	bool making;
 
 	atomic_fetch_add(&worker->login.resources, 1);
 	atomic_store(&worker->login.used_ms, (uint64_t)clock_ms());
-	bool makes = (route_row(request->message->route)->permissions & 1u << PERMISSION_WRITE) != 0;
-	CK_RV rv = makes ? making_begin(request, true) : CKR_OK;
-	bool turn = makes && rv == CKR_OK;
+	CK_RV rv = wait_for_turns(request, route_row(request->message->route)->permissions, &making);
 	if (rv == CKR_OK) {
 		module_share(request);
 		run(request);
 		module_unshare(request);
 	} else {
 		reply_return(request, rv,
-			rv == CKR_USER_NOT_LOGGED_IN ? "The application was logged out."
-						     : "The token is taken by another program; try again.");
+			rv == CKR_USER_NOT_LOGGED_IN
+				? "The application was logged out."
+				: "Another program or another request has the token or the login; try again.");
 	}
-	if (turn)
+	if (making)
 		making_end(request);
 	(void)!private_use_end(request);
+	(void)one_use_end(request);
 	atomic_fetch_sub(&worker->login.resources, 1);
 	/* An event that is lost here is told by the reply. */
 	(void)!login_rest(worker, request, login_keep_end(worker));

@@ -3,6 +3,7 @@
  *
  * Locks, in the order in which a thread may take them:
  *
+ *   one_use           what may end the login under the rules of B5–B8, one request at a time; a wait for it is bounded
  *   login.lock        one login, logout, PIN change or re-initialisation at a time; held while the gateway is asked
  *   module.lock       shared by whoever calls the module or holds one of its handles, exclusive for re-initialisation
  *   session.lock      one call at a time in a session
@@ -174,6 +175,13 @@ struct login {
 	atomic_uint resources; /* resource requests that run now */
 };
 
+/* Who may do what ends the login by the rules (one_use.c). */
+struct one_use {
+	pthread_mutex_t lock; /* a leaf */
+	pthread_cond_t free;
+	bool taken;
+};
+
 /* What becomes of the handles of private token objects at a logout: gone (X3), or to be found again after the next login (B10). */
 enum logout_handles { LOGOUT_HANDLES_GO, LOGOUT_HANDLES_STAY };
 
@@ -239,6 +247,7 @@ struct worker {
 	struct objects objects;
 	struct pool pool;
 	struct login login;
+	struct one_use one_use;
 	struct pin_cache pin_cache;
 	struct saved_states states;
 	struct policy policy;
@@ -323,6 +332,12 @@ void making_end(struct request *request);
  */
 bool gateway_ask(
 	int channel, enum frame_type question, struct buffer *payload, int wait_ms, enum frame_type answer) MUST_USE;
+/*
+ * token.c: around a wait for another request of the application, so that the gateway does not take this one for hung. Bounded waits only: its
+ * patience is.
+ */
+void gateway_wait_begin(struct request *request);
+void gateway_wait_end(struct request *request);
 /* token.c: questions to the gateway, on the pair `channel`; the wait is bounded by token_wait_ms of worker_start. */
 CK_RV token_acquire(struct worker *worker, int channel, enum token_purpose purpose, CK_USER_TYPE user,
 	struct token_grant *ret_grant) MUST_USE;
@@ -487,10 +502,24 @@ CK_RV private_use_begin(struct request *request) MUST_USE;
 CK_RV private_use_begin_locked(struct request *request) MUST_USE;
 /* At the end of every request's or call's work, begun or not. False: an event could not be kept. */
 bool private_use_end(struct request *request) MUST_USE;
+/* Ends the request's part in it early, under login.lock; the module is logged out later, by whoever ends its own. */
+void private_use_let_go(struct request *request);
 /* What the control thread does for it: after sessions were closed without a request. */
 void private_use_settle(struct worker *worker);
 /* Whether the call must have begun one: from its row's kinds and its arguments. */
 bool private_use_needed(struct worker *worker, const struct call *call);
+
+/*
+ * one_use.c: around what may end the login by the rules about forced logouts (B5–B8), from before its look at who is logged in until after the
+ * logout. The request holds neither login.lock nor the module nor a session. CKR_DEVICE_ERROR: it was not its turn within the bound of a wait
+ * for an internal logout. Nothing happens if the request has its turn already.
+ */
+CK_RV one_use_begin(struct request *request) MUST_USE;
+/* Whether the request had its turn, which is over now. */
+bool one_use_end(struct request *request);
+/* Whether it is for the call, or for a route with these permissions. */
+bool one_use_of_call(struct worker *worker, const struct call *call);
+bool one_use_of_route(struct worker *worker, unsigned permissions);
 
 /* track.c: the operations of a session as the audit and X4 need them; the session is locked. */
 /*
@@ -570,6 +599,9 @@ void saved_states_clear(struct worker *worker);
 
 /* call_run.c: one call: permission, handles, module, event. False: the event could not be kept, so the answer must be withheld. */
 bool call_run(struct request *request, struct call *call, CK_RV *ret_rv) MUST_USE;
+
+/* True if what it does with objects belongs to an operation. */
+bool call_is_part(const struct call_row *row);
 
 /* inventory.c: the route `inventory`. */
 void inventory_run(struct request *request);

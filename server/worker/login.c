@@ -30,7 +30,11 @@ bool login_lock(struct request *request)
 	bool held = request->holds_module;
 
 	module_unshare(request);
+	if (pthread_mutex_trylock(&request->worker->login.lock) == 0)
+		return held;
+	gateway_wait_begin(request);
 	pthread_mutex_lock(&request->worker->login.lock);
+	gateway_wait_end(request);
 	return held;
 }
 

@@ -13,7 +13,7 @@ CK_RV making_begin(struct request *request, bool private)
 
 	if (!worker->start.verify_login_fresh)
 		return private ? private_use_begin(request) : CKR_OK;
-	pthread_mutex_lock(&worker->login.lock);
+	(void)!login_lock(request);
 	/* Under the same lock as the turn: a login that comes in between would leave the use to be begun within it. */
 	CK_RV rv = private ? private_use_begin_locked(request) : CKR_OK;
 	if (rv == CKR_OK)

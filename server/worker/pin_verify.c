@@ -45,27 +45,34 @@ static CK_RV verify_elsewhere(struct request *request, const union wire_value *p
 	return (CK_RV)answer.rv;
 }
 
-/* True if only this request, if any, has the module logged in. */
-static bool module_idle(const struct request *request)
+/* True if nobody needs the module to be logged in. */
+static bool module_idle(struct worker *worker)
 {
-	struct worker *worker = request->worker;
-
-	return atomic_load(&worker->login.private_uses) == (request->private_use ? 1u : 0u) &&
-	       track_keeping_login() == 0 && atomic_load(&worker->objects.private_owned) == 0;
+	return atomic_load(&worker->login.private_uses) == 0 && track_keeping_login() == 0 &&
+	       atomic_load(&worker->objects.private_owned) == 0;
 }
 
-/* Under login.lock, which is given up meanwhile: until the application's other private uses have ended (X13). */
-static bool await_idle(const struct request *request)
+/*
+ * Under login.lock, which is given up meanwhile: until the application's private uses have ended (X13). The request's own has, so that
+ * of several who wait here none waits for another.
+ */
+static bool await_idle(struct request *request)
 {
 	struct worker *worker = request->worker;
 	int64_t until = clock_ms() + (int64_t)login_rules(worker).wait_ms;
 	bool in_time = true;
 
+	private_use_let_go(request);
+	if (module_idle(worker))
+		return true;
+	gateway_wait_begin(request);
 	atomic_fetch_add(&worker->login.awaiting, 1);
-	while (!module_idle(request) && in_time)
+	while (!module_idle(worker) && in_time)
 		in_time = clock_wait(&worker->login.changed, &worker->login.lock, until);
 	atomic_fetch_sub(&worker->login.awaiting, 1);
-	return module_idle(request);
+	bool idle = module_idle(worker);
+	gateway_wait_end(request);
+	return idle;
 }
 
 /* With the token and the module: the module's login is that of this PIN afterwards, or there is none. */
@@ -88,8 +95,7 @@ static CK_RV login_anew(
 	if (rv != CKR_OK)
 		return rv == CKR_USER_ALREADY_LOGGED_IN ? CKR_FUNCTION_FAILED : rv;
 	atomic_store(&worker->login.native, LOGIN_USER);
-	if (!request->private_use)
-		atomic_fetch_add(&worker->login.private_uses, 1);
+	atomic_fetch_add(&worker->login.private_uses, 1);
 	request->private_use = true;
 	return CKR_OK;
 }
@@ -145,26 +151,33 @@ CK_RV pin_verify(struct request *request, unsigned login, const union wire_value
 	/* Some modules take an empty PIN for one that they know already. */
 	if (pin->bytes.data && pin->bytes.len == 0)
 		return CKR_PIN_INCORRECT;
-	if (!begun && pin_cache_kept(worker)) {
-		rv = verify_kept(request, login, pin);
-	} else {
-		module_unshare(request);
-		rv = verify_elsewhere(request, pin);
-		if (held)
-			module_share(request);
-	}
+	module_unshare(request);
+	/* What this waits for may wait for its turn. */
+	bool one_use = one_use_end(request);
+	rv = !begun && pin_cache_kept(worker) ? verify_kept(request, login, pin) : verify_elsewhere(request, pin);
+	CK_RV again = one_use ? one_use_begin(request) : CKR_OK;
+	if (held)
+		module_share(request);
+	if (rv == CKR_OK && again != CKR_OK)
+		return again;
 	return rv == CKR_OK && login_epoch(worker) != login ? CKR_USER_NOT_LOGGED_IN : rv;
 }
 
-CK_RV login_verify(struct request *request, unsigned login, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *object,
+CK_RV login_verify(struct request *request, unsigned login, CK_SESSION_HANDLE *session, CK_OBJECT_HANDLE *object,
 	const unsigned char *pin, size_t pin_len)
 {
 	const union wire_value value = {.bytes = {(CK_BYTE *)(uintptr_t)pin, pin_len}};
+	uint64_t epoch = atomic_load(&request->worker->module.epoch);
 	CK_OBJECT_HANDLE name;
-	CK_RV rv = object_name(request, session, *object, &name);
+	CK_RV rv = object_name(request, *session, *object, &name);
 
-	if (rv == CKR_OK)
-		rv = pin_verify(request, login, &value, false);
+	if (rv != CKR_OK)
+		return rv;
+	rv = pin_verify(request, login, &value, false);
+	if (atomic_load(&request->worker->module.epoch) != epoch) {
+		*session = CK_INVALID_HANDLE;
+		rv = rv == CKR_OK ? pool_lend(request, session) : rv;
+	}
 	if (rv == CKR_OK)
 		*object = object_module(request, name);
 	return rv;

@@ -181,6 +181,17 @@ bool login_is_for_one_use(const struct worker *worker)
 	return login_rules(worker).logout_after != LOGOUT_AFTER_NEVER;
 }
 
+void private_use_let_go(struct request *request)
+{
+	struct worker *worker = request->worker;
+
+	if (!request->private_use)
+		return;
+	request->private_use = false;
+	atomic_fetch_sub(&worker->login.private_uses, 1);
+	pthread_cond_broadcast(&worker->login.changed);
+}
+
 /* Wakes who waits for private uses to end. */
 static void tell_waiting(struct worker *worker)
 {

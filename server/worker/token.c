@@ -15,6 +15,28 @@ bool gateway_ask(int channel, enum frame_type question, struct buffer *payload, 
 	       frame_receive(channel, wait_ms, &type, payload) == STATUS_OK && type == answer;
 }
 
+static void tell_wait(struct request *request, bool begun)
+{
+	const struct request_wait message = {.begun = begun};
+	struct buffer payload BUFFER_AUTO;
+
+	buffer_init(&payload, FRAME_CHUNK);
+	request_wait_pack(&payload, &message);
+	/* A gateway that is gone waits for nothing; the thread sees the end of file next. */
+	if (!payload.failed)
+		(void)!frame_send(request->channel, FRAME_WAIT, payload.data, payload.len);
+}
+
+void gateway_wait_begin(struct request *request)
+{
+	tell_wait(request, true);
+}
+
+void gateway_wait_end(struct request *request)
+{
+	tell_wait(request, false);
+}
+
 CK_RV token_acquire(struct worker *worker, int channel, enum token_purpose purpose, CK_USER_TYPE user,
 	struct token_grant *ret_grant)
 {

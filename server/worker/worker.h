@@ -60,6 +60,7 @@ struct request {
 	int channel; /* the pair it came on, for questions to the gateway */
 	bool holds_module; /* the module cannot be re-initialised meanwhile; kept by the core alone */
 	bool private_use; /* counted in login.private_uses; kept by the core alone */
+	bool one_use; /* it is its turn to end the login; kept by the core alone */
 	bool pin_tried; /* its last login has reached the token; kept by the core alone */
 	struct login_wishes wishes; /* what the client asks for beyond the rules (B1) */
 	/* What the rules about forced logouts look at when the request ends (B5–B8). */
@@ -164,9 +165,10 @@ bool forced_login_demanded(struct request *request, CK_OBJECT_HANDLE key);
 
 /*
  * The PIN for a use of such a key: the token judges it, and nothing is taken from what is known (B20). The session must have no
- * operation active. *object, the key's module handle, may become another one. `login` and errors as in login_context.
+ * operation active. *object, the key's module handle, may become another one, and *session as well, or CK_INVALID_HANDLE with an error.
+ * `login` and errors as in login_context; CKR_DEVICE_ERROR if other uses of the application were in the way for too long.
  */
-CK_RV login_verify(struct request *request, unsigned login, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *object,
+CK_RV login_verify(struct request *request, unsigned login, CK_SESSION_HANDLE *session, CK_OBJECT_HANDLE *object,
 	const unsigned char *pin, size_t pin_len) __attribute__((warn_unused_result));
 
 /* True if the rules end the login with each signature, so that one request makes one at most (B5, B7). */

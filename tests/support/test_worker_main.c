@@ -5,7 +5,10 @@
  *   sleep=MS   stay (until another request says "go")   hang   die   garbage   big=BYTES   again   calls=NAME   open=ID
  *   sessions=N   login=0|1|2[,NATIVE]            what it reports of itself from then on
  *   acquire=PURPOSE[,USER]   release=RV[,LOGIN[,NATIVE]]   the token
+ *   waiting              says that it waits for another request
+ *   wait=MS              the same, does so, and says that it is over
  *   tell=COUNT           so often that a user's login ended with a lease, without being asked
+ *   news=COUNT           so often how it is, without being asked
  *   question   descriptors   environment          shown in the answer
  * The answer's body is "key=value" lines. An application's init_args are carried out in the same way at its start, and there
  *   fail=RV   deaf (takes no commands on the control pair)   mute (no news on the control pair)
@@ -210,13 +213,36 @@ static void ask_to_verify(struct job *job, const char *value)
 	job->rv = answer.rv;
 }
 
-/* Asked to verify a PIN: as a login would, with the token; 1234 is right, "die" ends the process. */
+static void tell_wait(struct job *job, bool begun)
+{
+	const struct request_wait news = {.begun = begun};
+	BUFFER_AUTO struct buffer payload;
+	buffer_init(&payload, FRAME_PAYLOAD_MAX);
+	request_wait_pack(&payload, &news);
+	must(frame_send(job->fd, FRAME_WAIT, payload.data, payload.len) == STATUS_OK);
+}
+
+static void wait_for_others(struct job *job, const char *value)
+{
+	tell_wait(job, true);
+	usleep((useconds_t)strtoul(value, NULL, 10) * 1000);
+	tell_wait(job, false);
+}
+
+static bool pin_is(const struct pin_verify *question, const char *pin)
+{
+	return question->pin.len == strlen(pin) && memcmp(question->pin.data, pin, question->pin.len) == 0;
+}
+
+/* Asked to verify a PIN: as a login would, with the token; 1234 is right, "die" ends the process, "hang" has no answer. */
 static void verify(int fd, struct arena *arena, struct buffer *payload)
 {
 	struct pin_verify question;
 	must(pin_verify_unpack(payload->data, payload->len, arena, &question) == STATUS_OK);
-	must(question.pin.len != 3 || memcmp(question.pin.data, "die", 3) != 0);
-	bool right = question.pin.len == 4 && memcmp(question.pin.data, "1234", 4) == 0;
+	must(!pin_is(&question, "die"));
+	while (pin_is(&question, "hang"))
+		pause();
+	bool right = pin_is(&question, "1234");
 	struct job job = {.fd = fd, .arena = arena};
 	acquire(&job, "1,1");
 	release(&job, right ? "0,1" : "0xA0,0");
@@ -272,6 +298,13 @@ static void carry_out(struct job *job, const char *name, const char *value)
 	else if (strcmp(name, "tell") == 0)
 		for (unsigned long left = strtoul(value, NULL, 10); left > 0; left--)
 			tell_state(LOGIN_USER, LOGIN_END_LEASE);
+	else if (strcmp(name, "news") == 0)
+		for (unsigned long left = strtoul(value, NULL, 10); left > 0; left--)
+			tell_state(LOGIN_NONE, LOGIN_END_LEASE);
+	else if (strcmp(name, "waiting") == 0)
+		tell_wait(job, true);
+	else if (strcmp(name, "wait") == 0)
+		wait_for_others(job, value);
 	else if (strcmp(name, "verify") == 0)
 		ask_to_verify(job, value);
 	else if (strcmp(name, "question") == 0)

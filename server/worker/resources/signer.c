@@ -172,7 +172,7 @@ static CK_RV verify(struct use *use, unsigned login, CK_OBJECT_HANDLE *key, bool
 	const unsigned char *pin = (const unsigned char *)use->pin;
 	/* The login of this request alone was this PIN's. */
 	CK_RV rv = use->logged_in ? CKR_OK
-				  : login_verify(use->request, login, use->session, key, pin, strlen(use->pin));
+				  : login_verify(use->request, login, &use->session, key, pin, strlen(use->pin));
 	return authenticated(use, rv, ret_withheld);
 }
 
@@ -186,6 +186,7 @@ static CK_RV run(struct use *use, const struct key *key, CK_MECHANISM *mechanism
 	if (use->context && key->by_policy) {
 		*ret_function = "C_Login";
 		rv = verify(use, login, &init[2].number, ret_withheld);
+		init[0].number = use->session;
 		if (rv != CKR_OK || *ret_withheld)
 			return rv;
 	}

@@ -27,7 +27,8 @@ static void set_up(void)
 	fixture_init(&fixture);
 	fixture.config.logins = &rule;
 	fixture.config.logins_count = 1;
-	fixture.config.limits.slot_lock_wait_s = 1;
+	fixture.config.limits.token_wait_s = fixture.config.limits.slot_lock_wait_s =
+		fixture.config.limits.internal_logout_wait_s = 1;
 	fixture_start(&fixture);
 }
 
@@ -73,4 +74,58 @@ Test(waits, B16_wrong_pins_for_a_key_keep_its_identity_from_new_logins_alone)
 	ask_it(&other);
 	cr_expect_eq(number_of(&other, "rv"), CKR_PIN_LOCKED);
 	expect_rv("alice", KEY_LOGIN, CKR_OK);
+}
+
+/* --- a request that waits for another one of its application --- */
+
+enum { DEADLINE_MS = 300, PATIENCE_MS = 4000 }; /* the latter is what the limits of these tests add up to */
+
+static struct asked ask_in_time(const char *query)
+{
+	struct asked asked = {.fixture = &fixture,
+		.domain = "alice",
+		.slot = "demo",
+		.id = 1,
+		.query = query,
+		.deadline_ms = DEADLINE_MS};
+	ask_it(&asked);
+	return asked;
+}
+
+Test(waits, X13_a_wait_that_the_worker_tells_of_does_not_count_against_the_deadline)
+{
+	struct asked asked = ask_in_time("wait=1500;wait=1500");
+	cr_expect_eq(asked.status, STATUS_OK);
+	cr_expect_geq(asked.took_ms, 3000);
+	cr_expect_eq(ask_in_time("sleep=1500").status, STATUS_TIMEOUT, "what follows a wait does");
+}
+
+Test(waits, X13_a_worker_that_waits_for_ever_is_ended)
+{
+	struct asked asked = ask_in_time("waiting;hang");
+	cr_expect_eq(asked.status, STATUS_TIMEOUT);
+	cr_expect_geq(asked.took_ms, PATIENCE_MS);
+	cr_expect_lt(asked.took_ms, PATIENCE_MS + 8000);
+}
+
+Test(waits, X13_a_worker_that_waits_again_and_again_is_ended)
+{
+	struct asked asked = ask_in_time(
+		"wait=1500;wait=1500;wait=1500;wait=1500;wait=1500;wait=1500;wait=1500;wait=1500");
+	cr_expect_eq(asked.status, STATUS_TIMEOUT);
+	cr_expect_lt(asked.took_ms, 8 * 1500);
+}
+
+Test(waits, X13_a_worker_that_contradicts_itself_about_its_wait_is_ended)
+{
+	cr_expect_eq(ask_in_time("waiting;waiting").status, STATUS_CLOSED);
+	cr_expect(metrics_show(&fixture, "p11gate_workers_ended_total{cause=\"protocol\"} 1\n"));
+}
+
+/* As long as a start may take and the waits for the token: two of these and no third one. */
+Test(waits, B20_verifications_of_pins_do_not_move_the_deadline_for_ever)
+{
+	struct asked asked = ask_in_time("verify=hang;verify=hang;verify=hang;sleep=1000");
+	cr_expect_eq(asked.status, STATUS_TIMEOUT);
+	cr_expect_lt(asked.took_ms, 40000);
 }

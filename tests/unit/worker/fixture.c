@@ -204,6 +204,16 @@ static void released(struct worker_fixture *worker, const struct buffer *payload
 
 static void verify(struct worker_fixture *worker, int fd, struct buffer *payload);
 
+static void note_wait(struct worker_fixture *worker, const struct buffer *payload)
+{
+	struct arena arena ARENA_AUTO;
+	struct request_wait news;
+
+	arena_init(&arena, FRAME_CHUNK);
+	cr_assert_eq(request_wait_unpack(payload->data, payload->len, &arena, &news), STATUS_OK);
+	atomic_fetch_add(news.begun ? &worker->waits : &worker->waits_over, 1);
+}
+
 /* Answers questions until a frame of `wanted` comes. */
 static void await(struct worker_fixture *worker, int fd, enum frame_type wanted, struct buffer *payload)
 {
@@ -220,6 +230,8 @@ static void await(struct worker_fixture *worker, int fd, enum frame_type wanted,
 			released(worker, payload, purpose);
 		else if (type == FRAME_PIN_VERIFY)
 			verify(worker, fd, payload);
+		else if (type == FRAME_WAIT)
+			note_wait(worker, payload);
 		else
 			cr_assert_fail("unexpected frame %d", type);
 	}

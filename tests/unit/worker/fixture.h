@@ -7,6 +7,7 @@
 #define P11GATE_TESTS_UNIT_WORKER_FIXTURE_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -55,6 +56,7 @@ struct worker_fixture {
 	pid_t pid;
 	int control, pairs[FIXTURE_PAIRS];
 	struct worker_options options; /* as it was started */
+	atomic_uint waits, waits_over; /* waits for other requests that it has told of; those that are over */
 	unsigned verified; /* questions whether a PIN is good, answered by a worker of their own */
 	uint64_t started_rv;
 	char started_detail[256];
