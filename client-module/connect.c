@@ -35,6 +35,12 @@ static void connect_options(int fd, const struct client_config *config)
 	connect_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
 }
 
+static enum io connect_failed(int error)
+{
+	bool lacks = error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+	return lacks ? IO_SHORT : IO_FAILED;
+}
+
 /* One TCP connection to `address`. On failure nothing is open. */
 static enum io connect_address(struct connection *connection, const struct client_config *config,
 	const struct addrinfo *address, int *ret_error)
@@ -42,12 +48,12 @@ static enum io connect_address(struct connection *connection, const struct clien
 	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
 		*ret_error = errno;
-		return IO_FAILED;
+		return connect_failed(*ret_error);
 	}
 	if (!sockets_add(connection->sockets, fd)) {
 		close(fd);
 		*ret_error = EMFILE;
-		return IO_FAILED;
+		return connect_failed(*ret_error);
 	}
 	connection->socket.fd = fd;
 	if (connection->waiting) {
@@ -100,7 +106,7 @@ static enum io connect_handshake(struct connection *connection, struct tls *tls,
 	connection->ssl = tls_connection(tls, &connection->socket);
 	if (connection->ssl == NULL) {
 		debug_line("out of memory");
-		return IO_FAILED;
+		return IO_SHORT;
 	}
 	enum io io = IO_OK;
 	bool done = false;

@@ -24,11 +24,19 @@ struct connection {
 	struct tls_socket socket; /* fd -1: not connected */
 	SSL *ssl;
 	bool waiting; /* the exchange waits for events, so C_Finalize ends it at once */
+	bool given_up; /* nobody waits any more for the answer that is to come: of no use but as the lease of the sessions */
 	uint64_t deadline; /* of what is being done: milliseconds of CLOCK_MONOTONIC */
 };
 
 /* How a step ended. */
-enum io { IO_OK, IO_FAILED, IO_CLOSED, IO_TIMEOUT, IO_STOPPED };
+enum io {
+	IO_OK,
+	IO_FAILED,
+	IO_SHORT, /* this process lacks descriptors or memory, which says nothing of the gateway */
+	IO_CLOSED,
+	IO_TIMEOUT,
+	IO_STOPPED,
+};
 
 /* Milliseconds of CLOCK_MONOTONIC. */
 uint64_t connection_clock(void);

@@ -28,6 +28,7 @@ void pool_done(struct pool *pool)
 		pool->idle = connection->next;
 		connection_free(connection);
 	}
+	connection_free(pool->lease);
 	lock_done(&pool->lock);
 	sockets_done(&pool->sockets);
 }
@@ -44,25 +45,34 @@ struct connection *pool_take(struct pool *pool)
 	return connection != NULL ? connection : connection_new(&pool->sockets);
 }
 
+/*
+ * Keeps an open connection to carry the next request, or one that was given up as long as there is no such one: with its last
+ * connection a program that is idle from now on would lose its sessions. Gives what is not needed, or NULL.
+ */
+static struct connection *pool_keep(struct pool *pool, struct connection *connection)
+{
+	struct connection *rest = connection;
+	lock_take(&pool->lock);
+	if (connection->given_up && pool->idle_count == 0) {
+		rest = pool->lease;
+		pool->lease = connection;
+	} else if (!connection->given_up && pool->idle_count < IDLE_MAX) {
+		rest = pool->lease;
+		pool->lease = NULL;
+		connection->next = pool->idle;
+		pool->idle = connection;
+		pool->idle_count++;
+	}
+	lock_release(&pool->lock);
+	return rest;
+}
+
 void pool_give(struct pool *pool, struct connection *connection)
 {
 	buffer_reset(&connection->request);
 	buffer_reset(&connection->answer);
 	arena_reset(&connection->arena);
-	if (connection->socket.fd >= 0) {
-		lock_take(&pool->lock);
-		bool keep = pool->idle_count < IDLE_MAX;
-		if (keep) {
-			connection->next = pool->idle;
-			pool->idle = connection;
-			pool->idle_count++;
-		}
-		lock_release(&pool->lock);
-		if (keep) {
-			return;
-		}
-	}
-	connection_free(connection);
+	connection_free(connection->socket.fd >= 0 ? pool_keep(pool, connection) : connection);
 }
 
 enum io pool_connect(struct pool *pool, struct connection *connection)
@@ -76,7 +86,8 @@ enum io pool_connect(struct pool *pool, struct connection *connection)
 	}
 	enum io io = connection_open(connection, pool->tls, pool->config);
 	lock_take(&pool->lock);
-	pool->unreachable_until = io == IO_OK || io == IO_STOPPED ? 0 : connection_clock() + UNREACHABLE_MS;
+	bool unreachable_now = io != IO_OK && io != IO_STOPPED && io != IO_SHORT;
+	pool->unreachable_until = unreachable_now ? connection_clock() + UNREACHABLE_MS : 0;
 	lock_release(&pool->lock);
 	return io;
 }

@@ -13,6 +13,7 @@ struct pool {
 	struct lock lock; /* guards what follows */
 	struct connection *idle; /* newest first */
 	unsigned idle_count;
+	struct connection *lease; /* one that was given up, while there is none idle; or NULL */
 	uint64_t unreachable_until; /* connection_clock before which no connection is tried (requirement F1) */
 };
 
@@ -20,13 +21,16 @@ struct pool {
 CK_RV pool_init(struct pool *pool, const struct client_config *config, const struct locking *how)
 	__attribute__((warn_unused_result));
 
-/* Closes the idle connections. No thread may be using one. */
+/* Closes the connections it keeps. No thread may be using one. */
 void pool_done(struct pool *pool);
 
 /* A connection to use, connected or not; NULL when there is no memory. Any thread. */
 struct connection *pool_take(struct pool *pool) __attribute__((warn_unused_result));
 
-/* Takes it back and wipes what the exchange left in it. */
+/*
+ * Takes it back and wipes what the exchange left in it. One that was given up is kept open, but never handed out, until another
+ * has carried an exchange: the sessions' lease is not to end because a program is idle after an answer that came too late.
+ */
 void pool_give(struct pool *pool, struct connection *connection);
 
 /* Connects within the connect deadline. IO_FAILED at once while a failure is remembered. */

@@ -61,6 +61,7 @@ static enum outcome transport_exchange(struct connection *connection, const unsi
 		return OUTCOME_NOT_SENT;
 	}
 	*ret_silent = !any && io != IO_TIMEOUT;
+	connection->given_up = io == IO_TIMEOUT;
 	debug_line("no answer from the gateway: %s", io == IO_TIMEOUT ? "timed out"
 						     : any            ? "cut off"
 								      : "connection closed");
@@ -92,7 +93,7 @@ static enum outcome transport_run(struct client *client, struct connection *conn
 		connection->deadline = connection_clock() + request->timeout_ms;
 		bool silent;
 		enum outcome outcome = transport_exchange(connection, message, len, ret_answer, &silent);
-		if (outcome != OUTCOME_ANSWERED || !ret_answer->reusable) {
+		if (!connection->given_up && (outcome != OUTCOME_ANSWERED || !ret_answer->reusable)) {
 			connection_close(connection);
 		}
 		bool again = reused && (outcome == OUTCOME_NOT_SENT || (silent && request->repeatable));

@@ -435,6 +435,22 @@ Test(applications_brief, C14_a_killed_program_loses_its_sessions_and_one_that_is
 	cr_expect_str_eq(tell(&stopped, "digest"), "0x0");
 }
 
+Test(applications_brief, C14_a_program_that_is_idle_after_an_answer_that_came_too_late_keeps_its_sessions)
+{
+	enum { SECONDS = 30 };
+	shell("sed -i 's/^\\[Gateway\\]/&\\nTimeout = 5/' '%s'", g.configuration);
+	struct application late = logged_in(ALICE, "set 1 1"), killed = logged_in(ALICE, "set 2 2");
+
+	cr_assert_eq(kill(g.pid, SIGSTOP), 0);
+	const char *answer = tell(&late, "digest");
+	cr_assert_eq(kill(g.pid, SIGCONT), 0);
+	cr_expect_str_eq(answer, "0x5");
+	/* Its lease ends later than that of the other one, had that ended with the answer. */
+	application_kill(&killed);
+	cr_assert(await_condition(is_public, &g, "set 2 2", SECONDS));
+	cr_expect_str_eq(tell(&late, "info"), "0x0 user");
+}
+
 Test(applications_brief, C14_a_child_that_never_calls_the_module_keeps_nothing_of_a_parent_that_was_killed)
 {
 	enum { SECONDS = 30 };

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -156,6 +157,28 @@ Test(reach, F1_a_refused_connection_is_not_tried_again_at_once)
 	cr_expect_eq(list_slots(), CKR_DEVICE_ERROR);
 	struct pollfd arrived = {.fd = fd, .events = POLLIN};
 	cr_expect_eq(poll(&arrived, 1, 0), 0, "it was tried again");
+	cr_assert_eq(C_Finalize(NULL), CKR_OK);
+}
+
+Test(reach, F1_a_program_that_lacks_descriptors_says_nothing_about_the_gateway)
+{
+	enum { DESCRIPTORS = 128 };
+	gateway_start((struct gateway_options){.host = "127.0.0.1"});
+	cr_assert_eq(C_Initialize(NULL), CKR_OK);
+	struct rlimit limit;
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = DESCRIPTORS;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	int taken[DESCRIPTORS], count = 0;
+	while ((taken[count] = dup(STDERR_FILENO)) >= 0) {
+		count++;
+	}
+	CK_RV rv = list_slots();
+	while (count > 0) {
+		close(taken[--count]);
+	}
+	cr_expect_eq(rv, CKR_DEVICE_ERROR);
+	cr_expect_eq(list_slots(), CKR_OK);
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
