@@ -182,7 +182,7 @@ enum status exchange_request(struct worker_process *process, unsigned pair, cons
 					    .sessions = ret_response->sessions,
 					    .login = ret_response->login,
 					    .native = ret_response->native});
-	token_count_calls(process->token, &ret_response->calls);
+	slot_count_calls(process->record, &ret_response->calls);
 	return STATUS_OK;
 }
 

@@ -151,7 +151,7 @@ static bool token_is_guarded(
 	unsigned most = settings->limits.token_pin_failures;
 	if (most == 0)
 		return false;
-	struct tries tries = tries_read(settings, process->token, process->slot);
+	struct tries tries = tries_read(settings, process->token);
 	return *tries_of(&tries, guard_owner(process, question)) >= most;
 }
 
@@ -204,10 +204,10 @@ static void note(struct worker_process *process, const char *identity, const str
 		fail(token, identity, settings);
 	if (right && identity != NULL && !kept_pin)
 		(void)forget(token, identity);
-	struct tries before = tries_read(settings, token, process->slot);
+	struct tries before = tries_read(settings, token);
 	struct tries after = count_of(before, question, guard_owner(process, question), right);
 	if (after.user != before.user || after.so != before.so)
-		(void)!tries_write(settings, token, process->slot, &after);
+		(void)!tries_write(settings, token, &after);
 	settings_unref(settings);
 }
 
@@ -224,23 +224,29 @@ void guard_note_lost(struct worker_process *process, const char *identity, const
 
 /* --- operators --- */
 
-/* The counts of the token that a slot names. */
-static struct tries tries_of_slot(
-	struct registry *registry, const struct settings *settings, const struct slot_settings *slot)
-{
-	struct token *token;
-	if (registry_token(registry, slot->name, &token) != STATUS_OK)
-		return (struct tries){TRIES_UNKNOWN, TRIES_UNKNOWN};
-	return tries_read(settings, token, slot);
-}
+struct listing {
+	const struct settings *settings;
+	const char *slot;
+	void (*each)(void *context, const struct guard_summary *summary);
+	void *context;
+};
 
-static struct token *first_token(struct registry *registry)
+static void list_token(const struct listing *listing, struct token *token)
 {
-	/* Tokens are only ever added, at the front: what is behind this pointer stays as it is. */
-	pthread_mutex_lock(&registry->mutex);
-	struct token *token = registry->tokens;
-	pthread_mutex_unlock(&registry->mutex);
-	return token;
+	struct tries tries = tries_read(listing->settings, token);
+	if (tries.user > 0 || tries.so > 0)
+		listing->each(
+			listing->context, &(struct guard_summary){.slot = listing->slot,
+						  .failures = tries.user,
+						  .so_failures = tries.so,
+						  .unknown = tries.user == TRIES_UNKNOWN || tries.so == TRIES_UNKNOWN});
+	pthread_mutex_lock(&token->mutex);
+	for (const struct guard_entry *entry = token->guards; entry != NULL; entry = entry->next)
+		if (!is_over(entry, listing->settings))
+			listing->each(listing->context, &(struct guard_summary){.slot = listing->slot,
+								.identity = entry->identity,
+								.failures = entry->failures});
+	pthread_mutex_unlock(&token->mutex);
 }
 
 void registry_guards(
@@ -248,22 +254,10 @@ void registry_guards(
 {
 	struct settings *settings = registry_settings(registry);
 	for (unsigned i = 0; i < settings->slots_count; i++) {
-		const struct slot_settings *slot = &settings->slots[i];
-		struct tries tries = tries_of_slot(registry, settings, slot);
-		if (tries.user > 0 || tries.so > 0)
-			each(context, &(struct guard_summary){.slot = slot->name,
-					      .failures = tries.user,
-					      .so_failures = tries.so,
-					      .unknown = tries.user == TRIES_UNKNOWN || tries.so == TRIES_UNKNOWN});
-	}
-	for (struct token *token = first_token(registry); token != NULL; token = token->next) {
-		pthread_mutex_lock(&token->mutex);
-		for (const struct guard_entry *entry = token->guards; entry != NULL; entry = entry->next)
-			if (!is_over(entry, settings))
-				each(context, &(struct guard_summary){.slot = token->name,
-						      .identity = entry->identity,
-						      .failures = entry->failures});
-		pthread_mutex_unlock(&token->mutex);
+		const struct listing listing = {settings, settings->slots[i].name, each, context};
+		struct token *token;
+		if (registry_token(registry, &settings->slots[i], &token) == STATUS_OK)
+			list_token(&listing, token);
 	}
 	settings_unref(settings);
 }
@@ -286,19 +280,15 @@ uint64_t registry_guard_flags(struct registry *registry, const char *identity, c
 {
 	struct settings *settings = registry_settings(registry);
 	const struct slot_settings *about = settings_slot(settings, slot);
-	struct token *token = first_token(registry);
+	struct token *token;
 	struct config_login rules;
 	CK_FLAGS flags = 0;
-	config_login(&settings->rules, identity, slot, &rules);
-	while (token != NULL && strcmp(token->name, slot) != 0)
-		token = token->next;
-	if (token != NULL) {
+	if (about != NULL && registry_token(registry, about, &token) == STATUS_OK) {
+		config_login(&settings->rules, identity, slot, &rules);
 		unsigned failures = failures_of(token, identity, settings);
 		flags |= flags_of(failures, rules.max_pin_failures, CKU_USER) |
 			 flags_of(failures, rules.max_pin_failures, CKU_SO);
-	}
-	if (about != NULL && !rules.may_use_last_tries) {
-		struct tries tries = tries_of_slot(registry, settings, about);
+		struct tries tries = rules.may_use_last_tries ? (struct tries){0, 0} : tries_read(settings, token);
 		flags |= flags_of(tries.user, settings->limits.token_pin_failures, CKU_USER) |
 			 flags_of(tries.so, settings->limits.token_pin_failures, CKU_SO);
 	}
@@ -307,25 +297,20 @@ uint64_t registry_guard_flags(struct registry *registry, const char *identity, c
 }
 
 /* `ret_found`: there was something to forget. STATUS_IO, STATUS_NO_MEMORY, or what the lock says. */
-static enum status tries_forget(
-	struct registry *registry, const struct settings *settings, const struct slot_settings *slot, bool *ret_found)
+static enum status tries_forget(struct registry *registry, const struct settings *settings,
+	const struct slot_settings *slot, struct token *token, bool *ret_found)
 {
 	static const struct tries none = {0, 0};
-	struct token *token;
 	struct token_lock *lock;
-	enum status status = registry_token(registry, slot->name, &token);
-	if (status == STATUS_OK)
-		status = registry_lock(registry, settings, slot->module, &lock);
+	enum status status = registry_lock(registry, settings, slot->module, &lock);
 	if (status == STATUS_OK)
 		status = token_lock_enter(lock, clock_ms() + (int64_t)settings->limits.token_wait_s * 1000);
 	if (status != STATUS_OK)
 		return status;
-	/* After a write that failed the file may be there and good again: only another write tells. */
-	bool lost = atomic_load(&token->tries_lost);
-	struct tries tries = tries_read(settings, token, slot);
-	bool found = tries.user > 0 || tries.so > 0 || lost;
+	struct tries tries = tries_read(settings, token);
+	bool found = tries.user > 0 || tries.so > 0;
 	if (found)
-		status = tries_write(settings, token, slot, &none);
+		status = tries_write(settings, token, &none);
 	token_lock_leave(lock);
 	if (status == STATUS_OK)
 		*ret_found = found;
@@ -336,15 +321,18 @@ enum status registry_guard_reset(struct registry *registry, const char *identity
 {
 	enum status status = STATUS_OK;
 	unsigned count = 0;
-	for (struct token *token = first_token(registry); token != NULL; token = token->next)
-		if (slot == NULL || strcmp(token->name, slot) == 0)
-			count += forget(token, identity);
 	struct settings *settings = registry_settings(registry);
-	/* The token's own count is nobody's: it goes when all are let in again. */
-	for (unsigned i = 0; identity == NULL && i < settings->slots_count && status == STATUS_OK; i++) {
+	for (unsigned i = 0; i < settings->slots_count && status == STATUS_OK; i++) {
+		struct token *token;
 		bool found = false;
-		if (slot == NULL || strcmp(settings->slots[i].name, slot) == 0)
-			status = tries_forget(registry, settings, &settings->slots[i], &found);
+		if (slot != NULL && strcmp(settings->slots[i].name, slot) != 0)
+			continue;
+		status = registry_token(registry, &settings->slots[i], &token);
+		if (status == STATUS_OK)
+			count += forget(token, identity);
+		/* The token's own count is nobody's: it goes when all are let in again. */
+		if (status == STATUS_OK && identity == NULL)
+			status = tries_forget(registry, settings, &settings->slots[i], token, &found);
 		count += found;
 	}
 	settings_unref(settings);

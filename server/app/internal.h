@@ -4,7 +4,8 @@
  *   settings      what workers need of a configuration, kept alive by those that use it
  *   fifo          places that are given away in order of arrival, with a bounded queue and wait
  *   token_lock    one user at a time of what a module keeps on disk, across gateways
- *   token         per slot: who is logged in as what, the generation, counters; token_presence
+ *   slot          which token is in a configured slot, counters
+ *   token         per token: who is logged in as what, the generation
  *   guard, tries  wrong PINs: who may send another one; the token's count in its file
  *   quiesce       the logins on a token end
  *   spawn         making a worker process and its sockets
@@ -48,6 +49,7 @@ enum {
 	END_GRACE_MS = 5000, /* from the end's beginning to SIGKILL, outside a token write */
 	LOGIN_GRACE_MS = 5000, /* after a login over REST was to end, for its worker to end it */
 	TOKEN_LOCK_KEY_LEN = 32, /* hex digits */
+	TOKEN_KEY_LEN = 32, /* hex digits */
 	TOKEN_SERIAL_LEN = 16, /* bytes of serialNumber in CK_TOKEN_INFO */
 	TOKEN_HOLD_DEPTH = 4, /* nested acquisitions by one thread of a worker */
 	INVENTORY_RETRY_MS = 1000, /* after the first failure; doubles */
@@ -160,30 +162,30 @@ struct worker_process;
 struct process_use;
 struct slot_documents;
 
-/* A configured slot's token; lives as long as the registry, whatever a reload does to the slot. */
+/* A token, whatever slots of the configuration name it; lives as long as the registry. */
 struct token {
 	struct token *next;
-	char *name; /* of the slot */
+	char key[TOKEN_KEY_LEN + 1]; /* hash of its module and serial number */
+	bool nameless; /* its serial number is not known, or it has none: it is that of one slot name */
 	pthread_mutex_t mutex; /* guards all but the counters */
 	pthread_cond_t changed; /* `news` has risen */
 	uint64_t news; /* rises when a worker's native login may have changed */
 	struct worker_process *processes; /* of applications, by token_next */
-	uint64_t generation; /* X10 */
-	enum token_presence presence; /* as it was seen last, */
-	unsigned char serial[TOKEN_SERIAL_LEN]; /* and which one */
+	uint64_t generation, first_generation; /* X10; no two tokens ever have the same */
 	struct guard_entry *guards; /* wrong PINs of identities (B16) */
 	atomic_bool tries_lost; /* the token's count of them could not be written */
 	atomic_bool tries_faulty; /* … or not be read, of which the log has been told */
 	int64_t quiesce_begun, quiesce_due; /* when logins from before end; 0: not, or done (X2) */
 	int64_t quiesce_until; /* no user logs in before */
-	_Atomic uint64_t calls[CALL_COUNT + 1]; /* executed by modules; the last one counts what has no row */
 };
 
-enum status token_new(const char *name, struct token **ret_token) MUST_USE;
+/* `next`: the list that it will be the first of. */
+enum status token_new(const char *key, struct token *next, struct token **ret_token) MUST_USE;
 void token_free(struct token *token);
 void token_attach(struct token *token, struct worker_process *process);
 void token_detach(struct token *token, struct worker_process *process);
 uint64_t token_generation(struct token *token);
+void token_raise_generation(struct token *token);
 
 /* A worker's native login may have changed: whoever waits for the token to be free looks again. NULL is allowed. */
 void token_changed(struct token *token);
@@ -203,27 +205,47 @@ enum status token_release(struct worker_process *process, unsigned pair, const c
  * had the token for counts as tried.
  */
 void token_abandon(struct worker_process *process, int pair);
-/* Counts the functions that a worker's module executed. */
-void token_count_calls(struct token *token, const struct bytes_list *names);
 
-/* --- token_presence.c --- */
+/* --- slot.c --- */
 
+/* What is known of a configured slot; lives as long as the registry, whatever a reload does to the slot. */
+struct slot_record {
+	struct slot_record *next;
+	char *name;
+	struct token *token; /* which was there last; guarded by registry.mutex, as all but the counters */
+	enum token_presence presence; /* as the inventory saw it last, */
+	unsigned char serial[TOKEN_SERIAL_LEN]; /* and which one */
+	_Atomic uint64_t calls[CALL_COUNT + 1]; /* executed by modules; the last one counts what has no row */
+};
+
+void slot_record_free(struct slot_record *record);
+/* The record of a slot, made at first use, and the token that was there last. STATUS_NO_MEMORY. */
+enum status registry_slot(struct registry *registry, const struct slot_settings *slot, struct slot_record **ret_record,
+	struct token **ret_token) MUST_USE;
+/* The token alone. */
+enum status registry_token(
+	struct registry *registry, const struct slot_settings *slot, struct token **ret_token) MUST_USE;
+/* The worker has found the token of that serial number in its slot (all blank: it says nothing). It has the token's lock. */
+void slot_found(struct worker_process *process, const unsigned char serial[TOKEN_SERIAL_LEN]);
+/*
+ * What the inventory has found in the slot. A token that is gone, or another one, takes along the PINs that are kept for it (B14), also if
+ * it is back before anybody uses one: the generation rises, and workers are told.
+ */
+void slot_seen(struct registry *registry, const struct slot_documents *documents);
 /*
  * Tells the token's workers, but for `except` (NULL: none), that logins with a kept PIN are void (B14). They would find out at its next use.
  */
 void token_void_logins(struct registry *registry, const struct token *token, const struct worker_process *except,
 	enum login_end cause);
-
-/*
- * What the inventory has found in the slot. A token that is gone, or another one, takes along the PINs that are kept for it (B14), also if
- * it is back before anybody uses one: the generation rises, and workers are told.
- */
-void token_seen(struct registry *registry, const struct slot_documents *documents);
-/* It was initialised, and its new serial number is no news. */
-void token_renewed(struct token *token);
+/* The token was initialised, and a new serial number in its slots is no news. */
+void slots_renewed(struct registry *registry, const struct token *token);
+/* Counts the functions that a worker's module executed. NULL is allowed. */
+void slot_count_calls(struct slot_record *record, const struct bytes_list *names);
 
 /* --- quiesce.c --- */
 
+/* A quiesce of a slot whose token was not known is that of the token that is known now. */
+void quiesce_follow(struct token *from, struct token *token);
 /* Ends the logins that quiesces are due for; gives the time at which the next one is due. */
 int64_t tokens_quiesce(struct registry *registry);
 /* The worker has given the token back: ends it if its login was granted before a quiesce that is over. */
@@ -260,10 +282,9 @@ struct tries {
 };
 
 /* The token's count. Without the token's lock it may be old. Both are TRIES_UNKNOWN, and the log says why, if it cannot be told. */
-struct tries tries_read(const struct settings *settings, struct token *token, const struct slot_settings *slot);
+struct tries tries_read(const struct settings *settings, struct token *token);
 /* The token's lock is held. STATUS_IO: until another write succeeds the count is unknown. */
-enum status tries_write(const struct settings *settings, struct token *token, const struct slot_settings *slot,
-	const struct tries *tries) MUST_USE;
+enum status tries_write(const struct settings *settings, struct token *token, const struct tries *tries) MUST_USE;
 
 /* --- principal.c --- */
 
@@ -360,7 +381,10 @@ struct worker_process {
 	char *domain; /* for whom it works; NULL: inventory */
 	const struct worker_process *asker; /* for whose application it verifies a PIN (B20); NULL: it does not */
 	char application_hash[33]; /* of the application ID (C16); "": inventory */
-	struct token *token; /* NULL: inventory */
+	struct slot_record *record; /* NULL: inventory */
+	struct token
+		*_Atomic token; /* of the slot, as the worker found it; changed under registry.mutex; NULL: inventory */
+	bool detached; /* it is of no token any more; guarded by registry.mutex */
 	struct token_lock *lock;
 	uint64_t serial; /* unlike the pid never used again */
 	unsigned threads;
@@ -641,12 +665,13 @@ struct metrics {
 enum { APPLICATION_BUCKETS = 1024 };
 
 struct registry {
-	pthread_mutex_t mutex; /* guards settings, applications, tokens, locks, processes, stopping */
+	pthread_mutex_t mutex; /* guards settings, applications, slots, tokens, locks, processes, stopping */
 	pthread_cond_t reaped;
 	pthread_mutex_t reload; /* one reload at a time; taken before all others */
 	struct settings *settings;
 	uint64_t generation; /* of the configuration; changed under reload and mutex */
 	struct application *applications[APPLICATION_BUCKETS];
+	struct slot_record *slots;
 	struct token *tokens;
 	struct token_lock *locks;
 	struct worker_process *processes; /* alive or not yet reaped */
@@ -668,8 +693,7 @@ struct registry {
 };
 
 struct settings *registry_settings(struct registry *registry);
-/* The token of a slot and the lock of a module, made at first use. */
-enum status registry_token(struct registry *registry, const char *slot, struct token **ret_token) MUST_USE;
+/* The lock of a module, made at first use. */
 enum status registry_lock(struct registry *registry, const struct settings *settings,
 	const struct module_settings *module, struct token_lock **ret_lock) MUST_USE;
 /* References to all processes that `wanted` accepts (all if NULL); the caller gives them and the array back. NULL: none, or no memory. */

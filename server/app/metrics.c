@@ -51,14 +51,14 @@ static void family(struct buffer *out, const char *name, const char *help, const
 	}
 }
 
-static void write_calls(struct buffer *out, struct token *token)
+static void write_calls(struct buffer *out, struct slot_record *record)
 {
 	for (unsigned i = 0; i <= CALL_COUNT; i++) {
-		uint64_t value = atomic_load(&token->calls[i]);
+		uint64_t value = atomic_load(&record->calls[i]);
 		if (value == 0)
 			continue;
 		char labels[LIMIT_LABEL + 128];
-		snprintf(labels, sizeof labels, "{slot=\"%s\",function=\"%s%s\"}", token->name,
+		snprintf(labels, sizeof labels, "{slot=\"%s\",function=\"%s%s\"}", record->name,
 			i < CALL_COUNT ? "C_" : "", i < CALL_COUNT ? call_row((enum call_id)i)->name : "other");
 		sample(out, "p11gate_calls_total", labels, value);
 	}
@@ -67,14 +67,14 @@ static void write_calls(struct buffer *out, struct token *token)
 static bool is_live_for(const struct worker_process *process, const void *context)
 {
 	struct worker_process *self = (struct worker_process *)(uintptr_t)process;
-	return process->token == context && process_is_live(self);
+	return process->record == context && process_is_live(self);
 }
 
-static void write_live(struct registry *registry, struct buffer *out, struct token *token)
+static void write_live(struct registry *registry, struct buffer *out, struct slot_record *record)
 {
-	size_t count = registry_count(registry, is_live_for, token);
+	size_t count = registry_count(registry, is_live_for, record);
 	char labels[LIMIT_LABEL + 32];
-	snprintf(labels, sizeof labels, "{slot=\"%s\"}", token->name);
+	snprintf(labels, sizeof labels, "{slot=\"%s\"}", record->name);
 	sample(out, "p11gate_workers_live", labels, count);
 }
 
@@ -82,19 +82,19 @@ void registry_metrics(
 	struct registry *registry, bool (*visible)(void *context, const char *slot), void *context, struct buffer *out)
 {
 	struct metrics *metrics = &registry->metrics;
-	/* Tokens are only ever added, at the front: what is behind this pointer stays as it is. */
+	/* Slots are only ever added, at the front: what is behind this pointer stays as it is. */
 	pthread_mutex_lock(&registry->mutex);
-	struct token *tokens = registry->tokens;
+	struct slot_record *slots = registry->slots;
 	pthread_mutex_unlock(&registry->mutex);
 
 	head(out, "p11gate_calls_total", "counter", "Cryptoki functions that modules executed");
-	for (struct token *token = tokens; token != NULL; token = token->next)
-		if (visible(context, token->name))
-			write_calls(out, token);
+	for (struct slot_record *record = slots; record != NULL; record = record->next)
+		if (visible(context, record->name))
+			write_calls(out, record);
 	head(out, "p11gate_workers_live", "gauge", "Applications that have a worker");
-	for (struct token *token = tokens; token != NULL; token = token->next)
-		if (visible(context, token->name))
-			write_live(registry, out, token);
+	for (struct slot_record *record = slots; record != NULL; record = record->next)
+		if (visible(context, record->name))
+			write_live(registry, out, record);
 	family(out, "p11gate_requests_total", "Requests for workers, by outcome", "outcome", outcome_labels,
 		metrics->requests, OUTCOME_COUNT);
 	family(out, "p11gate_workers_ended_total", "Workers that ended, by cause", "cause", cause_labels,

@@ -307,8 +307,11 @@ void process_reaped(struct worker_process *process)
 	/* A child of the module may hold the sockets open, so that no end of file would come. */
 	process_disconnect(process);
 	token_abandon(process, -1);
+	pthread_mutex_lock(&registry->mutex);
+	process->detached = true;
 	if (process->token != NULL)
 		token_detach(process->token, process);
+	pthread_mutex_unlock(&registry->mutex);
 	operations_forget_process(registry->operations, process->serial);
 	atomic_fetch_add(&registry->metrics.workers_ended[cause], 1);
 	char pid[16];

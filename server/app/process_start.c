@@ -129,8 +129,10 @@ static enum status spawn(struct registry *registry, const struct process_kind *k
 	if (process == NULL)
 		return STATUS_NO_MEMORY;
 	enum status status = registry_lock(registry, kind->settings, kind->module, &process->lock);
+	struct token *token = NULL;
 	if (status == STATUS_OK && kind->slot != NULL)
-		status = registry_token(registry, kind->slot->name, &process->token);
+		status = registry_slot(registry, kind->slot, &process->record, &token);
+	process->token = token;
 	if (status == STATUS_OK)
 		status = spawn_worker(
 			kind->settings->worker_program, kind->module->environment, process->threads, &process->os);

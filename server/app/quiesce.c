@@ -6,7 +6,10 @@ enum status registry_quiesce(struct registry *registry, const char *slot, unsign
 {
 	enum { OPEN_MS = 60000 }; /* for the security officer, when the others are out */
 	struct token *token;
-	enum status status = registry_token(registry, slot, &token);
+	struct settings *settings = registry_settings(registry);
+	const struct slot_settings *about = settings_slot(settings, slot);
+	enum status status = about == NULL ? STATUS_NOT_FOUND : registry_token(registry, about, &token);
+	settings_unref(settings);
 	if (status != STATUS_OK)
 		return status;
 	pthread_mutex_lock(&token->mutex);
@@ -16,6 +19,22 @@ enum status registry_quiesce(struct registry *registry, const char *slot, unsign
 	pthread_mutex_unlock(&token->mutex);
 	keeper_poke(registry);
 	return STATUS_OK;
+}
+
+void quiesce_follow(struct token *from, struct token *token)
+{
+	pthread_mutex_lock(&from->mutex);
+	int64_t begun = from->quiesce_begun, due = from->quiesce_due, until = from->quiesce_until;
+	from->quiesce_begun = from->quiesce_due = from->quiesce_until = 0;
+	pthread_mutex_unlock(&from->mutex);
+	pthread_mutex_lock(&token->mutex);
+	if (until > clock_ms() && begun > token->quiesce_begun) {
+		token->quiesce_begun = begun;
+		/* Whatever it has ended, it has not ended logins on this one. */
+		token->quiesce_due = due == 0 ? clock_ms() : due;
+		token->quiesce_until = until;
+	}
+	pthread_mutex_unlock(&token->mutex);
 }
 
 static bool is_of_token(const struct worker_process *process, const void *token)

@@ -27,26 +27,6 @@ struct settings *registry_settings(struct registry *registry)
 	return settings;
 }
 
-enum status registry_token(struct registry *registry, const char *slot, struct token **ret_token)
-{
-	enum status status = STATUS_OK;
-	pthread_mutex_lock(&registry->mutex);
-	struct token *token = registry->tokens;
-	while (token != NULL && strcmp(token->name, slot) != 0)
-		token = token->next;
-	if (token == NULL) {
-		status = token_new(slot, &token);
-		if (status == STATUS_OK) {
-			token->next = registry->tokens;
-			registry->tokens = token;
-		}
-	}
-	pthread_mutex_unlock(&registry->mutex);
-	if (status == STATUS_OK)
-		*ret_token = token;
-	return status;
-}
-
 enum status registry_lock(struct registry *registry, const struct settings *settings,
 	const struct module_settings *module, struct token_lock **ret_lock)
 {
@@ -111,6 +91,10 @@ void processes_unref(struct worker_process **processes, size_t count)
 static void registry_release(struct registry *registry)
 {
 	operations_free(registry->operations);
+	for (struct slot_record *record = registry->slots, *next; record != NULL; record = next) {
+		next = record->next;
+		slot_record_free(record);
+	}
 	for (struct token *token = registry->tokens, *next; token != NULL; token = next) {
 		next = token->next;
 		token_free(token);

@@ -7,17 +7,20 @@
 #include "api/cryptoki.h"
 #include "server/common/log.h"
 
-enum status token_new(const char *name, struct token **ret_token)
+/* Generations of one token count from a start of its own, so that a worker never takes one token's for another's. */
+static uint64_t first_generation(const struct token *before)
+{
+	return before == NULL ? 1 : ((before->first_generation >> 32) + 1) << 32 | 1;
+}
+
+enum status token_new(const char *key, struct token *next, struct token **ret_token)
 {
 	struct token *token = calloc(1, sizeof *token);
-	char *copy = strdup(name);
-	if (token == NULL || copy == NULL) {
-		free(token);
-		free(copy);
+	if (token == NULL)
 		return STATUS_NO_MEMORY;
-	}
-	token->name = copy;
-	token->generation = 1;
+	snprintf(token->key, sizeof token->key, "%s", key);
+	token->next = next;
+	token->generation = token->first_generation = first_generation(next);
 	pthread_mutex_init(&token->mutex, NULL);
 	pthread_cond_init(&token->changed, NULL);
 	*ret_token = token;
@@ -31,7 +34,6 @@ void token_free(struct token *token)
 	guards_free(token);
 	pthread_cond_destroy(&token->changed);
 	pthread_mutex_destroy(&token->mutex);
-	free(token->name);
 	free(token);
 }
 
@@ -214,15 +216,22 @@ static CK_RV hold(
 	return dead ? CKR_DEVICE_ERROR : CKR_OK;
 }
 
+/* Gives up the thread's innermost hold; true: the token is to be free now. Mutex held. */
+static bool pop_hold(struct worker_process *process, unsigned pair)
+{
+	bool last = process->holder == (int)pair && process->hold_depth > 0 && --process->hold_depth == 0;
+	if (last)
+		process->holder = -1;
+	return last;
+}
+
 /* Takes back the hold that the worker has not been told of, or lets it have the token. */
 static void settle_hold(struct worker_process *process, unsigned pair, bool granted)
 {
 	pthread_mutex_lock(&process->mutex);
 	if (process->holder == (int)pair && granted)
 		process->holds[process->hold_depth - 1].granted = true;
-	bool last = !granted && process->holder == (int)pair && --process->hold_depth == 0;
-	if (last)
-		process->holder = -1;
+	bool last = !granted && pop_hold(process, pair);
 	pthread_mutex_unlock(&process->mutex);
 	if (last)
 		token_lock_leave(process->lock);
@@ -285,11 +294,11 @@ static void token_was_initialised(struct worker_process *self)
 		process_end(others[i], END_TOKEN_INITIALISED);
 	processes_unref(others, count);
 	process_end(self, END_TOKEN_INITIALISED);
-	token_renewed(self->token);
+	slots_renewed(self->registry, self->token);
 	inventory_poke(self->registry->inventory, self->module->name);
 }
 
-static void raise_generation(struct token *token)
+void token_raise_generation(struct token *token)
 {
 	pthread_mutex_lock(&token->mutex);
 	token->generation++;
@@ -315,19 +324,6 @@ static bool hold_of(struct worker_process *process, unsigned pair, struct token_
 	return held;
 }
 
-/* Gives up the thread's innermost hold and takes over what the worker says. True: the token is to be free now. */
-static bool pop_hold(struct worker_process *process, unsigned pair, const struct token_release *news)
-{
-	pthread_mutex_lock(&process->mutex);
-	(void)process_take_logins(process, news->login, news->native);
-	bool mine = process->holder == (int)pair && process->hold_depth > 0;
-	bool last = mine && --process->hold_depth == 0;
-	if (last)
-		process->holder = -1;
-	pthread_mutex_unlock(&process->mutex);
-	return last;
-}
-
 enum status token_release(struct worker_process *process, unsigned pair, const char *identity,
 	const struct token_release *news, struct process_use *use)
 {
@@ -337,14 +333,20 @@ enum status token_release(struct worker_process *process, unsigned pair, const c
 	if (use != NULL && news->rv == CKR_OK && hold.question.purpose == TOKEN_FOR_LOGIN &&
 		hold.question.user_type != CKU_CONTEXT_SPECIFIC)
 		use->logged_in = true;
+	/* What became of a token that was initialised, later workers will find. */
+	if (hold.question.purpose != TOKEN_FOR_INIT_TOKEN)
+		slot_found(process, news->serial);
 	/* Whose PIN it was, before a login or logout changes that. */
 	CK_USER_TYPE owner = guard_owner(process, &hold.question);
 	guard_note(process, identity, &hold.question, news->rv);
 	bool outdated = process->token != NULL && outdates(&hold.question, owner, news->rv);
-	bool last = pop_hold(process, pair, news);
+	pthread_mutex_lock(&process->mutex);
+	(void)process_take_logins(process, news->login, news->native);
+	bool last = pop_hold(process, pair);
+	pthread_mutex_unlock(&process->mutex);
 	/* Before anybody else can have the token: the next login must see the new generation. */
 	if (outdated)
-		raise_generation(process->token);
+		token_raise_generation(process->token);
 	token_changed(process->token);
 	if (last)
 		token_lock_leave(process->lock);
@@ -376,14 +378,4 @@ void token_abandon(struct worker_process *process, int pair)
 				process, holds[i].identity[0] == '\0' ? NULL : holds[i].identity, &holds[i].question);
 	if (held)
 		token_lock_leave(process->lock);
-}
-
-void token_count_calls(struct token *token, const struct bytes_list *names)
-{
-	if (token == NULL)
-		return;
-	for (size_t i = 0; i < names->count; i++) {
-		const struct call_row *row = call_row_by_name((const char *)names->items[i].data, names->items[i].len);
-		atomic_fetch_add(&token->calls[row == NULL ? CALL_COUNT : row->id], 1);
-	}
 }

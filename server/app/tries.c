@@ -2,13 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "api/decimal.h"
-#include "api/hex.h"
 #include "server/common/log.h"
 
 /*
@@ -20,22 +18,10 @@ enum { NUMBER_LEN = 10, TRIES_LEN = 2 * NUMBER_LEN + 2, TRIES_PATH_MAX = 4096 };
 
 static const struct tries unknown = {TRIES_UNKNOWN, TRIES_UNKNOWN};
 
-/* The file of the token that a slot names; false: the path is too long. */
-static bool path_of(const struct settings *settings, const struct slot_settings *slot, char path[TRIES_PATH_MAX])
+/* False: the path is too long. */
+static bool path_of(const struct settings *settings, const struct token *token, char path[TRIES_PATH_MAX])
 {
-	const char *const parts[] = {slot->module->lock_key, slot->match_label, slot->match_serial, slot->match_reader};
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	char name[TOKEN_LOCK_KEY_LEN + 1];
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	bool made = context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
-	for (size_t i = 0; made && i < sizeof parts / sizeof *parts; i++)
-		made = EVP_DigestUpdate(context, parts[i], strlen(parts[i]) + 1) == 1;
-	made = made && EVP_DigestFinal_ex(context, hash, NULL) == 1;
-	EVP_MD_CTX_free(context);
-	if (!made)
-		return false;
-	hex_encode(name, hash, TOKEN_LOCK_KEY_LEN / 2);
-	return (size_t)snprintf(path, TRIES_PATH_MAX, "%s/token-%s.tries", settings->runtime_directory, name) <
+	return (size_t)snprintf(path, TRIES_PATH_MAX, "%s/token-%s.tries", settings->runtime_directory, token->key) <
 	       TRIES_PATH_MAX;
 }
 
@@ -50,7 +36,7 @@ static bool parse(const char *text, size_t len, struct tries *ret_tries)
 }
 
 /* Once per fault, since anybody who may ask for the token's flags makes the gateway look. */
-static void complain(struct token *token, const char *path, const char *slot, const char *error)
+static void complain(struct token *token, const char *path, const char *error)
 {
 	if (atomic_exchange(&token->tries_faulty, true))
 		return;
@@ -58,14 +44,14 @@ static void complain(struct token *token, const char *path, const char *slot, co
 		"the count of the token's wrong PINs cannot be read, so it gets no PIN but of those with "
 		"may_use_last_tries; "
 		"check the file, then run p11gate guard reset",
-		"file", path, "slot", slot, "error", error, NULL);
+		"file", path, "error", error, NULL);
 }
 
-struct tries tries_read(const struct settings *settings, struct token *token, const struct slot_settings *slot)
+struct tries tries_read(const struct settings *settings, struct token *token)
 {
 	char path[TRIES_PATH_MAX], text[TRIES_LEN + 1];
 	struct tries tries = {0, 0};
-	if (atomic_load(&token->tries_lost) || !path_of(settings, slot, path))
+	if (atomic_load(&token->tries_lost) || !path_of(settings, token, path))
 		return unknown;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT)
@@ -78,7 +64,7 @@ struct tries tries_read(const struct settings *settings, struct token *token, co
 		atomic_store(&token->tries_faulty, false);
 		return tries;
 	}
-	complain(token, path, slot->name, len < 0 ? strerror(error) : "it is damaged");
+	complain(token, path, len < 0 ? strerror(error) : "it is damaged");
 	return unknown;
 }
 
@@ -95,12 +81,11 @@ static bool replace(const char *path, const char *text)
 	return written && rename(fresh, path) == 0;
 }
 
-enum status tries_write(const struct settings *settings, struct token *token, const struct slot_settings *slot,
-	const struct tries *tries)
+enum status tries_write(const struct settings *settings, struct token *token, const struct tries *tries)
 {
 	char path[TRIES_PATH_MAX] = "", text[2 * TRIES_LEN];
 	snprintf(text, sizeof text, "%010u %010u\n", tries->user, tries->so);
-	bool kept = path_of(settings, slot, path) && replace(path, text);
+	bool kept = path_of(settings, token, path) && replace(path, text);
 	atomic_store(&token->tries_lost, !kept);
 	if (kept)
 		return STATUS_OK;
@@ -108,6 +93,6 @@ enum status tries_write(const struct settings *settings, struct token *token, co
 		"the count of the token's wrong PINs cannot be kept, so it gets no PIN but of those with "
 		"may_use_last_tries; "
 		"make runtime_directory writable, then run p11gate guard reset",
-		"file", path, "slot", slot->name, "error", strerror(errno), NULL);
+		"file", path, "error", strerror(errno), NULL);
 	return STATUS_IO;
 }

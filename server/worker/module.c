@@ -142,6 +142,8 @@ static void read_token(struct worker *worker)
 
 	if (invoke_uncounted(worker, CALL_GetTokenInfo, v) != CKR_OK)
 		return;
+	_Static_assert(sizeof worker->module.token_serial == sizeof token.serialNumber, "a serial number fits");
+	memcpy(worker->module.token_serial, token.serialNumber, sizeof worker->module.token_serial);
 	worker->module.protected_path = token.flags & CKF_PROTECTED_AUTHENTICATION_PATH;
 	if (worker->module.token_label[0] != '\0')
 		return;

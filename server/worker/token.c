@@ -1,5 +1,7 @@
 #include "server/worker/internal.h"
 
+#include <string.h>
+
 /*
  * What the worker asks the gateway about its token while it serves a request. A gateway that does not answer is
  * treated like a token that is taken.
@@ -66,10 +68,11 @@ CK_RV token_try_allowed(struct worker *worker, CK_USER_TYPE user, const struct t
 	CK_TOKEN_INFO token = {0};
 	const union wire_value v[] = {{.number = worker->module.slot}, {.info = &token}};
 
-	if (grant->last_tries || !worker->module.slot_found ||
-		invoke_uncounted(worker, CALL_GetTokenInfo, v) != CKR_OK || (token.flags & last) == 0)
+	if (!worker->module.slot_found || invoke_uncounted(worker, CALL_GetTokenInfo, v) != CKR_OK)
 		return CKR_OK;
-	return CKR_PIN_LOCKED;
+	/* Another card may be in the reader by now: the try is to be counted for the one that gets it. */
+	memcpy(worker->module.token_serial, token.serialNumber, sizeof worker->module.token_serial);
+	return grant->last_tries || (token.flags & last) == 0 ? CKR_OK : CKR_PIN_LOCKED;
 }
 
 void token_release(struct worker *worker, int channel, CK_RV rv)
@@ -81,6 +84,7 @@ void token_release(struct worker *worker, int channel, CK_RV rv)
 	};
 	struct buffer payload BUFFER_AUTO;
 
+	memcpy(message.serial, worker->module.token_serial, sizeof message.serial);
 	buffer_init(&payload, FRAME_CHUNK);
 	token_release_pack(&payload, &message);
 	/* A gateway that is gone has released the token by that; the thread sees the end of file next. */

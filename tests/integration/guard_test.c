@@ -21,7 +21,7 @@ static void replace_after(char *text, size_t size, const char *key, const char *
 	(void)snprintf(at, size - (size_t)(at - text), "%s%s", lines, rest);
 }
 
-/* Slot "mock" beside the sandbox's, and identities guesser0 … who may log in there. */
+/* Slot "mock" beside the sandbox's, and "twin", which is the same token, and identities guesser0 … who may log in there. */
 static void add_guessers(const struct gateway *g, const struct mock *mock)
 {
 	static char text[65536], lines[32768];
@@ -38,7 +38,9 @@ static void add_guessers(const struct gateway *g, const struct mock *mock)
 		"value: '%s'}]}\n",
 		build, mock->control);
 	replace_after(text, sizeof(text), "modules:\n", lines);
-	replace_after(text, sizeof(text), "slots:\n", "  - {name: mock, module: mock, token: {label: mock}}\n");
+	replace_after(text, sizeof(text), "slots:\n",
+		"  - {name: mock, module: mock, token: {label: mock}}\n"
+		"  - {name: twin, module: mock, token: {serial: '0001'}}\n");
 	for (int i = 0; i < GUESSERS; i++)
 		used += (size_t)snprintf(lines + used, sizeof(lines) - used,
 			"  - {name: guesser%d, certificate: {san_uri: 'urn:p11gate:demo:guesser%d'}}\n", i, i);
@@ -46,7 +48,7 @@ static void add_guessers(const struct gateway *g, const struct mock *mock)
 	used = (size_t)snprintf(lines, sizeof(lines), "  - {identities: [alice, bob");
 	for (int i = 0; i < GUESSERS; i++)
 		used += (size_t)snprintf(lines + used, sizeof(lines) - used, ", guesser%d", i);
-	(void)snprintf(lines + used, sizeof(lines) - used, "], slots: [mock], allow: [read, login]}\n");
+	(void)snprintf(lines + used, sizeof(lines) - used, "], slots: [mock, twin], allow: [read, login]}\n");
 	replace_after(text, sizeof(text), "policy:\n", lines);
 	file = fopen(path, "we");
 	cr_assert_not_null(file);
@@ -55,12 +57,18 @@ static void add_guessers(const struct gateway *g, const struct mock *mock)
 	shell("'%s' reload --config '%s'", g->tool, path);
 }
 
+static long guess_in(const struct gateway *g, enum person who, const char *slot, const char *pin)
+{
+	char body[64], path[128];
+	(void)snprintf(body, sizeof(body), "{\"pin\":\"%s\"}", pin);
+	(void)snprintf(path, sizeof(path), "/v1/slots/%s/applications/current/login", slot);
+	ANSWER_AUTO answer = request(g, who, "POST", path, body, NULL);
+	return answer.status;
+}
+
 static long guess(const struct gateway *g, const char *pin)
 {
-	char body[64];
-	(void)snprintf(body, sizeof(body), "{\"pin\":\"%s\"}", pin);
-	ANSWER_AUTO answer = request(g, ALICE, "POST", "/v1/slots/mock/applications/current/login", body, NULL);
-	return answer.status;
+	return guess_in(g, ALICE, "mock", pin);
 }
 
 /* One program with a fifth of the certificates. */
@@ -108,5 +116,25 @@ Test(guard, B16_a_thousand_wrong_pins_from_fifty_certificates_leave_the_token_th
 	(void)snprintf(bob.key, sizeof(bob.key), "%s", g.key2);
 	cr_expect_eq(guess(&bob, MOCK_PIN), 200, "bob may");
 	cr_expect_eq(guess(&g, MOCK_PIN), 200, "and that resets the budget");
+	gateway_stop(&g);
+}
+
+Test(guard, B16_two_slot_names_of_one_token_are_no_second_budget_for_it)
+{
+	struct gateway g;
+	struct mock mock;
+	mock_new(&mock);
+	mock_control(&mock, "user_tries 8\n");
+	gateway_start(&g);
+	add_guessers(&g, &mock);
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(guess_in(&g, ALICE, "mock", "0000"), 401);
+	cr_expect_eq(guess_in(&g, ALICE, "twin", MOCK_PIN), 423, "alice has had her tries");
+	cr_expect_eq(guess_in(&g, BOB, "twin", "0000"), 401);
+	cr_expect_eq(guess_in(&g, BOB, "twin", "0000"), 401);
+	cr_expect_eq(guess_in(&g, BOB, "twin", MOCK_PIN), 423, "and so has the token");
+	cr_expect_eq(mock_logins(&mock, CKU_USER), 5);
+	cr_expect_eq(
+		guess_in(&g, BOB, "mock", MOCK_PIN), 200, "the rules are the slot's: there bob may use the last tries");
 	gateway_stop(&g);
 }

@@ -14,7 +14,7 @@
  *   fail=RV   deaf (takes no commands on the control pair)   mute (no news on the control pair)
  * are known too. A login that is revoked ends; what else is void of one is shown alone. An inventory worker takes the token's label from the file that is its module; no file: no module. A label
  * that begins with "count" shows how often it was asked, "?" spoils the answer, "hang" is what it does; "absent" is no token, and
- * the label's first bytes are the serial number.
+ * the first bytes of the slot's own label and of this one are the serial number.
  */
 #include <dirent.h>
 #include <poll.h>
@@ -114,6 +114,8 @@ static void acquire(struct job *job, const char *value)
 	job->busy = grant.busy;
 }
 
+static unsigned char token_serial[16]; /* of the token as it was at the start */
+
 static void release(struct job *job, const char *value)
 {
 	char *end;
@@ -127,6 +129,7 @@ static void release(struct job *job, const char *value)
 	news.login = login;
 	news.native = native;
 	pthread_mutex_unlock(&mutex);
+	memcpy(news.serial, token_serial, sizeof news.serial);
 	BUFFER_AUTO struct buffer payload;
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
 	token_release_pack(&payload, &news);
@@ -333,6 +336,14 @@ static void carry_out_all(struct job *job, const char *script)
 	}
 }
 
+/* What tells tokens apart: the label that the slot is configured for, and what the module shows. */
+static void write_serial(const struct worker_slot *slot, const char *label, unsigned char out[16])
+{
+	char text[64];
+	snprintf(text, sizeof text, "%.4s %.40s", slot->match_label, label);
+	memcpy(out, text, strnlen(text, 16));
+}
+
 static void pack_slot(struct job *job, const struct worker_slot *slot, const char *label, struct bytes *ret_item)
 {
 	char calls[1024], detail[1024];
@@ -344,25 +355,43 @@ static void pack_slot(struct job *job, const struct worker_slot *slot, const cha
 		counts ? reinits : 0);
 	struct inventory_slot message = {slot->name, calls, label[0] == '?' ? "{" : calls, detail,
 		strcmp(label, "absent") == 0 ? TOKEN_ABSENT : TOKEN_PRESENT, {0}};
-	memcpy(message.serial, label, strnlen(label, sizeof message.serial));
+	write_serial(slot, label, message.serial);
 	buffer_init(&packed, FRAME_PAYLOAD_MAX);
 	inventory_slot_pack(&packed, &message);
 	ret_item->data = arena_copy(job->arena, packed.data, packed.len);
 	ret_item->len = packed.len;
 }
 
+static bool read_label(char label[64])
+{
+	FILE *file = fopen(start.module_path, "r");
+	if (file == NULL)
+		return false;
+	if (fgets(label, 64, file) == NULL)
+		label[0] = '\0';
+	fclose(file);
+	return true;
+}
+
+/* The token is looked at when the module is initialised, and not again. */
+static void find_token(struct arena *arena)
+{
+	char label[64];
+	struct worker_slot slot;
+	if (!read_label(label))
+		return;
+	must(worker_slot_unpack(start.slots.items[0].data, start.slots.items[0].len, arena, &slot) == STATUS_OK);
+	write_serial(&slot, label, token_serial);
+}
+
 static void answer_inventory(struct job *job)
 {
-	char label[64] = "";
-	FILE *file = fopen(start.module_path, "r");
+	char label[64];
 	struct bytes *items = arena_array(job->arena, start.slots.count, sizeof *items);
-	if (file == NULL) {
+	if (!read_label(label)) {
 		job->status = 503;
 		return;
 	}
-	if (fgets(label, sizeof label, file) == NULL)
-		label[0] = '\0';
-	fclose(file);
 	if (strcmp(label, "hang") == 0)
 		for (;;)
 			pause();
@@ -494,8 +523,12 @@ static void start_up(void)
 	must(worker_start_unpack(kept, payload.len, &start_arena, &start) == STATUS_OK);
 	take_policy(&start.policy);
 	struct job job = {.fd = PAIRS, .arena = &arena};
-	if (start.role == ROLE_APPLICATION)
+	if (start.role == ROLE_APPLICATION) {
+		find_token(&arena);
+		acquire(&job, "0");
+		release(&job, "0");
 		carry_out_all(&job, start.module_init_args);
+	}
 	struct worker_started started = {job.rv, job.rv == CKR_OK ? "" : "told to fail"};
 	buffer_reset(&payload);
 	worker_started_pack(&payload, &started);

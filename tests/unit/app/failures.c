@@ -281,9 +281,8 @@ Test(failures, a_worker_that_cannot_be_watched_is_ended_and_reaped_and_the_next_
 static bool nobody_is_listed(void *context)
 {
 	struct registry *registry = context;
-	char name[] = "demo";
 	struct token *token;
-	cr_assert_eq(registry_token(registry, name, &token), STATUS_OK);
+	cr_assert_eq(registry_token(registry, settings_slot(registry->settings, "demo"), &token), STATUS_OK);
 	pthread_mutex_lock(&token->mutex);
 	bool empty = token->processes == NULL;
 	pthread_mutex_unlock(&token->mutex);

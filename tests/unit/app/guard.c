@@ -265,12 +265,13 @@ Test(guard, B16_a_try_that_outlasts_its_deadline_counts_as_used)
 {
 	ruled.config.limits.keygen_s = 0;
 	fixture_start(&ruled);
+	cr_expect_eq(rv_of("alice", 1, LOGOUT), CKR_OK, "its worker is there");
 	struct asked late = {.fixture = &ruled,
 		.domain = "alice",
 		.slot = "demo",
 		.id = 1,
 		.query = "acquire=1,1;hang",
-		.deadline_ms = 100};
+		.deadline_ms = 1000};
 	ask_it(&late);
 	cr_expect_eq(late.status, STATUS_TIMEOUT);
 	cr_expect_eq(rv_of("bob", 1, LOGOUT), CKR_OK, "the token is free when the worker is gone");

@@ -87,7 +87,8 @@ Test(quiesce, X2_quiesce_ends_a_login_that_is_under_way_until_after_its_end)
 	struct token *token;
 	begin_login(&login);
 	cr_expect_eq(registry_quiesce(ruled.registry, "demo", 0), STATUS_OK);
-	cr_assert_eq(registry_token(ruled.registry, "demo", &token), STATUS_OK);
+	cr_assert_eq(
+		registry_token(ruled.registry, settings_slot(ruled.registry->settings, "demo"), &token), STATUS_OK);
 	cr_assert(becomes(is_over, token));
 	expect_end(&login);
 }
@@ -97,7 +98,8 @@ Test(quiesce, X2_quiesce_leaves_the_security_officer_alone_who_came_in_time)
 	fixture_start(&ruled);
 	cr_expect_eq(registry_quiesce(ruled.registry, "demo", 0), STATUS_OK);
 	struct token *token;
-	cr_assert_eq(registry_token(ruled.registry, "demo", &token), STATUS_OK);
+	cr_assert_eq(
+		registry_token(ruled.registry, settings_slot(ruled.registry->settings, "demo"), &token), STATUS_OK);
 	cr_assert(becomes(is_over, token));
 	struct asked in = ask_of("bob", 1, SO_LOGIN), still = ask_of("bob", 1, "acquire=3;release=0");
 	cr_expect_eq(number_of(&in, "rv"), CKR_OK);

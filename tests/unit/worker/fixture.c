@@ -197,6 +197,7 @@ static void released(struct worker_fixture *worker, const struct buffer *payload
 	arena_init(&arena, FRAME_CHUNK);
 	cr_assert_eq(token_release_unpack(payload->data, payload->len, &arena, &news), STATUS_OK);
 	worker->token->released_rv = news.rv;
+	memcpy(worker->token->released_serial, news.serial, sizeof news.serial);
 	if (news.rv == 0 && (purpose == TOKEN_FOR_PIN_CHANGE || purpose == TOKEN_FOR_INIT_TOKEN))
 		worker->token->generation++;
 	pthread_mutex_unlock(&token_lock);

@@ -30,6 +30,7 @@ struct token_fixture {
 	unsigned asked[8]; /* questions by purpose */
 	bool last_tries; /* the grants let the last try of a PIN be risked */
 	uint64_t released_rv; /* of the last release */
+	unsigned char released_serial[16];
 };
 
 /* How a worker is started; zero and NULL mean the usual. */

@@ -259,3 +259,16 @@ Test(pin_tries, X1_already_logged_in_is_never_taken_for_a_login_with_the_kept_pi
 	expect(&first, "CKR_FUNCTION_FAILED", SIGN_INIT, session, key);
 	sign(&first, session, key);
 }
+
+Test(pin_tries, B16_the_gateway_is_told_which_token_got_the_pin)
+{
+	token = (struct token_fixture){.generation = 1};
+	mock_new(&mock);
+	const struct worker_options options = {.mock = &mock};
+	worker_fixture_start(&token, &options, &one);
+	cr_expect_arr_eq(token.released_serial, "0001            ", 16, "found at the start");
+	session = open_session(&first);
+	mock_control(&mock, "serial 0002\n");
+	expect(&first, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_USER", WRONG);
+	cr_expect_arr_eq(token.released_serial, "0002            ", 16, "another card in the reader");
+}
