@@ -167,7 +167,7 @@ struct token {
 	struct token *next;
 	char key[TOKEN_KEY_LEN + 1]; /* hash of its module and serial number */
 	bool nameless; /* its serial number is not known, or it has none: it is that of one slot name */
-	pthread_mutex_t mutex; /* guards all but the counters */
+	pthread_mutex_t mutex; /* guards what follows, but for the atomic ones */
 	pthread_cond_t changed; /* `news` has risen */
 	uint64_t news; /* rises when a worker's native login may have changed */
 	struct worker_process *processes; /* of applications, by token_next */
@@ -385,6 +385,7 @@ struct worker_process {
 	struct token
 		*_Atomic token; /* of the slot, as the worker found it; changed under registry.mutex; NULL: inventory */
 	bool detached; /* it is of no token any more; guarded by registry.mutex */
+	unsigned char found_serial[TOKEN_SERIAL_LEN]; /* which the worker said last; guarded by the token's lock */
 	struct token_lock *lock;
 	uint64_t serial; /* unlike the pid never used again */
 	unsigned threads;

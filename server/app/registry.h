@@ -125,7 +125,8 @@ enum { QUIESCE_MAX_S = 3600 };
 
 /*
  * Makes room for the security officer on a token (X2): from now on no user logs in (CKR_DEVICE_ERROR), until a minute after
- * the logins that there are now have been ended, which is in so many seconds. Of this gateway's workers alone. STATUS_NO_MEMORY.
+ * the logins that there are now have been ended, which is in so many seconds. Of this gateway's workers alone.
+ * STATUS_NO_MEMORY, STATUS_NOT_FOUND.
  */
 enum status registry_quiesce(struct registry *registry, const char *slot, unsigned seconds) MUST_USE;
 

@@ -136,10 +136,12 @@ static void record_follow(struct slot_record *record, struct token *token)
 void slot_found(struct worker_process *process, const unsigned char serial[TOKEN_SERIAL_LEN])
 {
 	struct registry *registry = process->registry;
-	if (process->slot == NULL || is_blank(serial))
+	if (process->slot == NULL || is_blank(serial) || memcmp(process->found_serial, serial, TOKEN_SERIAL_LEN) == 0)
 		return;
 	pthread_mutex_lock(&registry->mutex);
 	struct token *token = find_token(registry, process->slot, serial);
+	if (token != NULL)
+		memcpy(process->found_serial, serial, TOKEN_SERIAL_LEN);
 	if (token != NULL && token != process->token && !process->detached) {
 		token_detach(process->token, process);
 		token_attach(token, process);

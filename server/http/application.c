@@ -175,8 +175,10 @@ static void quiesce(struct request *request)
 		answer_problem(request, PROBLEM_AUDIT_UNAVAILABLE, NULL);
 		return;
 	}
-	if (registry_quiesce(registry_of(request), request->slot, (unsigned)seconds) != STATUS_OK) {
-		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
+	enum status status = registry_quiesce(registry_of(request), request->slot, (unsigned)seconds);
+	if (status != STATUS_OK) {
+		answer_problem(
+			request, status == STATUS_NOT_FOUND ? PROBLEM_SLOT_NOT_FOUND : PROBLEM_OUT_OF_MEMORY, NULL);
 		return;
 	}
 	request->answer.status = 204;

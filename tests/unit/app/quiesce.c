@@ -28,20 +28,20 @@ Test(quiesce, X2_quiesce_is_of_one_token)
 	cr_expect_eq(number_of(&spare, "rv"), CKR_OK);
 }
 
-static bool holds_token(const struct worker_process *process, const void *context)
+static bool has_login_granted(const struct worker_process *process, const void *context)
 {
 	struct worker_process *self = (struct worker_process *)(uintptr_t)process;
 	(void)context;
 	pthread_mutex_lock(&self->mutex);
-	bool holds = self->holder >= 0;
+	bool holds = self->holder >= 0 && self->holds[0].granted && self->holds[0].question.purpose == TOKEN_FOR_LOGIN;
 	pthread_mutex_unlock(&self->mutex);
 	return holds;
 }
 
-static bool somebody_has_the_token(void *context)
+static bool somebody_logs_in(void *context)
 {
 	(void)context;
-	return registry_count(ruled.registry, holds_token, NULL) > 0;
+	return registry_count(ruled.registry, has_login_granted, NULL) > 0;
 }
 
 static bool is_over(void *context)
@@ -60,7 +60,7 @@ static void begin_login(struct asked *ret_login)
 	*ret_login = (struct asked){
 		.fixture = &ruled, .domain = "alice", .slot = "demo", .id = 1, .query = "acquire=1,1;stay;release=0,1"};
 	ask_begin(ret_login);
-	cr_assert(becomes(somebody_has_the_token, NULL));
+	cr_assert(becomes(somebody_logs_in, NULL));
 }
 
 /* Ends the login successfully, and whether its worker ends by that. */
