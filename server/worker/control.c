@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/common/log.h"
+
 /*
  * The control thread: commands of the gateway, the end of a kept login, the end of the process.
  */
@@ -38,6 +40,12 @@ void worker_stop(struct worker *worker)
 		(void)invoke_finalize(&worker->module);
 	}
 	_exit(0);
+}
+
+void worker_abandon(struct worker *worker, const char *why)
+{
+	log_event(LOG_LEVEL_ERROR, "worker ends at once", "module", worker->start.module_name, "detail", why, NULL);
+	_exit(1);
 }
 
 /*

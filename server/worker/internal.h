@@ -271,6 +271,8 @@ void thread_serve(struct worker *worker, int channel);
 void control_serve(struct worker *worker) __attribute__((noreturn));
 /* Waits for running requests, finalizes the module, ends the process. Any thread. */
 void worker_stop(struct worker *worker) __attribute__((noreturn));
+/* Ends the process as it is, whatever runs, since nothing more may be done with the module; `why` is for the log. Any thread. */
+void worker_abandon(struct worker *worker, const char *why) __attribute__((noreturn));
 
 /* thread.c: sessions and login as they are now, numbered so that the gateway can tell old news from new. */
 void state_read(struct worker *worker, struct worker_state *ret_state);
@@ -355,6 +357,8 @@ bool sessions_init(struct sessions *sessions, unsigned max) MUST_USE;
 /* The instance's session, locked; NULL if it has none of that handle. */
 struct session *session_acquire(struct worker *worker, const unsigned char *instance, CK_ULONG handle);
 void session_release(struct worker *worker, struct session *session);
+/* True if the request's instance has a session of that handle. */
+bool session_exists(struct request *request, CK_ULONG handle);
 CK_RV session_open(struct request *request, const union wire_value v[]) MUST_USE;
 /* Closes an acquired session in the module and takes it off the table; still to be released. */
 CK_RV session_close(struct worker *worker, struct session *session);
@@ -457,24 +461,27 @@ enum login_end login_keep_end(struct worker *worker);
 enum login_state login_native_state(const struct worker *worker);
 /*
  * Ends the login for that reason, if there is one, under login.lock, without the module held; `request` NULL outside of one, where
- * nothing is recorded. Any CKR of C_Logout.
+ * nothing is recorded. Nobody is logged in afterwards: a module that does not log out is started anew, so that session objects,
+ * operations and lent sessions are lost; where that fails too, the process ends. Any CKR of C_Logout.
  */
 CK_RV login_end_locked(struct worker *worker, struct request *request, enum login_end end, bool *ret_recorded) MUST_USE;
 /* Milliseconds until the kept login ends; -1: none is kept. */
 int login_keep_left(struct worker *worker);
+enum pin_role { PIN_GIVEN, PIN_NEW }; /* for the token to judge, or to be the PIN from now on */
+/*
+ * pin.c: whether the PIN may go to the module at all (A20). CKR_ARGUMENTS_BAD: there is none, and the token does not ask for it itself.
+ * An empty one, which some modules take for one that they know already, is CKR_PIN_INCORRECT, or CKR_PIN_LEN_RANGE as a new PIN.
+ */
+CK_RV pin_check(const struct worker *worker, const union wire_value *pin, enum pin_role role) MUST_USE;
 /* C_SetPIN, C_InitPIN, C_InitToken: everything around the call itself. */
 CK_RV pin_change(struct request *request, const struct call *call) MUST_USE;
 CK_RV token_initialise(struct request *request, const struct call *call) MUST_USE;
 /* Before a native login with nobody logged in: re-initialises the module when its view of the token is old (X10). Under login.lock. */
 CK_RV module_freshen(struct worker *worker, uint64_t generation) MUST_USE;
-/*
- * Ends the login of the application through `session`: the module's own, if there is one, and all that hangs on it (X3, X4). Under
- * login.lock and module.lock.
- */
-CK_RV logout_native(struct worker *worker, struct request *request, CK_SESSION_HANDLE session,
-	enum logout_handles handles) MUST_USE;
-/* The same, if somebody is logged in, because the token has locked the PIN; adds the event. */
-void logout_locked(struct request *request, CK_SESSION_HANDLE session);
+/* After the token's own answer to a PIN, likewise: one that has locked it ends the login, whether the module says so or not (A16, A17). */
+void login_lock_out(struct request *request, CK_RV rv);
+/* Under login.lock, without the module held: nobody is logged in to the module afterwards, as after login_end_locked. Unrecorded. */
+void login_drop(struct request *request);
 /* Ends the login of the module alone, so that other applications can use the token (B4); the application stays logged in. */
 CK_RV logout_internal(struct worker *worker, struct request *request, CK_SESSION_HANDLE session) MUST_USE;
 

@@ -78,9 +78,7 @@ static CK_RV login_native(
 		atomic_store(&worker->login.native, user == CKU_SO ? LOGIN_SO : LOGIN_USER);
 	if (rv == CKR_OK)
 		atomic_store(&worker->login.state, user == CKU_SO ? LOGIN_SO : LOGIN_USER);
-	else if (login_native_state(worker) != LOGIN_NONE)
-		(void)!logout_native(worker, request, session, LOGOUT_HANDLES_GO);
-	if (rv != CKR_OK)
+	else
 		anchor_close(worker);
 	return rv == CKR_USER_ALREADY_LOGGED_IN ? CKR_FUNCTION_FAILED : rv;
 }
@@ -129,10 +127,9 @@ static CK_RV login_run(struct request *request, CK_ULONG handle, CK_USER_TYPE us
 
 	if (login_state(worker) != LOGIN_NONE || (user == CKU_SO && sessions_read_only(worker) > 0))
 		return login_taken(worker, user);
-	/* Some modules take an empty PIN for one that they know already. */
-	if (pin->bytes.data && pin->bytes.len == 0)
-		return CKR_PIN_INCORRECT;
-	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_LOGIN, user, &grant);
+	CK_RV rv = pin_check(worker, pin, PIN_GIVEN);
+	if (rv == CKR_OK)
+		rv = token_acquire(worker, request->channel, TOKEN_FOR_LOGIN, user, &grant);
 	if (rv != CKR_OK)
 		return rv;
 	rv = module_freshen(worker, grant.generation);
@@ -151,18 +148,9 @@ static CK_RV login_run(struct request *request, CK_ULONG handle, CK_USER_TYPE us
 	if (rv == CKR_OK && user == CKU_USER && login_rules(worker).cache_pin && !request->message->anonymous)
 		pin_keep(request, pin);
 	token_release(worker, request->channel, tried ? rv : CKR_CANCEL);
+	if (rv != CKR_OK && login_native_state(worker) != LOGIN_NONE)
+		login_drop(request);
 	return rv;
-}
-
-/* True if the instance has a session of that handle. */
-static bool session_exists(struct request *request, CK_ULONG handle)
-{
-	struct session *session = session_acquire(request->worker, request->message->instance, handle);
-
-	if (!session)
-		return false;
-	session_release(request->worker, session);
-	return true;
 }
 
 /* What the client asks for holds from this login on (B1). */
@@ -176,13 +164,6 @@ static void login_wish(struct request *request, CK_ULONG handle)
 	session_release(request->worker, session);
 }
 
-/* A token that locks its PIN ends the login of all sessions, whether the module says so or not (A16, A17). */
-static void lock_out(struct request *request, CK_SESSION_HANDLE session, CK_RV rv)
-{
-	if (rv == CKR_PIN_LOCKED)
-		logout_locked(request, session);
-}
-
 /*
  * True if the module has not looked at the PIN although the operation awaits it: it keeps CKA_ALWAYS_AUTHENTICATE without knowing what
  * it means, as NSS's does (A23).
@@ -192,81 +173,107 @@ static bool context_unknown(CK_RV rv)
 	return rv == CKR_USER_ALREADY_LOGGED_IN || rv == CKR_USER_TYPE_INVALID;
 }
 
-/* Under login.lock and module.lock: forwards the PIN only if the session's operation awaits it (A23). */
-static CK_RV context_login(struct request *request, CK_ULONG handle, const union wire_value *pin)
+/* On a client's session: CKR_OK if an operation of it awaits its PIN. */
+static CK_RV context_awaited(struct request *request, CK_ULONG handle)
+{
+	struct session *session = session_acquire(request->worker, request->message->instance, handle);
+
+	if (!session)
+		return CKR_SESSION_HANDLE_INVALID;
+	CK_RV rv = track_awaits(session) ? CKR_OK : CKR_OPERATION_NOT_INITIALIZED;
+	session_release(request->worker, session);
+	return rv;
+}
+
+/* With the token and the module: gives the PIN to what awaits it, unless that has ended meanwhile. *ret_tried: the module was asked. */
+static CK_RV context_on_client(struct request *request, CK_ULONG handle, const union wire_value *pin, bool *ret_tried)
 {
 	struct worker *worker = request->worker;
 	struct session *session = session_acquire(worker, request->message->instance, handle);
 
 	if (!session)
-		return login_invoke(request, CK_INVALID_HANDLE, CKU_CONTEXT_SPECIFIC, pin);
+		return CKR_SESSION_HANDLE_INVALID;
 	CK_RV rv = session_settle(worker, session);
 	if (rv == CKR_OK && !track_awaits(session))
 		rv = CKR_OPERATION_NOT_INITIALIZED;
-	else if (rv == CKR_OK)
+	*ret_tried = rv == CKR_OK;
+	if (*ret_tried)
 		rv = login_invoke(request, session->module, CKU_CONTEXT_SPECIFIC, pin);
 	if (rv == CKR_OK)
 		track_reauthenticated(session);
 	if (context_unknown(rv))
 		track_force(session);
-	lock_out(request, session->module, rv);
 	session_release(worker, session);
 	return rv;
 }
 
-static bool context_awaited(struct request *request, CK_ULONG handle)
+/* On a lent session, likewise. */
+static CK_RV context_on_lent(
+	struct request *request, CK_SESSION_HANDLE session, const union wire_value *pin, bool *ret_tried)
 {
-	struct session *session = session_acquire(request->worker, request->message->instance, handle);
-	bool awaited = session && track_awaits(session);
+	*ret_tried = true;
+	return login_invoke(request, session, CKU_CONTEXT_SPECIFIC, pin);
+}
 
-	if (session)
-		session_release(request->worker, session);
-	return awaited;
+/* Where a PIN goes that an operation awaits: a client's session, or a lent one. */
+struct context {
+	bool lent;
+	CK_ULONG handle; /* the client's */
+	CK_SESSION_HANDLE session; /* the module's, of a lent one */
+};
+
+/* Under login.lock, without the module held, when an operation awaits the PIN: asks for the token, then gives the PIN to the module. */
+static CK_RV context_give(struct request *request, const struct context *to, const union wire_value *pin)
+{
+	struct worker *worker = request->worker;
+	struct token_grant grant;
+	bool tried = false;
+	CK_RV rv = pin_check(worker, pin, PIN_GIVEN);
+
+	if (rv == CKR_OK)
+		rv = token_acquire(worker, request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, &grant);
+	if (rv != CKR_OK)
+		return rv;
+	module_share(request);
+	rv = token_try_allowed(worker, CKU_USER, &grant);
+	if (rv == CKR_OK)
+		rv = to->lent ? context_on_lent(request, to->session, pin, &tried)
+			      : context_on_client(request, to->handle, pin, &tried);
+	module_unshare(request);
+	token_release(worker, request->channel, tried && !context_unknown(rv) ? rv : CKR_CANCEL);
+	if (tried)
+		login_lock_out(request, rv);
+	return rv;
 }
 
 static CK_RV context_run(struct request *request, CK_ULONG handle, const union wire_value *pin)
 {
-	struct worker *worker = request->worker;
-	struct token_grant grant;
+	const struct context to = {.handle = handle};
 	struct forced_operation forced;
-	CK_RV rv = CKR_OK;
 
-	if (forced_operation_awaits(request, handle, &forced))
-		return forced_operation_login(request, handle, &forced, pin);
-	bool awaited = context_awaited(request, handle);
 	bool held = login_lock(request);
-	if (awaited)
-		rv = token_acquire(worker, request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, &grant);
-	if (rv == CKR_OK) {
-		module_share(request);
-		rv = awaited ? token_try_allowed(worker, CKU_USER, &grant) : CKR_OK;
-		bool tried = rv == CKR_OK;
-		if (tried)
-			rv = context_login(request, handle, pin);
-		module_unshare(request);
-		if (awaited)
-			token_release(worker, request->channel, tried && !context_unknown(rv) ? rv : CKR_CANCEL);
-	}
+	/* Decided here, once: an operation that begins from now on does not get this PIN (A23). */
+	bool elsewhere = forced_operation_awaits(request, handle, &forced);
+	CK_RV rv = elsewhere ? CKR_OK : context_awaited(request, handle);
+	if (rv == CKR_OK && !elsewhere)
+		rv = context_give(request, &to, pin);
+	if (context_unknown(rv))
+		elsewhere = forced_operation_awaits(request, handle, &forced);
 	login_unlock(request, held);
-	if (context_unknown(rv) && forced_operation_awaits(request, handle, &forced))
-		rv = forced_operation_login(request, handle, &forced, pin);
-	return rv;
+	return elsewhere ? forced_operation_login(request, handle, &forced, pin) : rv;
 }
 
 CK_RV login_session(struct request *request, CK_ULONG handle, CK_USER_TYPE user, const union wire_value *pin)
 {
 	struct worker *worker = request->worker;
-	bool protected_path = !pin->bytes.data;
 
-	/* Calls that never reach a PIN are the module's to answer; it has its own order of checks. */
-	if ((user != CKU_USER && user != CKU_SO && user != CKU_CONTEXT_SPECIFIC) || !session_exists(request, handle) ||
-		(protected_path && !worker->module.protected_path)) {
-		struct session *session = session_acquire(worker, request->message->instance, handle);
-		CK_RV rv = login_invoke(request, session ? session->module : CK_INVALID_HANDLE, user, pin);
-		if (session)
-			session_release(worker, session);
-		return rv;
-	}
+	/* The module has its own answer to that, and no token to try the PIN on. */
+	if (!session_exists(request, handle))
+		return login_invoke(request, CK_INVALID_HANDLE, user, pin);
+	if (pin_check(worker, pin, PIN_GIVEN) == CKR_ARGUMENTS_BAD)
+		return CKR_ARGUMENTS_BAD;
+	if (user != CKU_USER && user != CKU_SO && user != CKU_CONTEXT_SPECIFIC)
+		return CKR_USER_TYPE_INVALID;
 	if (user == CKU_CONTEXT_SPECIFIC)
 		return context_run(request, handle, pin);
 	login_wish(request, handle);
@@ -302,55 +309,24 @@ CK_RV login_user(struct request *request, CK_USER_TYPE user, const unsigned char
 	return rv;
 }
 
-/* Under login.lock, without the module held: asks for the token, then gives the PIN with the module held. */
-static CK_RV context_on(struct request *request, CK_SESSION_HANDLE session, const union wire_value *pin)
-{
-	struct worker *worker = request->worker;
-	struct token_grant grant;
-	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_LOGIN, CKU_CONTEXT_SPECIFIC, &grant);
-
-	if (rv != CKR_OK)
-		return rv;
-	module_share(request);
-	rv = token_try_allowed(worker, CKU_USER, &grant);
-	bool tried = rv == CKR_OK;
-	if (tried) {
-		rv = login_invoke(request, session, CKU_CONTEXT_SPECIFIC, pin);
-		lock_out(request, session, rv);
-	}
-	token_release(worker, request->channel, tried && !context_unknown(rv) ? rv : CKR_CANCEL);
-	return rv;
-}
-
-/* As login_context, for a module that does not know such logins. */
-static CK_RV context_elsewhere(
-	struct request *request, CK_SESSION_HANDLE *session, unsigned login, const union wire_value *pin)
-{
-	struct worker *worker = request->worker;
-	uint64_t epoch = atomic_load(&worker->module.epoch);
-	CK_RV rv = pin_verify(request, login, pin, true);
-
-	if (atomic_load(&worker->module.epoch) == epoch)
-		return rv;
-	*session = CK_INVALID_HANDLE;
-	return rv == CKR_OK ? CKR_USER_NOT_LOGGED_IN : rv;
-}
-
 CK_RV login_context(
 	struct request *request, CK_SESSION_HANDLE *session, unsigned login, const unsigned char *pin, size_t pin_len)
 {
 	struct worker *worker = request->worker;
 	const union wire_value value = {.bytes = {(CK_BYTE *)(uintptr_t)pin, pin_len}};
+	const struct context to = {.lent = true, .session = *session};
 	uint64_t epoch = atomic_load(&worker->module.epoch);
 	CK_RV rv = CKR_USER_NOT_LOGGED_IN;
 
 	bool held = login_lock(request);
 	/* Until the lock was free others may have logged out and in; from here on nobody does. */
-	bool lost = atomic_load(&worker->module.epoch) != epoch;
-	if (lost)
-		*session = CK_INVALID_HANDLE;
-	if (!lost && login_epoch(worker) == login)
-		rv = context_on(request, *session, &value);
+	if (atomic_load(&worker->module.epoch) == epoch && login_epoch(worker) == login)
+		rv = context_give(request, &to, &value);
 	login_unlock(request, held);
-	return context_unknown(rv) ? context_elsewhere(request, session, login, &value) : rv;
+	if (context_unknown(rv))
+		rv = pin_verify(request, login, &value, true);
+	if (atomic_load(&worker->module.epoch) == epoch)
+		return rv;
+	*session = CK_INVALID_HANDLE;
+	return rv == CKR_OK ? CKR_USER_NOT_LOGGED_IN : rv;
 }

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include "server/common/log.h"
+
 static const struct {
 	enum logout_handles handles;
 	const char *reason;
@@ -11,13 +13,12 @@ static const struct {
 #undef END
 };
 
-/* True if nobody is logged in after the module's answer to C_Logout: it did so, or the token took the session with it. */
+/* True if nobody is logged in after the module's answer to C_Logout: it did so, or the token has gone and the login with it. */
 static bool logout_done(CK_SESSION_HANDLE session, CK_RV rv)
 {
 	if (rv == CKR_OK || rv == CKR_USER_NOT_LOGGED_IN)
 		return true;
-	return session != CK_INVALID_HANDLE && (rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED ||
-						       rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT);
+	return session != CK_INVALID_HANDLE && (rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT);
 }
 
 static CK_RV logout_invoke(struct worker *worker, struct request *request, CK_SESSION_HANDLE session)
@@ -41,9 +42,13 @@ CK_RV logout_internal(struct worker *worker, struct request *request, CK_SESSION
 	return CKR_OK;
 }
 
-/* Nothing of the application's login is left. */
-static void login_gone(struct worker *worker)
+/* With the module, which is logged out: nothing of the application's login is left. */
+static void login_gone(struct worker *worker, enum logout_handles handles)
 {
+	if (handles == LOGOUT_HANDLES_STAY)
+		objects_unbind_private(worker);
+	else
+		objects_remove_private(worker);
 	pin_cache_erase(worker);
 	atomic_store(&worker->login.state, LOGIN_NONE);
 	/* After the module's own logout: what began before this has ended, what begins later finds nobody logged in. */
@@ -53,12 +58,10 @@ static void login_gone(struct worker *worker)
 	anchor_close(worker);
 }
 
-CK_RV logout_native(
+/* With the module: its own logout, if somebody is logged in to it. Any CKR of C_Logout. */
+static CK_RV logout_native(
 	struct worker *worker, struct request *request, CK_SESSION_HANDLE session, enum logout_handles handles)
 {
-	bool idle = login_native_state(worker) == LOGIN_NONE && pin_cache_kept(worker);
-	CK_RV rv = CKR_OK;
-
 	if (login_native_state(worker) == LOGIN_NONE && login_state(worker) == LOGIN_NONE)
 		return logout_invoke(worker, request, session);
 	if (handles == LOGOUT_HANDLES_STAY)
@@ -66,51 +69,97 @@ CK_RV logout_native(
 	else
 		objects_classify(worker, session);
 	/* With a kept PIN the module may be logged out already; it still judges a session that is none. */
-	if (!idle || session == CK_INVALID_HANDLE)
-		rv = logout_invoke(worker, request, session);
-	if (!logout_done(session, rv) || (idle && session == CK_INVALID_HANDLE))
-		return rv;
-	if (handles == LOGOUT_HANDLES_STAY)
-		objects_unbind_private(worker);
-	else
-		objects_remove_private(worker);
-	login_gone(worker);
-	return rv;
+	if (login_native_state(worker) == LOGIN_NONE && pin_cache_kept(worker) && session != CK_INVALID_HANDLE)
+		return CKR_OK;
+	return logout_invoke(worker, request, session);
 }
 
-/* Under login.lock, without the module held: asks for the token, then ends the login through `handle`, or the anchor for 0. */
-static CK_RV logout_run(struct worker *worker, struct request *request, CK_ULONG handle, enum logout_handles handles)
+/* The same through the client's session `handle`, or the anchor for 0. *ret_unknown: the client has no such session. */
+static CK_RV logout_through(
+	struct worker *worker, struct request *request, CK_ULONG handle, enum logout_handles handles, bool *ret_unknown)
 {
-	struct token_grant grant;
-	struct session *session = NULL;
-
-	/* A logout goes on without the token: it takes nothing from anybody. */
-	bool granted = request && login_native_state(worker) != LOGIN_NONE &&
-		       token_acquire(worker, request->channel, TOKEN_FOR_LOGOUT, CKU_USER, &grant) == CKR_OK;
-	if (request)
-		module_quiet(request);
-	else
-		pthread_rwlock_rdlock(&worker->module.lock);
 	CK_SESSION_HANDLE native = CK_INVALID_HANDLE;
-	CK_RV rv = CKR_OK;
-	if (handle == 0) {
-		/* The anchor may have given way to a client's session. */
-		rv = anchor_open(worker, &native);
-	} else {
-		session = session_acquire(worker, request->message->instance, handle);
-		native = session ? session->module : CK_INVALID_HANDLE;
-	}
+	struct session *session = handle != 0 ? session_acquire(worker, request->message->instance, handle) : NULL;
+	/* The anchor may have given way to a client's session. */
+	CK_RV rv = handle == 0 ? anchor_open(worker, &native) : CKR_OK;
+
+	if (session)
+		native = session->module;
 	if (rv == CKR_OK)
 		rv = logout_native(worker, request, native, handles);
 	if (session)
 		session_release(worker, session);
+	*ret_unknown = handle != 0 && !session;
+	return rv;
+}
+
+/*
+ * Under login.lock, without the module held: starts the module anew, since it has not logged out. A token that is not found then is
+ * logged out as well. Where the module cannot be started anew either, the process ends: nobody uses keys under a login that was ended.
+ */
+static void logout_by_restart(struct worker *worker, enum logout_handles handles)
+{
+	uint64_t epoch = atomic_load(&worker->module.epoch);
+
+	log_event(LOG_LEVEL_WARNING, "the module does not log out and is started anew", "module",
+		worker->start.module_name, NULL);
+	(void)!module_reinitialise(worker, true);
+	if (atomic_load(&worker->module.epoch) == epoch)
+		worker_abandon(worker, "the module neither logs out nor ends");
+	atomic_store(&worker->login.native, LOGIN_NONE);
+	pthread_rwlock_rdlock(&worker->module.lock);
+	login_gone(worker, handles);
+	pthread_rwlock_unlock(&worker->module.lock);
+}
+
+static void hold_module(struct worker *worker, struct request *request)
+{
+	if (request)
+		module_quiet(request);
+	else
+		pthread_rwlock_rdlock(&worker->module.lock);
+}
+
+static void let_go_module(struct worker *worker, struct request *request)
+{
 	if (request)
 		module_unshare(request);
 	else
 		pthread_rwlock_unlock(&worker->module.lock);
+}
+
+/*
+ * Under login.lock, without the module held: asks for the token, then ends the login through the client's session `handle`, or the
+ * anchor for 0. Nobody is logged in afterwards, whatever the module says, unless it says that the client has no such session.
+ */
+static CK_RV logout_run(struct worker *worker, struct request *request, CK_ULONG handle, enum logout_handles handles)
+{
+	struct token_grant grant;
+	bool native = login_native_state(worker) != LOGIN_NONE, unknown;
+	bool over = native || login_state(worker) != LOGIN_NONE;
+	/* A logout goes on without the token: it takes nothing from anybody. */
+	bool granted = request && native &&
+		       token_acquire(worker, request->channel, TOKEN_FOR_LOGOUT, CKU_USER, &grant) == CKR_OK;
+
+	hold_module(worker, request);
+	CK_RV rv = logout_through(worker, request, handle, handles, &unknown);
+	over = over && (!unknown || (native && login_native_state(worker) == LOGIN_NONE));
+	bool restart = over && login_native_state(worker) != LOGIN_NONE;
+	if (over && !restart)
+		login_gone(worker, handles);
+	let_go_module(worker, request);
+	if (restart) {
+		logout_by_restart(worker, handles);
+		rv = CKR_OK;
+	}
 	if (granted)
 		token_release(worker, request->channel, rv);
 	return rv;
+}
+
+void login_drop(struct request *request)
+{
+	(void)!logout_run(request->worker, request, 0, LOGOUT_HANDLES_GO);
 }
 
 /* The record of a logout that began at `began`, when `before` was logged in. */
@@ -138,12 +187,18 @@ CK_RV login_end_locked(struct worker *worker, struct request *request, enum logi
 	if (before == LOGIN_NONE)
 		return CKR_OK;
 	CK_RV rv = logout_run(worker, request, 0, ends[end].handles);
-	/* Whatever the token says: what could log in again is gone. */
-	if (login_state(worker) != LOGIN_NONE)
-		pin_cache_erase(worker);
 	if (request)
 		*ret_recorded = logout_record(request, before, began, end, rv);
 	return rv;
+}
+
+void login_lock_out(struct request *request, CK_RV rv)
+{
+	bool recorded;
+
+	/* An event that is lost makes the whole answer withheld. */
+	if (rv == CKR_PIN_LOCKED)
+		(void)!login_end_locked(request->worker, request, LOGIN_END_LOCKED, &recorded);
 }
 
 enum login_state login_revoke(struct worker *worker, enum login_end end)
@@ -153,9 +208,8 @@ enum login_state login_revoke(struct worker *worker, enum login_end end)
 	pthread_mutex_lock(&worker->login.lock);
 	enum login_state before = login_state(worker);
 	(void)!login_end_locked(worker, NULL, end, &recorded);
-	bool ended = login_state(worker) == LOGIN_NONE;
 	pthread_mutex_unlock(&worker->login.lock);
-	return ended ? before : LOGIN_NONE;
+	return before;
 }
 
 CK_RV logout_session(struct request *request, CK_ULONG handle, enum login_state *ret_before)
@@ -179,17 +233,6 @@ CK_RV login_out(struct request *request)
 	/* What is lost here makes the whole answer withheld: the logout is done, and its outcome is not another. */
 	(void)!logout_record(request, before, began, LOGIN_END_LOGOUT, rv);
 	return rv;
-}
-
-void logout_locked(struct request *request, CK_SESSION_HANDLE session)
-{
-	enum login_state before = login_state(request->worker);
-	uint64_t began = clock_us();
-
-	if (before == LOGIN_NONE)
-		return;
-	CK_RV rv = logout_native(request->worker, request, session, ends[LOGIN_END_LOCKED].handles);
-	(void)!logout_record(request, before, began, LOGIN_END_LOCKED, rv);
 }
 
 void login_keep(struct worker *worker, uint64_t idle_ms, uint64_t max_ms)
@@ -252,8 +295,7 @@ static bool rest(struct worker *worker, struct request *request, enum login_end 
 	pthread_rwlock_rdlock(&worker->module.lock);
 	objects_remove_all(worker);
 	pthread_rwlock_unlock(&worker->module.lock);
-	if (login_state(worker) == LOGIN_NONE)
-		*ret_ended = before;
+	*ret_ended = before;
 	return recorded;
 }
 

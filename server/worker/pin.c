@@ -5,6 +5,15 @@
  * starts its module anew before it logs in again.
  */
 
+CK_RV pin_check(const struct worker *worker, const union wire_value *pin, enum pin_role role)
+{
+	if (!pin->bytes.data)
+		return worker->module.protected_path ? CKR_OK : CKR_ARGUMENTS_BAD;
+	if (pin->bytes.len > 0)
+		return CKR_OK;
+	return role == PIN_NEW ? CKR_PIN_LEN_RANGE : CKR_PIN_INCORRECT;
+}
+
 /* The call on the client's session, or on none so that the module tells what is wrong with the handle. */
 static CK_RV on_session(struct request *request, const struct call *call)
 {
@@ -16,8 +25,6 @@ static CK_RV on_session(struct request *request, const struct call *call)
 		v[i] = call->values[i];
 	v[0].number = session ? session->module : CK_INVALID_HANDLE;
 	CK_RV rv = invoke(request, call->row->id, v);
-	if (rv == CKR_PIN_LOCKED && session)
-		logout_locked(request, session->module);
 	if (session)
 		session_release(worker, session);
 	return rv;
@@ -33,13 +40,34 @@ static CK_RV forget_kept(struct request *request)
 	return recorded ? CKR_OK : CKR_HOST_MEMORY;
 }
 
+/* The PINs of C_SetPIN or C_InitPIN. A new one that cannot be costs no try of the old one. */
+static CK_RV check_pins(struct request *request, const struct call *call)
+{
+	struct worker *worker = request->worker;
+	const union wire_value *pin = &call->values[1];
+	CK_RV rv;
+
+	/* The module has its own answer to that. */
+	if (!session_exists(request, call->values[0].number))
+		return CKR_OK;
+	if (call->row->id == CALL_InitPIN) {
+		rv = pin_check(worker, pin, PIN_NEW);
+		return rv != CKR_OK && login_state(worker) != LOGIN_SO ? CKR_USER_NOT_LOGGED_IN : rv;
+	}
+	rv = pin_check(worker, &pin[0], PIN_GIVEN);
+	CK_RV new = pin_check(worker, &pin[1], PIN_NEW);
+	return rv == CKR_ARGUMENTS_BAD || new == CKR_OK ? rv : new;
+}
+
 /* Under login.lock, without the module held. */
 static CK_RV change_run(struct request *request, const struct call *call)
 {
 	struct worker *worker = request->worker;
 	struct token_grant grant;
-	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_PIN_CHANGE, CKU_USER, &grant);
+	CK_RV rv = check_pins(request, call);
 
+	if (rv == CKR_OK)
+		rv = token_acquire(worker, request->channel, TOKEN_FOR_PIN_CHANGE, CKU_USER, &grant);
 	if (rv != CKR_OK)
 		return rv;
 	if (login_native_state(worker) == LOGIN_NONE)
@@ -59,6 +87,8 @@ static CK_RV change_run(struct request *request, const struct call *call)
 	if (rv == CKR_OK && worker->module.generation == grant.generation)
 		worker->module.generation = grant.generation + 1;
 	token_release(worker, request->channel, tried ? rv : CKR_CANCEL);
+	if (tried)
+		login_lock_out(request, rv);
 	return rv == CKR_OK ? forget_kept(request) : rv;
 }
 
@@ -92,8 +122,10 @@ static CK_RV initialise_run(struct request *request, const struct call *call)
 {
 	struct worker *worker = request->worker;
 	struct token_grant grant;
-	CK_RV rv = token_acquire(worker, request->channel, TOKEN_FOR_INIT_TOKEN, CKU_SO, &grant);
+	CK_RV rv = pin_check(worker, &call->values[1], PIN_GIVEN);
 
+	if (rv == CKR_OK)
+		rv = token_acquire(worker, request->channel, TOKEN_FOR_INIT_TOKEN, CKU_SO, &grant);
 	if (rv != CKR_OK)
 		return rv;
 	if (login_native_state(worker) == LOGIN_NONE && sessions_count(worker) == 0)

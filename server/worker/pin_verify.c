@@ -146,11 +146,10 @@ CK_RV pin_verify(struct request *request, unsigned login, const union wire_value
 {
 	struct worker *worker = request->worker;
 	bool held = request->holds_module;
-	CK_RV rv;
+	CK_RV rv = pin_check(worker, pin, PIN_GIVEN);
 
-	/* Some modules take an empty PIN for one that they know already. */
-	if (pin->bytes.data && pin->bytes.len == 0)
-		return CKR_PIN_INCORRECT;
+	if (rv != CKR_OK)
+		return rv;
 	module_unshare(request);
 	/* What this waits for may wait for its turn. */
 	bool one_use = one_use_end(request);

@@ -97,6 +97,16 @@ void session_release(struct worker *worker, struct session *session)
 	session_unref(worker, session);
 }
 
+bool session_exists(struct request *request, CK_ULONG handle)
+{
+	struct session *session = session_acquire(request->worker, request->message->instance, handle);
+
+	if (!session)
+		return false;
+	session_release(request->worker, session);
+	return true;
+}
+
 /* Under sessions->lock. */
 static void wishes_gather(struct sessions *sessions)
 {

@@ -36,6 +36,7 @@ static const struct setting {
 	SETTING(logout_keeps, NUMBER),
 	SETTING(exclusive, RETURN),
 	SETTING(context_idle, RETURN),
+	SETTING(finalize, RETURN),
 };
 
 static const char *const actions[] = {

@@ -172,11 +172,12 @@ CK_RV C_Finalize(void *reserved)
 	CK_RV rv = reserved ? CKR_ARGUMENTS_BAD : CKR_CRYPTOKI_NOT_INITIALIZED;
 
 	mock_lock();
-	if (initialized && !reserved) {
+	if (initialized && !reserved)
+		rv = control_now()->finalize;
+	if (initialized && rv == CKR_OK) {
 		sessions_close_all();
 		token_close();
 		initialized = false;
-		rv = CKR_OK;
 	}
 	mock_unlock();
 	return rv;

@@ -53,7 +53,7 @@ struct control {
 	unsigned user_tries, so_tries, sessions, person_ms;
 	unsigned protected_path, removed, always_authenticate_stored, context_verifies, refusal_keeps, lock_keeps_login,
 		logout_keeps;
-	CK_RV exclusive, context_idle;
+	CK_RV exclusive, context_idle, finalize;
 	enum person person;
 	struct fault faults[MOCK_FAULTS_MAX];
 	unsigned faults_count;

@@ -151,14 +151,58 @@ static void uses_without_a_step(const struct place *at)
 	unwrapping(at, &yes, wanted);
 }
 
-/* C_Login's own arguments. */
+/* C_Login's own arguments; the user is logged in. */
 static void login_arguments(const struct place *at)
 {
+	CK_BYTE empty[1] = {0};
+
 	expect_code(at, "an unknown user", at->f->C_Login(at->session, 7, (CK_BYTE *)FIXTURE_PIN, 4),
 		CKR_USER_TYPE_INVALID);
 	expect_code(at, "no PIN", at->f->C_Login(at->session, CKU_USER, NULL, 0), CKR_ARGUMENTS_BAD);
 	expect_code(at, "no PIN for an operation", at->f->C_Login(at->session, CKU_CONTEXT_SPECIFIC, NULL, 0),
 		CKR_ARGUMENTS_BAD);
+	expect_code(at, "no PIN of an unknown user", at->f->C_Login(at->session, 7, NULL, 0), CKR_ARGUMENTS_BAD);
+	expect_code(at, "an empty PIN while logged in", at->f->C_Login(at->session, CKU_USER, empty, 0),
+		CKR_USER_ALREADY_LOGGED_IN);
+	expect_code(at, "an empty PIN that nothing awaits", at->f->C_Login(at->session, CKU_CONTEXT_SPECIFIC, empty, 0),
+		CKR_OPERATION_NOT_INITIALIZED);
+}
+
+/* An operation awaits its PIN, and gets none. */
+static void empty_context_pin(const struct place *at)
+{
+	CK_ATTRIBUTE private[] = {FLAG(CKA_TOKEN, no), FLAG(CKA_SIGN, yes), ALWAYS, FLAG(CKA_PRIVATE, yes)};
+	CK_BYTE digest[32] = {0}, signature[64], empty[1] = {0};
+	CK_MECHANISM ecdsa = {CKM_ECDSA, NULL, 0};
+	CK_ULONG len = sizeof signature;
+	CK_OBJECT_HANDLE key;
+
+	expect_code(at, "a key pair", pair(at, private, 4, &key), CKR_OK);
+	expect_code(at, "an operation", at->f->C_SignInit(at->session, &ecdsa, key), CKR_OK);
+	expect_code(at, "no PIN", at->f->C_Login(at->session, CKU_CONTEXT_SPECIFIC, NULL, 0), CKR_ARGUMENTS_BAD);
+	expect_code(at, "an empty PIN", at->f->C_Login(at->session, CKU_CONTEXT_SPECIFIC, empty, 0), CKR_PIN_INCORRECT);
+	expect_code(
+		at, "the PIN", at->f->C_Login(at->session, CKU_CONTEXT_SPECIFIC, (CK_BYTE *)FIXTURE_PIN, 4), CKR_OK);
+	expect_code(at, "a signature", at->f->C_Sign(at->session, digest, sizeof digest, signature, &len), CKR_OK);
+}
+
+/* Nobody is logged in at first. */
+static void empty_pins(const struct place *at)
+{
+	CK_BYTE empty[1] = {0}, *pin = (CK_BYTE *)FIXTURE_PIN, *officers = (CK_BYTE *)FIXTURE_SO_PIN;
+
+	expect_code(at, "user", at->f->C_Login(at->session, CKU_USER, empty, 0), CKR_PIN_INCORRECT);
+	expect_code(at, "security officer", at->f->C_Login(at->session, CKU_SO, empty, 0), CKR_PIN_INCORRECT);
+	expect_code(at, "old PIN", at->f->C_SetPIN(at->session, empty, 0, pin, 4), CKR_PIN_INCORRECT);
+	expect_code(at, "new PIN", at->f->C_SetPIN(at->session, pin, 4, empty, 0), CKR_PIN_LEN_RANGE);
+	expect_code(at, "new PIN, old one wrong", at->f->C_SetPIN(at->session, empty, 0, empty, 0), CKR_PIN_LEN_RANGE);
+	expect_code(at, "no old PIN", at->f->C_SetPIN(at->session, NULL, 0, pin, 4), CKR_ARGUMENTS_BAD);
+	expect_code(at, "no new PIN", at->f->C_SetPIN(at->session, pin, 4, NULL, 0), CKR_ARGUMENTS_BAD);
+	expect_code(at, "nobody's new PIN", at->f->C_InitPIN(at->session, empty, 0), CKR_USER_NOT_LOGGED_IN);
+	expect_code(at, "no session", at->f->C_InitPIN(9999, NULL, 0), CKR_SESSION_HANDLE_INVALID);
+	expect_code(at, "the security officer", at->f->C_Login(at->session, CKU_SO, officers, 8), CKR_OK);
+	expect_code(at, "the user's new PIN", at->f->C_InitPIN(at->session, empty, 0), CKR_PIN_LEN_RANGE);
+	expect_code(at, "no PIN for the user", at->f->C_InitPIN(at->session, NULL, 0), CKR_ARGUMENTS_BAD);
 }
 
 static void open_place(struct place *at, CK_SLOT_ID slot, bool login)
@@ -202,6 +246,16 @@ Test(always_object, A19_only_a_private_key_of_private_kind_asks_for_its_pin_and_
 Test(always_object, A20_an_unknown_user_type_and_a_missing_pin_are_refused)
 {
 	everywhere(login_arguments, true);
+}
+
+Test(always_object, A20_an_empty_or_missing_pin_gets_no_operation_going)
+{
+	everywhere(empty_context_pin, true);
+}
+
+Test(always_object, A20_an_empty_pin_is_wrong_and_no_new_one)
+{
+	everywhere(empty_pins, false);
 }
 
 Test(always_object, A18_a_key_that_asks_for_its_pin_neither_derives_nor_unwraps)

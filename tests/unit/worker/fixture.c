@@ -1,6 +1,7 @@
 #include "tests/unit/worker/fixture.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -9,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "api/route.h"
@@ -345,6 +348,37 @@ struct worker_state worker_fixture_state(struct worker_fixture *worker)
 	await(worker, worker->control, FRAME_STATE, &payload);
 	cr_assert_eq(worker_state_unpack(payload.data, payload.len, &arena, &state), STATUS_OK);
 	return state;
+}
+
+/* Whether a thread is in futex(2), from /proc. */
+static bool any_in_futex(pid_t pid)
+{
+	char path[64], text[32];
+	struct dirent *entry;
+	bool found = false;
+
+	snprintf(path, sizeof path, "/proc/%d/task", pid);
+	DIR *tasks = opendir(path);
+	cr_assert(tasks);
+	while (!found && (entry = readdir(tasks))) {
+		snprintf(path, sizeof path, "/proc/%d/task/%.16s/syscall", pid, entry->d_name);
+		FILE *file = fopen(path, "r");
+		found = file && fgets(text, sizeof text, file) && strtol(text, NULL, 10) == SYS_futex;
+		if (file)
+			fclose(file);
+	}
+	closedir(tasks);
+	return found;
+}
+
+void worker_fixture_await_blocked(const struct worker_fixture *worker)
+{
+	const struct timespec pause = {0, 1000000};
+
+	for (int ms = 0; !any_in_futex(worker->pid); ms++) {
+		cr_assert_lt(ms, ANSWER_MS, "no thread waits for a lock");
+		nanosleep(&pause, NULL);
+	}
 }
 
 int worker_fixture_stop(struct worker_fixture *worker)

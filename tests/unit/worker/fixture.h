@@ -88,6 +88,8 @@ void worker_fixture_void_login(struct worker_fixture *worker, enum login_end cau
 void worker_fixture_end_instance(struct worker_fixture *worker, const unsigned char *instance, bool held);
 /* Waits for news on the control pair. */
 struct worker_state worker_fixture_state(struct worker_fixture *worker);
+/* Waits until a thread of it waits for a lock. */
+void worker_fixture_await_blocked(const struct worker_fixture *worker);
 /* Waits for the worker's end after SHUTDOWN and tells its wait status. */
 int worker_fixture_stop(struct worker_fixture *worker);
 

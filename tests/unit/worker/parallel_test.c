@@ -197,6 +197,26 @@ Test(parallel, X10_a_login_that_starts_the_module_anew_and_a_context_login_do_no
 	expect_answer(&signer, "CKR_OPERATION_NOT_INITIALIZED");
 }
 
+Test(parallel, A23_whether_an_operation_awaits_the_pin_is_decided_once)
+{
+	struct client signer = {.worker = &worker, .pair = 0}, other = {.worker = &worker, .pair = 1},
+		      beside = {.worker = &worker, .pair = 2};
+	struct pollfd asked = {.fd = worker.pairs[1], .events = POLLIN};
+	json_int_t session = open_logged_in(&signer), second = open_session(&other);
+	json_int_t key = make_key(&signer, session, "careful", ",{\"CKA_ALWAYS_AUTHENTICATE\":true}");
+	unsigned logins = token.asked[TOKEN_FOR_LOGIN];
+
+	/* Somebody changes a PIN, so that the context-specific login has to wait for its turn. */
+	send_call(&other, "{\"SetPIN\":{\"session\":%lld,\"old_pin\":\"OTk5OQ\",\"new_pin\":\"MTIzNA\"}}", second);
+	cr_assert_eq(poll(&asked, 1, -1), 1);
+	send_call(&signer, CONTEXT_LOGIN, session);
+	worker_fixture_await_blocked(&worker);
+	expect(&beside, "CKR_OK", SIGN_INIT, session, key);
+	expect_answer(&other, "CKR_PIN_INCORRECT");
+	expect_answer(&signer, "CKR_OK");
+	cr_expect_eq(token.asked[TOKEN_FOR_LOGIN], logins + 1, "the PIN reached the token without the gateway's leave");
+}
+
 static void *sign_with_pin(void *argument)
 {
 	const json_int_t *key = argument;
