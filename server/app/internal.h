@@ -469,8 +469,11 @@ void process_kill(struct worker_process *process);
 void process_command(struct worker_process *process, enum frame_type type, const struct buffer *payload);
 /* Tells the worker that its login is void, as login_voided of messages.def says. */
 void process_void_login(struct worker_process *process, enum login_end cause);
-/* Takes over what the worker says of its logins: true if the module's has changed. Mutex held; before a hold is given up. */
-bool process_take_logins(struct worker_process *process, uint32_t login, uint32_t native);
+/*
+ * Takes over what the worker says of its sessions and logins, unless that is older than what it has said before: true if the module's
+ * login has changed. Mutex held; before a hold is given up.
+ */
+bool process_take_state(struct worker_process *process, const struct worker_state *state);
 /* Takes over what the worker says about itself, unless something newer is known. */
 void process_state_news(struct worker_process *process, const struct worker_state *state);
 /* The policy that it has been given. */

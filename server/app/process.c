@@ -76,30 +76,29 @@ static int64_t granted_at(const struct worker_process *process)
 	return clock_ms();
 }
 
-bool process_take_logins(struct worker_process *process, uint32_t login, uint32_t native)
+bool process_take_state(struct worker_process *process, const struct worker_state *state)
 {
-	if (login > LOGIN_SO || native > LOGIN_SO)
+	if (state->login > LOGIN_SO || state->native > LOGIN_SO)
 		return false;
-	if (process->login == LOGIN_NONE && login != LOGIN_NONE) {
+	/* Old news of another thread of the worker. */
+	if (state->state_serial != 0 && state->state_serial < process->state_serial)
+		return false;
+	if (process->login == LOGIN_NONE && state->login != LOGIN_NONE) {
 		process->login_since = clock_ms();
 		process->login_granted = granted_at(process);
 	}
-	bool moved = process->native != (enum login_state)native;
-	process->login = (enum login_state)login;
-	process->native = (enum login_state)native;
+	bool moved = process->native != (enum login_state)state->native;
+	process->state_serial = state->state_serial;
+	process->sessions = state->sessions;
+	process->login = (enum login_state)state->login;
+	process->native = (enum login_state)state->native;
 	return moved;
 }
 
 void process_state_news(struct worker_process *process, const struct worker_state *state)
 {
-	bool moved = false;
 	pthread_mutex_lock(&process->mutex);
-	bool sound = state->login <= LOGIN_SO && state->native <= LOGIN_SO;
-	if (sound && (state->state_serial == 0 || state->state_serial >= process->state_serial)) {
-		moved = process_take_logins(process, state->login, state->native);
-		process->state_serial = state->state_serial;
-		process->sessions = state->sessions;
-	}
+	bool moved = process_take_state(process, state);
 	pthread_mutex_unlock(&process->mutex);
 	if (moved)
 		token_changed(process->token);

@@ -341,7 +341,10 @@ enum status token_release(struct worker_process *process, unsigned pair, const c
 	guard_note(process, identity, &hold.question, news->rv);
 	bool outdated = process->token != NULL && outdates(&hold.question, owner, news->rv);
 	pthread_mutex_lock(&process->mutex);
-	(void)process_take_logins(process, news->login, news->native);
+	(void)process_take_state(process, &(struct worker_state){.state_serial = news->state_serial,
+						  .sessions = news->sessions,
+						  .login = news->login,
+						  .native = news->native});
 	bool last = pop_hold(process, pair);
 	pthread_mutex_unlock(&process->mutex);
 	/* Before anybody else can have the token: the next login must see the new generation. */

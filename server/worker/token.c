@@ -77,13 +77,17 @@ CK_RV token_try_allowed(struct worker *worker, CK_USER_TYPE user, const struct t
 
 void token_release(struct worker *worker, int channel, CK_RV rv)
 {
-	struct token_release message = {
-		.rv = rv,
-		.login = (uint32_t)login_state(worker),
-		.native = (uint32_t)login_native_state(worker),
-	};
+	struct worker_state state;
 	struct buffer payload BUFFER_AUTO;
 
+	state_read(worker, &state);
+	struct token_release message = {
+		.rv = rv,
+		.state_serial = state.state_serial,
+		.sessions = state.sessions,
+		.login = state.login,
+		.native = state.native,
+	};
 	memcpy(message.serial, worker->module.token_serial, sizeof message.serial);
 	buffer_init(&payload, FRAME_CHUNK);
 	token_release_pack(&payload, &message);

@@ -3,7 +3,7 @@
  *
  * A request's query is a list of commands separated by ';', carried out in order:
  *   sleep=MS   stay (until another request says "go")   hang   die   garbage   big=BYTES   again   calls=NAME   open=ID
- *   sessions=N   login=0|1|2[,NATIVE]            what it reports of itself from then on
+ *   sessions=N   login=0|1|2[,NATIVE]            what it reports of itself from then on; serial=N: numbered from there
  *   acquire=PURPOSE[,USER]   release=RV[,LOGIN[,NATIVE]]   the token
  *   waiting              says that it waits for another request
  *   wait=MS              the same, does so, and says that it is over
@@ -95,6 +95,13 @@ static void set_login(const char *value)
 	pthread_mutex_unlock(&mutex);
 }
 
+static void set_serial(const char *value)
+{
+	pthread_mutex_lock(&mutex);
+	serial = strtoull(value, NULL, 10);
+	pthread_mutex_unlock(&mutex);
+}
+
 static void acquire(struct job *job, const char *value)
 {
 	char *end;
@@ -126,6 +133,8 @@ static void release(struct job *job, const char *value)
 		set_login(end + 1);
 	pthread_mutex_lock(&mutex);
 	granted = login != LOGIN_NONE;
+	news.state_serial = serial;
+	news.sessions = sessions;
 	news.login = login;
 	news.native = native;
 	pthread_mutex_unlock(&mutex);
@@ -294,6 +303,8 @@ static void carry_out(struct job *job, const char *name, const char *value)
 		set(&sessions, value);
 	else if (strcmp(name, "login") == 0)
 		set_login(value);
+	else if (strcmp(name, "serial") == 0)
+		set_serial(value);
 	else if (strcmp(name, "acquire") == 0)
 		acquire(job, value);
 	else if (strcmp(name, "release") == 0)

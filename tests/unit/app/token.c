@@ -60,6 +60,20 @@ Test(token, X2_security_officer_login_is_refused_while_a_user_is_logged_in)
 	cr_expect_eq(rv_of(3, LOGIN_AS_SO), CKR_OK);
 }
 
+Test(token, X2_an_older_answer_does_not_hide_the_login_that_a_release_has_told)
+{
+	cr_expect_eq(rv_of(1, "serial=10;acquire=1,0;release=0,2;login=0;serial=2"), CKR_OK);
+	cr_expect_eq(rv_of(2, LOGIN_AS_USER), CKR_USER_ANOTHER_ALREADY_LOGGED_IN);
+}
+
+Test(token, X2_an_older_release_does_not_hide_the_login_that_an_answer_has_told)
+{
+	cr_expect_eq(rv_of(1, "serial=10;acquire=1,0;release=0,2"), CKR_OK);
+	/* Its release and its answer are from before the login. */
+	cr_expect_eq(rv_of(1, "acquire=2;login=0;serial=2;release=0"), CKR_OK);
+	cr_expect_eq(rv_of(2, LOGIN_AS_USER), CKR_USER_ANOTHER_ALREADY_LOGGED_IN);
+}
+
 Test(token, X2_is_a_rule_of_one_token_and_not_of_its_neighbours)
 {
 	struct asked neighbour = {
