@@ -14,11 +14,17 @@ static const struct {
 };
 
 /* True if nobody is logged in after the module's answer to C_Logout: it did so, or the token has gone and the login with it. */
-static bool logout_done(CK_SESSION_HANDLE session, CK_RV rv)
+static bool logout_done(const struct worker *worker, CK_SESSION_HANDLE session, CK_RV rv)
 {
+	CK_TOKEN_INFO token = {0};
+	const union wire_value v[] = {{.number = worker->module.slot}, {.info = &token}};
+
 	if (rv == CKR_OK || rv == CKR_USER_NOT_LOGGED_IN)
 		return true;
-	return session != CK_INVALID_HANDLE && (rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT);
+	if (session == CK_INVALID_HANDLE || (rv != CKR_DEVICE_REMOVED && rv != CKR_TOKEN_NOT_PRESENT))
+		return false;
+	/* One that is there all the same has its login still. */
+	return invoke_uncounted(worker, CALL_GetTokenInfo, v) != CKR_OK;
 }
 
 static CK_RV logout_invoke(struct worker *worker, struct request *request, CK_SESSION_HANDLE session)
@@ -26,7 +32,7 @@ static CK_RV logout_invoke(struct worker *worker, struct request *request, CK_SE
 	const union wire_value v[] = {{.number = session}};
 	CK_RV rv = request ? invoke(request, CALL_Logout, v) : invoke_uncounted(worker, CALL_Logout, v);
 
-	if (!logout_done(session, rv))
+	if (!logout_done(worker, session, rv))
 		return rv;
 	atomic_store(&worker->login.native, LOGIN_NONE);
 	return rv;

@@ -87,6 +87,13 @@ Test(logout_refused, X4_with_a_word_about_the_session_ends_the_login_as_well)
 	expect_out(&guest, other);
 }
 
+Test(logout_refused, X4_with_a_word_about_a_token_that_is_there_ends_the_login_as_well)
+{
+	mock_control(&mock, "fault C_Logout * return CKR_DEVICE_REMOVED\n");
+	expect(&first, "CKR_OK", LOGOUT, session);
+	expect_out(&guest, other);
+}
+
 Test(logout_refused, X4_for_want_of_a_session_to_log_out_with_ends_the_login_as_well)
 {
 	mock_control(&mock, "fault C_OpenSession 1 return CKR_SESSION_COUNT\n" REFUSED);
