@@ -12,7 +12,6 @@
 
 enum {
 	SLOT_DOCUMENT_MAX = 256 << 10, /* bytes of what the inventory says about one slot */
-	CERTIFICATE_MAX = 64 << 10, /* bytes of a client's certificates */
 };
 
 static struct registry *registry_of(const struct request *request)
@@ -84,11 +83,9 @@ static void hold(struct request *request)
 	}
 	if (!token_is_present(request))
 		return;
-	struct buffer certificate BUFFER_AUTO;
-	buffer_init(&certificate, CERTIFICATE_MAX);
-	tls_chain_keep(request->connection->session, &certificate);
+	const struct buffer *chain = &request->connection->chain;
 	enum status status = registry_application_hold(registry_of(request), &request->application,
-		request->peer->identity, (struct bytes){certificate.data, certificate.len});
+		request->peer->identity, (struct bytes){chain->data, chain->len});
 	/* A reload meanwhile may have come too early for this hold. */
 	struct listener *listener = request->connection->listener;
 	if (atomic_load(&listener->generation_number) != request->generation->number)

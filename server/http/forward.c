@@ -210,7 +210,8 @@ static void record_outcome(void *context, enum status status, const struct worke
 static void append_certificate(void *context, struct buffer *out)
 {
 	const struct recording *recording = context;
-	tls_chain_keep(recording->request->connection->session, out);
+	const struct buffer *chain = &recording->request->connection->chain;
+	buffer_append(out, chain->data, chain->len);
 }
 
 /* A reload since the request was let in may have taken from the client what let it log in. */

@@ -56,7 +56,6 @@ struct generation {
 	gnutls_certificate_credentials_t credentials;
 	gnutls_priority_t priorities;
 	gnutls_datum_t ticket_key;
-	unsigned char trust[32]; /* hash of the client authorities and revocation lists */
 };
 
 /* Loads certificates, key, CA and CRL; takes over `config` on success. Reference count 1. */
@@ -79,7 +78,7 @@ int tls_prepare(struct generation *generation, gnutls_session_t session) MUST_US
  */
 const char *tls_verify(struct generation *generation, gnutls_session_t session, gnutls_alert_description_t *ret_alert);
 
-/* Appends the certificates that the peer has sent, for tls_chain_verify. */
+/* The certificates that the peer has sent, for tls_chain_verify. Empty without memory: then they are not good. */
 void tls_chain_keep(gnutls_session_t session, struct buffer *out);
 
 /* Whether a chain of tls_chain_keep is good, as by tls_verify. `ret_leaf`: the peer's own certificate, within `kept`. */
@@ -126,6 +125,8 @@ struct connection {
 	struct listener *listener;
 	struct generation *generation; /* whose credentials the session uses */
 	gnutls_session_t session;
+	struct buffer
+		chain; /* the client's certificates, of tls_chain_keep; as they were when the handshake was done */
 	struct MHD_Connection *mhd;
 	int fd;
 	char peer_text[PEER_TEXT_MAX];
@@ -135,7 +136,7 @@ struct connection {
 	struct share *share; /* of its identity; the listener's lock */
 	atomic_bool crowded; /* its identity has too many: requests are refused */
 	atomic_bool shut; /* the socket was shut down for being too slow or one too many */
-	atomic_bool retired; /* a reload wants its client to prove again who it is: it ends when nothing is under way */
+	atomic_bool retired; /* its certificate is no longer good: it ends when nothing is under way */
 
 	/* input.c */
 	struct buffer input; /* decrypted bytes: the current request's, then pipelined ones */
@@ -206,9 +207,11 @@ void reaper_stop(struct listener *listener);
 /* Shuts those down that wait for a request or for the handshake; the number of requests under way. */
 unsigned limits_shut_idle(struct listener *listener);
 
-/* Retires the authenticated connections that `wanted` accepts: idle ones are shut down, the others after the request under way. */
-void limits_retire(struct listener *listener, bool (*wanted)(const struct connection *connection, const void *context),
-	const void *context);
+/* Calls `visit` for each authenticated connection, under the listener's lock. */
+void limits_each(struct listener *listener, void (*visit)(struct connection *connection, void *context), void *context);
+
+/* Shuts the connection down as soon as no request is under way on it. Under the listener's lock. */
+void limits_retire(struct connection *connection);
 
 /* Connections in any of the phases of `mask` (1u << enum phase). */
 unsigned limits_count(struct listener *listener, unsigned mask);

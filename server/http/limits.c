@@ -208,18 +208,19 @@ unsigned limits_shut_idle(struct listener *listener)
 	return busy;
 }
 
-void limits_retire(struct listener *listener, bool (*wanted)(const struct connection *connection, const void *context),
-	const void *context)
+void limits_each(struct listener *listener, void (*visit)(struct connection *connection, void *context), void *context)
 {
 	pthread_mutex_lock(&listener->lock);
-	for (struct connection *c = listener->authenticated.oldest; c != NULL; c = c->newer) {
-		if (!wanted(c, context))
-			continue;
-		atomic_store(&c->retired, true);
-		if (phase_of(c) == PHASE_IDLE)
-			(void)shut(c);
-	}
+	for (struct connection *c = listener->authenticated.oldest; c != NULL; c = c->newer)
+		visit(c, context);
 	pthread_mutex_unlock(&listener->lock);
+}
+
+void limits_retire(struct connection *connection)
+{
+	atomic_store(&connection->retired, true);
+	if (phase_of(connection) == PHASE_IDLE)
+		(void)shut(connection);
 }
 
 void connection_idle(struct connection *connection)

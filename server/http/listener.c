@@ -30,6 +30,7 @@ enum {
 	KEEPALIVE_PROBES = 3,
 	SEND_TIMEOUT_MS = 30000, /* unacknowledged data: the peer is gone */
 	ANSWER_MAX = 4 << 20, /* bytes of an answer */
+	CHAIN_BYTES_MAX = 64 << 10, /* of a client's certificates; GnuTLS takes no longer handshake messages */
 };
 
 /* --- one connection --- */
@@ -69,6 +70,7 @@ static void connection_free(struct connection *connection)
 	buffer_done(&connection->payload);
 	buffer_done(&connection->body);
 	buffer_done(&connection->input);
+	buffer_done(&connection->chain);
 	generation_release(connection->generation);
 	free(connection);
 }
@@ -85,6 +87,7 @@ static struct connection *connection_new(struct listener *listener, struct MHD_C
 	connection->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 	connection->verdict = GATE_MORE;
 	arena_init(&connection->arena, 0);
+	buffer_init(&connection->chain, CHAIN_BYTES_MAX);
 	buffer_init(&connection->input, GATE_HEAD_MAX);
 	buffer_init(&connection->body, LIMIT_BODY);
 	buffer_init(&connection->payload, ANSWER_MAX);
@@ -196,6 +199,8 @@ void connection_handshake_done(struct connection *connection, int result)
 		handshake_refused(connection, result);
 		return;
 	}
+	/* Before others see the connection. */
+	tls_chain_keep(connection->session, &connection->chain);
 	limits_authenticated(connection);
 	counter_add(connection->listener, COUNTER_HANDSHAKES);
 	bool resumed = gnutls_session_is_resumed(connection->session) != 0;

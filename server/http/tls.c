@@ -46,30 +46,6 @@ static enum status load_files(struct generation *generation, char *ret_error, si
 	return STATUS_OK;
 }
 
-static bool hash_file(gnutls_hash_hd_t hash, const char *file)
-{
-	gnutls_datum_t text = {NULL, 0};
-	if (file == NULL || *file == '\0')
-		return true;
-	bool hashed = gnutls_load_file(file, &text) == 0 && gnutls_hash(hash, &text.size, sizeof text.size) == 0 &&
-		      gnutls_hash(hash, text.data, text.size) == 0;
-	gnutls_free(text.data);
-	return hashed;
-}
-
-/* Of what client certificates are verified with. Zero if it cannot be computed: then it is not that of another generation. */
-static void hash_trust(struct generation *generation)
-{
-	const struct config *config = generation->config;
-	gnutls_hash_hd_t hash;
-	if (gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) != 0)
-		return;
-	bool hashed = hash_file(hash, config->tls.client_ca) && hash_file(hash, config->tls.crl);
-	gnutls_hash_deinit(hash, generation->trust);
-	if (!hashed)
-		memset(generation->trust, 0, sizeof generation->trust);
-}
-
 static void generation_free(struct generation *generation, bool with_config)
 {
 	if (generation->credentials != NULL)
@@ -108,7 +84,6 @@ enum status generation_new(
 		generation_free(generation, false);
 		return status;
 	}
-	hash_trust(generation);
 	*ret_generation = generation;
 	return STATUS_OK;
 }
@@ -257,6 +232,8 @@ void tls_chain_keep(gnutls_session_t session, struct buffer *out)
 		buffer_append(out, &raw[i].size, sizeof raw[i].size);
 		buffer_append(out, raw[i].data, raw[i].size);
 	}
+	if (out->failed)
+		buffer_reset(out);
 }
 
 bool tls_chain_verify(struct generation *generation, struct bytes kept, gnutls_datum_t *ret_leaf)

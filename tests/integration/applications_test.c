@@ -451,6 +451,20 @@ Test(applications_brief, C14_a_program_that_is_idle_after_an_answer_that_came_to
 	cr_expect_str_eq(tell(&late, "info"), "0x0 user");
 }
 
+Test(applications_brief, C14_an_idle_program_keeps_its_sessions_when_the_file_of_client_authorities_is_another)
+{
+	enum { SECONDS = 30 };
+	struct application idle = logged_in(ALICE, "set 1 1"), killed = logged_in(ALICE, "set 2 2");
+
+	shell("echo '# a comment' >> '%s/pki/ca.crt'", g.directory);
+	shell("'%s' reload --config '%s/p11gated.yaml'", g.tool, g.directory);
+	/* Its lease ends later than that of the other one, had that ended with the reload. */
+	application_kill(&killed);
+	cr_assert(await_condition(is_public, &g, "set 2 2", SECONDS));
+	cr_expect_str_eq(tell(&idle, "info"), "0x0 user");
+	cr_expect_str_eq(tell(&idle, "digest"), "0x0");
+}
+
 Test(applications_brief, C14_a_child_that_never_calls_the_module_keeps_nothing_of_a_parent_that_was_killed)
 {
 	enum { SECONDS = 30 };

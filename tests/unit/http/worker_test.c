@@ -147,8 +147,8 @@ Test(worker, an_unknown_outcome_that_cannot_be_recorded_is_not_to_be_repeated)
 	cr_expect_not(answer_has(answer, "Retry-After: "), "%s", answer);
 }
 
-#define LOGGED_IN_WITH_A_SESSION \
-	"POST /v1/slots/demo/calls?sessions=1;acquire=1,1;release=0,1 HTTP/1.1\r\nHost: gateway\r\n" INSTANCE \
+#define LOGGED_IN_WITH_A_SESSION(slot) \
+	"POST /v1/slots/" slot "/calls?sessions=1;acquire=1,1;release=0,1 HTTP/1.1\r\nHost: gateway\r\n" INSTANCE \
 	"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 static bool shows(const char *name, const char *text)
@@ -182,7 +182,7 @@ Test(worker, B14_a_revoked_certificate_loses_its_sessions_and_logins)
 	fixture_free(fixture);
 	fixture = fixture_with_workers("  sign_s: 1\n  lease_ttl_s: 5\n");
 	struct tls_client *client = fixture_connect(fixture, "alice");
-	cr_assert_eq(answer_status(fixture_ask(client, LOGGED_IN_WITH_A_SESSION)), 200);
+	cr_assert_eq(answer_status(fixture_ask(client, LOGGED_IN_WITH_A_SESSION("demo"))), 200);
 	cr_expect(shows("alice", "\"login\":\"user\",\"sessions\":1"));
 	issue_alice_two();
 	revoke_and_reload("alice", "  lease_ttl_s: 5\n");
@@ -191,6 +191,46 @@ Test(worker, B14_a_revoked_certificate_loses_its_sessions_and_logins)
 	cr_expect(comes_to_show("alice-two", "\"login\":\"none\",\"sessions\":1"),
 		"the login does not wait for the lease");
 	cr_expect(comes_to_show("alice-two", "\"dormant\""));
+}
+
+static void append(const char *name, const char *text)
+{
+	char path[256];
+	snprintf(path, sizeof path, "%s/%s", fixture->directory, name);
+	FILE *file = fopen(path, "ae");
+	cr_assert_not_null(file);
+	cr_assert_geq(fputs(text, file), 0);
+	cr_assert_eq(fclose(file), 0);
+}
+
+static bool is_over_for_bob(void)
+{
+	return answer_has(
+		fixture_get(fixture, "bob-two", "/v1/slots/other/applications/current"), "\"state\":\"dormant\"");
+}
+
+Test(worker, C14_an_idle_client_keeps_its_sessions_when_the_certificate_of_another_is_revoked)
+{
+	fixture_free(fixture);
+	fixture = fixture_with_workers("  lease_ttl_s: 5\n");
+	pki_issue(fixture->pki, "bob-two",
+		&(struct pki_leaf){.san = "URI:urn:p11gate:test:bob", .key_usage = "clientAuth"}, NULL);
+	struct tls_client *idle = fixture_connect(fixture, "alice"), *revoked = fixture_connect(fixture, "bob");
+	cr_assert_eq(answer_status(fixture_ask(idle, LOGGED_IN_WITH_A_SESSION("demo"))), 200);
+	cr_assert_eq(answer_status(fixture_ask(revoked, LOGGED_IN_WITH_A_SESSION("other"))), 200);
+	cr_expect_not(is_over_for_bob());
+	append("ca.pem", "# a comment\n");
+	revoke_and_reload("bob", "  lease_ttl_s: 5\n");
+	cr_expect(tls_client_ended(revoked, 5000));
+	fixture_disconnect(revoked);
+	/* Bob's lease ends with his connection; hers would end at the same time. */
+	for (int i = 0; i < 100 && !is_over_for_bob(); i++)
+		usleep(100000);
+	cr_expect(is_over_for_bob());
+	cr_expect_not(tls_client_ended(idle, 1000));
+	cr_expect(shows("alice", "\"login\":\"user\",\"sessions\":1"));
+	cr_expect_eq(answer_status(fixture_ask(idle, LOGGED_IN_WITH_A_SESSION("demo"))), 200);
+	fixture_disconnect(idle);
 }
 
 Test(worker, B14_a_login_and_a_hold_without_a_session_go_with_the_revoked_certificate)
@@ -219,7 +259,7 @@ Test(worker, B14_a_login_made_with_another_certificate_of_the_identity_stays)
 Test(worker, B14_an_identity_that_gets_another_certificate_loses_the_logins_made_with_the_old_one)
 {
 	struct tls_client *client = fixture_connect(fixture, "alice");
-	cr_assert_eq(answer_status(fixture_ask(client, LOGGED_IN_WITH_A_SESSION)), 200);
+	cr_assert_eq(answer_status(fixture_ask(client, LOGGED_IN_WITH_A_SESSION("demo"))), 200);
 	fixture->alice = "stranger";
 	cr_assert_eq(fixture_reload(fixture, "", ""), STATUS_OK);
 	fixture_disconnect(client);
@@ -240,7 +280,7 @@ Test(worker, B14_a_connection_with_a_request_under_way_ends_when_that_is_answere
 		"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
 	static char answer[TLS_CLIENT_ANSWER_MAX];
 	struct tls_client *client = fixture_connect(fixture, "alice");
-	cr_assert_eq(answer_status(fixture_ask(client, LOGGED_IN_WITH_A_SESSION)), 200);
+	cr_assert_eq(answer_status(fixture_ask(client, LOGGED_IN_WITH_A_SESSION("demo"))), 200);
 	cr_assert_eq(
 		answer_status(post("alice", "/v1/slots/demo/applications/current/logout?acquire=2;release=0,0", "")),
 		200);
