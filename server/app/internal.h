@@ -51,6 +51,8 @@ enum {
 	TOKEN_LOCK_KEY_LEN = 32, /* hex digits */
 	TOKEN_KEY_LEN = 32, /* hex digits */
 	TOKEN_SERIAL_LEN = 16, /* bytes of serialNumber in CK_TOKEN_INFO */
+	TOKENS_MAX =
+		4096, /* with a serial number; workers say what it is, and further ones are of their slots' names */
 	TOKEN_HOLD_DEPTH = 4, /* nested acquisitions by one thread of a worker */
 	INVENTORY_RETRY_MS = 1000, /* after the first failure; doubles */
 	INVENTORY_RETRY_MAX_MS = 30000,
@@ -677,6 +679,7 @@ struct registry {
 	struct application *applications[APPLICATION_BUCKETS];
 	struct slot_record *slots;
 	struct token *tokens;
+	unsigned tokens_count; /* of those with a serial number */
 	struct token_lock *locks;
 	struct worker_process *processes; /* alive or not yet reaped */
 	unsigned processes_count;

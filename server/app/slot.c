@@ -39,7 +39,7 @@ static bool make_key(
 	return made;
 }
 
-/* Made at first use. NULL: no memory. Registry's mutex held. */
+/* Made at first use. NULL: no memory, or too many. Registry's mutex held. */
 static struct token *find_token(
 	struct registry *registry, const struct slot_settings *slot, const unsigned char serial[TOKEN_SERIAL_LEN])
 {
@@ -49,9 +49,15 @@ static struct token *find_token(
 	struct token *token = registry->tokens;
 	while (token != NULL && strcmp(token->key, key) != 0)
 		token = token->next;
-	if (token != NULL || token_new(key, registry->tokens, &token) != STATUS_OK)
+	if (token != NULL)
 		return token;
-	token->nameless = is_blank(serial);
+	bool nameless = is_blank(serial);
+	if (!nameless && registry->tokens_count >= TOKENS_MAX)
+		return NULL;
+	if (token_new(key, registry->tokens, &token) != STATUS_OK)
+		return NULL;
+	token->nameless = nameless;
+	registry->tokens_count += !nameless;
 	registry->tokens = token;
 	return token;
 }

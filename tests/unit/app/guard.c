@@ -253,7 +253,8 @@ Test(guard, B16_a_pin_that_was_never_sent_is_no_try_of_a_worker_that_died)
 	rules[0].max_pin_failures = 1;
 	fixture_start(&ruled);
 	ask_of("alice", 1, "acquire=2;die");
-	ask_of("alice", 1, "acquire=1,1;release=0x50;die");
+	/* The second question is answered when the gateway has heard how the first one ended. */
+	ask_of("alice", 1, "acquire=1,1;release=0x50;acquire=2;die");
 	cr_expect_eq(rv_of("alice", 1, WRONG_PIN), CKR_OK);
 	cr_expect_eq(rv_of("alice", 1, USER_LOGIN), CKR_PIN_LOCKED);
 	ask_of("alice", 1, "acquire=1,1;die");

@@ -47,6 +47,7 @@ Test(slot, B16_a_reset_of_one_slot_is_one_of_its_token)
 {
 	unsigned count = 0;
 	fixture_start(&ruled);
+	cr_assert(inventory_settles(&ruled));
 	for (unsigned i = 0; i < 3; i++)
 		cr_expect_eq(rv_in("demo", "alice", WRONG_PIN), CKR_OK);
 	cr_expect_eq(registry_guard_reset(ruled.registry, NULL, "other", &count), STATUS_OK);
@@ -146,4 +147,28 @@ Test(slot, X2_tokens_without_a_serial_number_are_told_apart_by_their_slots)
 	cr_expect_eq(rv_in("demo", "alice", SO_LOGIN), CKR_OK);
 	cr_expect_eq(rv_in("demo", "bob", USER_LOGIN), CKR_USER_ANOTHER_ALREADY_LOGGED_IN);
 	cr_expect_eq(rv_in("spare", "bob", USER_LOGIN), CKR_OK);
+}
+
+static unsigned tokens_listed(void)
+{
+	unsigned count = 0;
+	pthread_mutex_lock(&ruled.registry->mutex);
+	for (struct token *token = ruled.registry->tokens; token != NULL; token = token->next)
+		count++;
+	pthread_mutex_unlock(&ruled.registry->mutex);
+	return count;
+}
+
+Test(slot, X15_a_worker_that_finds_ever_new_tokens_fills_no_memory)
+{
+	fixture_start(&ruled);
+	cr_assert(inventory_settles(&ruled));
+	(void)ask_in("demo", "alice", LOGOUT);
+	pthread_mutex_lock(&ruled.registry->mutex);
+	ruled.registry->tokens_count = TOKENS_MAX;
+	pthread_mutex_unlock(&ruled.registry->mutex);
+	unsigned before = tokens_listed();
+	set_label(&ruled, "second token");
+	cr_expect_eq(rv_in("demo", "bob", USER_LOGIN), CKR_OK, "the slot goes on");
+	cr_expect_eq(tokens_listed(), before);
 }
