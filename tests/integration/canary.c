@@ -7,6 +7,8 @@
 
 #include "tests/support/lib/process_memory.h"
 
+enum { WIPED_S = 8 }; /* long enough on a busy machine; less than a login waits for the token (slot_lock_wait) */
+
 void canary_make(char ret_pin[CANARY_MAX], const char *start)
 {
 	unsigned long long number = 0;
@@ -63,14 +65,14 @@ void expect_there(const struct gateway *g, pid_t pid, const char *pin, const cha
 {
 	struct watched watched = {pid, pin};
 
-	cr_assert(await_condition(is_there, g, &watched, 5), "it is not there: %s", where);
+	cr_assert(await_condition(is_there, g, &watched, WIPED_S), "it is not there: %s", where);
 }
 
 void expect_gone(const struct gateway *g, pid_t pid, const char *pin, const char *where)
 {
 	struct watched watched = {pid, pin};
 
-	if (!await_condition(is_gone, g, &watched, 2))
+	if (!await_condition(is_gone, g, &watched, WIPED_S))
 		cr_expect_eq(process_memory_show(pid, pin), 0, "%s", where);
 }
 
@@ -78,7 +80,7 @@ void expect_kept_once(const struct gateway *g, pid_t pid, const char *pin, const
 {
 	struct watched watched = {pid, pin};
 
-	if (!await_condition(is_there_once, g, &watched, 2))
+	if (!await_condition(is_there_once, g, &watched, WIPED_S))
 		cr_expect_eq(process_memory_show(pid, pin), 2, "%s", when);
 }
 
@@ -109,7 +111,7 @@ void expect_nowhere(const struct gateway *g, const char *pin, size_t workers, co
 {
 	struct watched_all watched = {pin, workers};
 
-	if (!await_condition(is_nowhere, g, &watched, 3))
+	if (!await_condition(is_nowhere, g, &watched, WIPED_S))
 		cr_expect(is_nowhere_by(g, &watched, process_memory_show), "%s", when);
 	expect_in_no_file(g, pin);
 }

@@ -14,7 +14,7 @@ void canary_make(char ret_pin[CANARY_MAX], const char *start);
 /* A gateway of the test's own whose PIN is one; `more` is added to its configuration, or NULL. */
 void canary_start(struct gateway *ret_gateway, const char *more);
 
-/* The positive control: the PIN is in that process, or comes there within 5 s. */
+/* The positive control: the PIN is in that process, or comes there within 8 s. */
 void expect_there(const struct gateway *g, pid_t pid, const char *pin, const char *where);
 
 /* The PIN is not in that process, which lives; it may still be wiping when its answer is here already. */
