@@ -1,6 +1,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "api/fnv1a.h"
 #include "api/internal.h"
 
 /*
@@ -17,13 +18,12 @@ struct names {
 static uint32_t name_hash(struct json_text raw)
 {
 	const char *at = raw.data;
-	uint32_t hash = UINT32_C(2166136261); /* FNV-1a */
+	uint32_t hash = FNV1A_START;
 	unsigned char piece[4];
 
 	while (at < raw.data + raw.len) {
 		size_t len = json_unescape(&at, piece);
-		for (size_t i = 0; i < len; i++)
-			hash = (hash ^ piece[i]) * UINT32_C(16777619);
+		hash = fnv1a(hash, piece, len);
 	}
 	return hash;
 }

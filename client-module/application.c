@@ -8,6 +8,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "api/fnv1a.h"
+
 enum {
 	RANDOM_LEN = 8,
 	PART_LEN = 4, /* bytes of a number */
@@ -38,16 +40,6 @@ static size_t application_place(char place[3 * FACT_MAX])
 	return len + (got > 0 ? (size_t)got : 0);
 }
 
-/* FNV-1a: enough to tell places apart, and OpenSSL is not loaded for a program without a gateway. */
-static uint32_t application_hash(const char *bytes, size_t len)
-{
-	uint32_t hash = 2166136261u;
-	for (size_t i = 0; i < len; i++) {
-		hash = (hash ^ (unsigned char)bytes[i]) * 16777619u;
-	}
-	return hash;
-}
-
 CK_RV application_default(const struct client_config *config, CK_APPLICATION_ID *ret_id)
 {
 	if (config->application_set) {
@@ -60,7 +52,8 @@ CK_RV application_default(const struct client_config *config, CK_APPLICATION_ID 
 	if (getrandom(id.id, RANDOM_LEN, 0) != RANDOM_LEN) {
 		return CKR_FUNCTION_FAILED;
 	}
-	big_endian(id.id + RANDOM_LEN, application_hash(place, place_len));
+	/* Enough to tell places apart, and OpenSSL is not loaded for a program without a gateway. */
+	big_endian(id.id + RANDOM_LEN, fnv1a(FNV1A_START, place, place_len));
 	big_endian(id.id + RANDOM_LEN + PART_LEN, (CK_ULONG)getpid());
 	*ret_id = id;
 	return CKR_OK;

@@ -3,18 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/fnv1a.h"
 #include "server/common/log.h"
 
 static unsigned bucket_of(const struct registry *registry, const struct application_key *key)
 {
 	/* Seeded with the key made at start: a client cannot choose identifiers that meet in one bucket. */
-	uint32_t hash = 2166136261u;
-	for (unsigned i = 0; i < 8; i++)
-		hash = (hash ^ registry->hash_key[i]) * 16777619u;
-	for (unsigned i = 0; i < APPLICATION_ID_LEN; i++)
-		hash = (hash ^ key->id[i]) * 16777619u;
-	for (const char *at = key->domain; *at != '\0'; at++)
-		hash = (hash ^ (unsigned char)*at) * 16777619u;
+	uint32_t hash = fnv1a(FNV1A_START, registry->hash_key, 8);
+	hash = fnv1a(hash, key->id, sizeof key->id);
+	hash = fnv1a(hash, key->domain, strlen(key->domain));
 	return hash % APPLICATION_BUCKETS;
 }
 

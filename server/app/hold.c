@@ -129,10 +129,17 @@ static struct application_view view_of(struct application *application)
 	if (process->state == PROCESS_LIVE) {
 		view.sessions = process->sessions;
 		view.login = process->login;
+		if (view.login != LOGIN_NONE)
+			view.login_since = time(NULL) - (time_t)((clock_ms() - process->login_since) / 1000);
 	}
 	pthread_mutex_unlock(&process->mutex);
 	process_unref(process);
 	return view;
+}
+
+const char *application_view_state(const struct application_view *view)
+{
+	return view->held ? "held" : view->sessions > 0 || view->login != LOGIN_NONE ? "active" : "dormant";
 }
 
 struct application_view registry_application_show(struct registry *registry, const struct application_key *key)

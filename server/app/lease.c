@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/fnv1a.h"
+
 enum { LEASE_BUCKETS = 4096, IDENTITY_BUCKETS = 256 };
 
 /* Who has leases, and how many. */
@@ -49,10 +51,7 @@ static void lease_free(struct lease *lease, struct registry *registry)
 
 static struct lease_identity **identity_at(struct leases *leases, const char *name)
 {
-	uint32_t hash = 2166136261u;
-	for (const char *at = name; *at != '\0'; at++)
-		hash = (hash ^ (unsigned char)*at) * 16777619u;
-	struct lease_identity **at = &leases->identities[hash % IDENTITY_BUCKETS];
+	struct lease_identity **at = &leases->identities[fnv1a(FNV1A_START, name, strlen(name)) % IDENTITY_BUCKETS];
 	while (*at != NULL && strcmp((*at)->name, name) != 0)
 		at = &(*at)->next;
 	return at;
@@ -105,10 +104,7 @@ void leases_free(struct leases *leases, struct registry *registry)
 
 static struct lease **bucket_of(struct leases *leases, const unsigned char *instance)
 {
-	uint32_t hash = 2166136261u;
-	for (unsigned i = 0; i < INSTANCE_ID_LEN; i++)
-		hash = (hash ^ instance[i]) * 16777619u;
-	return &leases->buckets[hash % LEASE_BUCKETS];
+	return &leases->buckets[fnv1a(FNV1A_START, instance, INSTANCE_ID_LEN) % LEASE_BUCKETS];
 }
 
 static struct lease *find(struct leases *leases, const char *identity, const unsigned char *instance)

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/fnv1a.h"
+
 enum { OPERATION_BUCKETS = 1024, OPERATION_ID_TEXT = 64 };
 
 struct operation_entry {
@@ -34,10 +36,7 @@ struct operations *operations_new(void)
 /* Identifiers are random, made by workers. */
 static struct operation_entry **bucket_of(struct operations *operations, const char *id)
 {
-	uint32_t hash = 2166136261u;
-	for (const char *at = id; *at != '\0'; at++)
-		hash = (hash ^ (unsigned char)*at) * 16777619u;
-	return &operations->buckets[hash % OPERATION_BUCKETS];
+	return &operations->buckets[fnv1a(FNV1A_START, id, strlen(id)) % OPERATION_BUCKETS];
 }
 
 static void entry_free(struct operation_entry *entry)

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "api/limits.h"
 #include "server/common/message.h"
@@ -103,7 +104,11 @@ struct application_view {
 	bool held;
 	unsigned sessions; /* of client modules and explicit ones of REST */
 	enum login_state login;
+	time_t login_since; /* wall clock; 0 for LOGIN_NONE */
 };
+
+/* "dormant", "active" (it has sessions or a login), "held". */
+const char *application_view_state(const struct application_view *view);
 
 /* An application that was never heard of is dormant. */
 struct application_view registry_application_show(struct registry *registry, const struct application_key *key);

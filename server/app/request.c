@@ -7,14 +7,6 @@
 
 enum { REQUEST_TRIES = 3 }; /* starts for one request, when workers end before they have seen it */
 
-static bool is_zero(const unsigned char *bytes, size_t len)
-{
-	unsigned char all = 0;
-	for (size_t i = 0; i < len; i++)
-		all |= bytes[i];
-	return all == 0;
-}
-
 /* What one request needs in all its attempts. */
 struct attempt {
 	struct registry *registry;
@@ -60,7 +52,7 @@ static enum status note_operation(
 static enum status note_instance(
 	const struct attempt *attempt, struct application *application, const struct worker_request *request)
 {
-	if (is_zero(request->instance, sizeof request->instance))
+	if (instance_is_none(request->instance))
 		return STATUS_OK;
 	return lease_remember(
 		attempt->registry->leases, attempt->registry, request->identity, request->instance, application);
@@ -181,7 +173,7 @@ static enum status run(struct attempt *attempt, const struct worker_request *req
 	if (application == NULL)
 		return STATUS_NO_MEMORY;
 	enum status status = STATUS_OK;
-	if (!is_zero(request->instance, sizeof request->instance))
+	if (!instance_is_none(request->instance))
 		status = lease_use(registry->leases, request->identity, request->instance);
 	if (status == STATUS_OK)
 		status = run_shared(attempt, application, request);

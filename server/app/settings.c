@@ -127,6 +127,7 @@ static bool copy_logins(struct settings *settings, const struct config *config)
 {
 	struct config_login_rule *rules = arena_array(&settings->arena, config->logins_count, sizeof *rules);
 	settings->rules.logins = rules;
+	settings->rules.login_defaults = config->login_defaults;
 	for (unsigned i = 0; rules != NULL && i < config->logins_count; i++) {
 		const struct config_login_rule *from = &config->logins[i];
 		rules[i] = *from;

@@ -19,3 +19,10 @@ int clock_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_ms
 	struct timespec at = {.tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000};
 	return pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &at) != ETIMEDOUT;
 }
+
+void clock_text(time_t time, char ret_text[CLOCK_TEXT_SIZE])
+{
+	struct tm utc;
+	gmtime_r(&time, &utc);
+	strftime(ret_text, CLOCK_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}

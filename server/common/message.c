@@ -2,7 +2,20 @@
 
 #include <string.h>
 
+#include "api/limits.h"
 #include "server/common/frame.h"
+
+bool instance_is_none(const unsigned char *instance)
+{
+	static const unsigned char none[INSTANCE_ID_LEN];
+	return memcmp(instance, none, sizeof none) == 0;
+}
+
+const char *login_state_name(enum login_state login)
+{
+	static const char *const names[] = {[LOGIN_NONE] = "none", [LOGIN_USER] = "user", [LOGIN_SO] = "so"};
+	return names[login];
+}
 
 const char *login_state_user(enum login_state login)
 {

@@ -26,6 +26,11 @@ struct bytes_list {
 enum worker_role { ROLE_INVENTORY, ROLE_APPLICATION };
 enum login_state { LOGIN_NONE, LOGIN_USER, LOGIN_SO };
 
+/* Whether `instance` (INSTANCE_ID_LEN bytes, all zero) is that of a request without a client instance. */
+bool instance_is_none(const unsigned char *instance);
+
+/* "none", "user", "so". */
+const char *login_state_name(enum login_state login);
 /* Who is logged in, as audit records name it: "CKU_USER", "CKU_SO"; NULL for nobody. */
 const char *login_state_user(enum login_state login);
 

@@ -122,6 +122,7 @@ struct config {
 	unsigned rules_count;
 	struct config_login_rule *logins;
 	unsigned logins_count;
+	struct config_login_rule login_defaults; /* of whom no rule names */
 	struct config_share_group *share_groups;
 	unsigned share_groups_count;
 	const char **challenge_only_labels;

@@ -141,10 +141,6 @@ static bool is_card(const struct config *config, const char *name)
 	return slot && slot->class_name && strcmp(slot->class_name, "card") == 0;
 }
 
-/* What the keys of keys.def give when no rule says anything. */
-static const struct config_login_rule defaults = {
-	.pin_cache_ttl_s = 28800, .pin_cache_idle_s = 900, .max_pin_failures = 3};
-
 /* Several rules while they are being put together. */
 struct strictest {
 	struct config_login login;
@@ -204,7 +200,7 @@ static void add_identity(
 		named = true;
 	}
 	if (!named)
-		add_rule(strictest, &defaults, card);
+		add_rule(strictest, &config->login_defaults, card);
 }
 
 void config_login(const struct config *config, const char *domain, const char *slot, struct config_login *ret_login)

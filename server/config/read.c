@@ -258,7 +258,24 @@ static enum status read_mapping(
 	return status;
 }
 
+/* The defaults of a section whose mappings are items of a list, for what no item is about. */
+static enum status read_defaults(struct loader *loader, enum section section, void *base)
+{
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < config_keys_count && status == STATUS_OK; i++) {
+		const struct key *key = &config_keys[i];
+
+		if (key->section == section && key->presence == KEY_DEFAULT)
+			status = read_absent(loader, key, (yaml_mark_t){0}, key->name, base);
+	}
+	return status;
+}
+
 enum status config_read(struct loader *loader)
 {
-	return read_mapping(loader, SECTION_root, yaml_document_get_root_node(&loader->document), "", loader->config);
+	enum status status = read_mapping(
+		loader, SECTION_root, yaml_document_get_root_node(&loader->document), "", loader->config);
+
+	return status == STATUS_OK ? read_defaults(loader, SECTION_login, &loader->config->login_defaults) : status;
 }

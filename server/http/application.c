@@ -9,6 +9,8 @@
 
 #include "api/hex.h"
 #include "api/json.h"
+#include "api/login_wishes.h"
+#include "server/common/clock.h"
 
 enum {
 	SLOT_DOCUMENT_MAX = 256 << 10, /* bytes of what the inventory says about one slot */
@@ -36,10 +38,8 @@ bool application_admitted(struct request *request)
 
 static void answer_application(struct request *request, unsigned status)
 {
-	static const char *const logins[] = {[LOGIN_NONE] = "none", [LOGIN_USER] = "user", [LOGIN_SO] = "so"};
 	struct application_view view = registry_application_show(registry_of(request), &request->application);
-	bool active = view.sessions > 0 || view.login != LOGIN_NONE;
-	char hash[33];
+	char hash[33], since[CLOCK_TEXT_SIZE];
 	struct json_writer w;
 	registry_application_hash(registry_of(request), &request->application, hash);
 	json_writer_init(&w, &request->connection->payload);
@@ -47,9 +47,14 @@ static void answer_application(struct request *request, unsigned status)
 	json_name(&w, "application");
 	json_write_string(&w, hash);
 	json_name(&w, "state");
-	json_write_string(&w, view.held ? "held" : active ? "active" : "dormant");
+	json_write_string(&w, application_view_state(&view));
 	json_name(&w, "login");
-	json_write_string(&w, logins[view.login]);
+	json_write_string(&w, login_state_name(view.login));
+	if (view.login != LOGIN_NONE) {
+		clock_text(view.login_since, since);
+		json_name(&w, "login_since");
+		json_write_string(&w, since);
+	}
 	json_name(&w, "sessions");
 	json_write_uint(&w, view.sessions);
 	json_end_object(&w);
@@ -198,12 +203,10 @@ void application_answer(struct request *request)
 
 static void login_members(struct json_writer *w, const struct config_login *rules, const struct config_login *own)
 {
-	static const char *const ends[] = {
-		[LOGOUT_AFTER_NEVER] = "never", [LOGOUT_AFTER_SIGN] = "sign", [LOGOUT_AFTER_PRIVATE_OP] = "private-op"};
 	json_name(w, "cache_pin");
 	json_write_bool(w, rules->cache_pin);
 	json_name(w, "logout_after");
-	json_write_string(w, ends[rules->logout_after]);
+	json_write_string(w, logout_after_name(rules->logout_after));
 	json_name(w, "force_login");
 	json_write_uint(w, rules->force_login);
 	json_name(w, "pin_cache_ttl_s");

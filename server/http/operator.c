@@ -45,16 +45,11 @@ static void rows_end(struct rows *rows)
 
 static void add_application(void *context, const struct application_summary *summary)
 {
-	static const char *const logins[] = {[LOGIN_NONE] = "none", [LOGIN_USER] = "user", [LOGIN_SO] = "so"};
 	const struct application_view *view = &summary->view;
-	bool active = view->sessions > 0 || view->login != LOGIN_NONE;
 	char row[ROW_MAX];
 	snprintf(row, sizeof row, "slot=%s domain=%s application=%s state=%s login=%s sessions=%u", summary->slot,
-		summary->domain, summary->hash,
-		view->held ? "held"
-		: active   ? "active"
-			   : "dormant",
-		logins[view->login], view->sessions);
+		summary->domain, summary->hash, application_view_state(view), login_state_name(view->login),
+		view->sessions);
 	rows_add(context, row);
 }
 

@@ -89,20 +89,12 @@ static bool instance_bind(const char *identity, unsigned char instance[INSTANCE_
 	return hashed;
 }
 
-static bool all_zero(const unsigned char *bytes, size_t len)
-{
-	unsigned char any = 0;
-	for (size_t i = 0; i < len; i++)
-		any |= bytes[i];
-	return any == 0;
-}
-
 bool scope_read(struct request *request)
 {
 	request->application.domain = request->peer->identity;
 	struct gate_text instance = request->head->fields[GATE_CLIENT_INSTANCE];
 	if (instance.data != NULL && (!hex_decode(request->instance, INSTANCE_ID_LEN, instance.data, instance.len) ||
-					     all_zero(request->instance, INSTANCE_ID_LEN)))
+					     instance_is_none(request->instance)))
 		return refuse(
 			request, PROBLEM_MALFORMED_HEADER, "X-Client-Instance is 32 hexadecimal digits, not all zero");
 	if (instance.data != NULL && !instance_bind(request->peer->identity, request->instance))
@@ -151,7 +143,7 @@ uint64_t scope_deadline_ms(const struct request *request)
 void scope_lease(struct request *request)
 {
 	struct connection *connection = request->connection;
-	if (all_zero(request->instance, INSTANCE_ID_LEN))
+	if (instance_is_none(request->instance))
 		return;
 	if (connection->leased && memcmp(connection->instance, request->instance, INSTANCE_ID_LEN) == 0 &&
 		strcmp(connection->lease_domain, request->peer->identity) == 0)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/fnv1a.h"
 #include "server/common/clock.h"
 #include "server/common/log.h"
 
@@ -26,10 +27,7 @@ struct share {
 
 static struct share **share_at(struct listener *listener, const char *identity)
 {
-	uint32_t hash = 2166136261u;
-	for (const char *at = identity; *at != '\0'; at++)
-		hash = (hash ^ (unsigned char)*at) * 16777619u;
-	struct share **at = &listener->shares[hash % SHARE_BUCKETS];
+	struct share **at = &listener->shares[fnv1a(FNV1A_START, identity, strlen(identity)) % SHARE_BUCKETS];
 	while (*at != NULL && strcmp((*at)->identity, identity) != 0)
 		at = &(*at)->next;
 	return at;

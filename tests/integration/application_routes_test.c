@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 TestSuite(application_routes, .timeout = 120);
@@ -383,6 +384,24 @@ Test(application_routes, C13_an_operation_that_waits_for_its_pin_ends_with_the_m
 	(void)snprintf(pin, sizeof(pin), "{\"pin\":\"%s\"}", g.pin);
 	ANSWER_AUTO late = request(&g, BOB, "POST", operation, pin, id);
 	cr_expect_eq(late.status, 404, "%s", late.text);
+	gateway_stop(&g);
+}
+
+Test(application_routes, C15_a_login_over_rest_is_shown_though_it_has_no_session)
+{
+	struct gateway g;
+	gateway_start(&g);
+	ANSWER_AUTO before = application(&g, ALICE, "GET", "7-7", NULL);
+	cr_expect_null(json_object_get(before.json, "login_since"), "%s", before.text);
+	log_in(&g, ALICE, "7-7");
+	ANSWER_AUTO shown = application(&g, ALICE, "GET", "7-7", NULL);
+	cr_expect_str_eq(member(&shown, "state"), "active");
+	cr_expect_str_eq(member(&shown, "login"), "user");
+	cr_expect_eq(json_integer_value(json_object_get(shown.json, "sessions")), 0);
+	struct tm since = {0};
+	const char *end = strptime(member(&shown, "login_since"), "%Y-%m-%dT%H:%M:%SZ", &since);
+	cr_assert(end != NULL && *end == '\0', "%s", shown.text);
+	cr_expect_leq(llabs((long long)(timegm(&since) - time(NULL))), 10);
 	gateway_stop(&g);
 }
 

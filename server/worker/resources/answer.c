@@ -82,10 +82,3 @@ bool answer_event(struct request *request, const struct event *event)
 	reply_withhold(request);
 	return false;
 }
-
-void answer_time(time_t time, char ret_text[32])
-{
-	struct tm utc;
-	gmtime_r(&time, &utc);
-	strftime(ret_text, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
-}

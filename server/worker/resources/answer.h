@@ -33,7 +33,4 @@ bool answer_refuse(struct request *request, CK_RV rv, const char *pointer, const
 /* Leaves an audit event. False: it cannot be kept, and the reply is 503, so that nothing goes unrecorded. */
 bool answer_event(struct request *request, const struct event *event) __attribute__((warn_unused_result));
 
-/* RFC 3339 in UTC with seconds. */
-void answer_time(time_t time, char ret_text[32]);
-
 #endif

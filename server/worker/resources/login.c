@@ -1,6 +1,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/common/clock.h"
 #include "server/worker/resources/answer.h"
 #include "server/worker/resources/body.h"
 #include "server/worker/resources/resource.h"
@@ -11,8 +12,8 @@ static void answer_login(struct request *request)
 	uint64_t ends_ms = settings->rest_idle_ms < settings->rest_max_ms ? settings->rest_idle_ms
 									  : settings->rest_max_ms;
 	struct json_writer w;
-	char expires_at[32];
-	answer_time(time(NULL) + (time_t)(ends_ms / 1000), expires_at);
+	char expires_at[CLOCK_TEXT_SIZE];
+	clock_text(time(NULL) + (time_t)(ends_ms / 1000), expires_at);
 	answer_begin(request, 200, "application/json", &w);
 	json_begin_object(&w);
 	json_name(&w, "application");

@@ -3,13 +3,14 @@
 
 #include "api/hex.h"
 #include "api/limits.h"
+#include "server/common/clock.h"
 #include "server/worker/resources/answer.h"
 #include "server/worker/resources/resource.h"
 
 void resource_session_open(struct request *request)
 {
 	const struct worker_start *settings = worker_settings(request->worker);
-	char id[2 * INSTANCE_ID_LEN + 1], expires_at[32];
+	char id[2 * INSTANCE_ID_LEN + 1], expires_at[CLOCK_TEXT_SIZE];
 	struct json_writer w;
 	CK_RV rv = session_open_rest(request);
 	if (rv != CKR_OK) {
@@ -19,7 +20,7 @@ void resource_session_open(struct request *request)
 	uint64_t ends_ms = settings->rest_idle_ms < settings->rest_max_ms ? settings->rest_idle_ms
 									  : settings->rest_max_ms;
 	hex_encode(id, request->message->instance, INSTANCE_ID_LEN);
-	answer_time(time(NULL) + (time_t)(ends_ms / 1000), expires_at);
+	clock_text(time(NULL) + (time_t)(ends_ms / 1000), expires_at);
 	answer_begin(request, 201, "application/json", &w);
 	json_begin_object(&w);
 	json_name(&w, "id");

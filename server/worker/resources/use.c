@@ -1,3 +1,4 @@
+#include "server/common/clock.h"
 #include "server/worker/resources/use.h"
 
 #include <stdio.h>
@@ -90,10 +91,10 @@ static void write_operation(struct use *use, const char *id, time_t expires, con
 {
 	struct request *request = use->request;
 	struct json_writer w;
-	char href[80], reauthenticate[100], expires_at[32];
+	char href[80], reauthenticate[100], expires_at[CLOCK_TEXT_SIZE];
 	snprintf(href, sizeof href, "/v1/operations/%s", id);
 	snprintf(reauthenticate, sizeof reauthenticate, "%s/reauthenticate", href);
-	answer_time(expires, expires_at);
+	clock_text(expires, expires_at);
 	answer_problem_open(request, &w);
 	json_name(&w, "operation");
 	json_begin_object(&w);

@@ -75,6 +75,8 @@ void fixture_init(struct fixture *fixture)
 	config->rules_count = sizeof names / sizeof *names;
 	config->identities = fixture->identities;
 	config->identities_count = sizeof names / sizeof *names;
+	config->login_defaults = (struct config_login_rule){
+		.pin_cache_ttl_s = 28800, .pin_cache_idle_s = 900, .max_pin_failures = 3};
 	config->runtime_directory = fixture->directory;
 	config->worker_program = fixture->worker_program;
 	config->modules = fixture->modules;

@@ -81,6 +81,20 @@ Test(applications, C15_an_application_shows_its_sessions_login_and_hold)
 	cr_expect(show("alice", 1).held);
 }
 
+Test(applications, C15_a_login_without_a_session_is_shown_with_the_time_since_when_it_is_there)
+{
+	fixture_start(&fixture);
+	time_t before = time(NULL);
+	ask_as("alice", 1, 0, LOG_IN);
+	struct application_view view = show("alice", 1), other = show("alice", 2);
+	cr_expect(!view.held && view.sessions == 0 && view.login == LOGIN_USER);
+	cr_expect_str_eq(application_view_state(&view), "active");
+	/* The clock that counts the seconds since then and the wall clock change at different moments. */
+	cr_expect(view.login_since >= before - 1 && view.login_since <= time(NULL) + 1);
+	cr_expect_str_eq(application_view_state(&other), "dormant");
+	cr_expect_eq(other.login_since, 0);
+}
+
 Test(applications, C10_a_held_application_cannot_be_held_again)
 {
 	fixture_start(&fixture);

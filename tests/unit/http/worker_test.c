@@ -183,7 +183,7 @@ Test(worker, B14_a_revoked_certificate_loses_its_sessions_and_logins)
 	fixture = fixture_with_workers("  sign_s: 1\n  lease_ttl_s: 5\n");
 	struct tls_client *client = fixture_connect(fixture, "alice");
 	cr_assert_eq(answer_status(fixture_ask(client, LOGGED_IN_WITH_A_SESSION("demo"))), 200);
-	cr_expect(shows("alice", "\"login\":\"user\",\"sessions\":1"));
+	cr_expect(shows("alice", "\"login\":\"user\",\"login_since\":\"") && shows("alice", "\"sessions\":1"));
 	issue_alice_two();
 	revoke_and_reload("alice", "  lease_ttl_s: 5\n");
 	cr_expect(tls_client_ended(client, 5000), "the connection that held the lease is gone");
@@ -228,7 +228,7 @@ Test(worker, C14_an_idle_client_keeps_its_sessions_when_the_certificate_of_anoth
 		usleep(100000);
 	cr_expect(is_over_for_bob());
 	cr_expect_not(tls_client_ended(idle, 1000));
-	cr_expect(shows("alice", "\"login\":\"user\",\"sessions\":1"));
+	cr_expect(shows("alice", "\"login\":\"user\",\"login_since\":\"") && shows("alice", "\"sessions\":1"));
 	cr_expect_eq(answer_status(fixture_ask(idle, LOGGED_IN_WITH_A_SESSION("demo"))), 200);
 	fixture_disconnect(idle);
 }
