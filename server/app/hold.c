@@ -173,14 +173,14 @@ enum status registry_application_close(struct registry *registry, const struct a
 
 /* --- ends --- */
 
-/* What a hold alone kept alive falls dormant; sessions that are open go on, and their ends are those of the login (C7). */
+/* What a hold alone kept alive falls dormant. What else does, sessions and logins over REST (C15), the worker knows. */
 static void end_of_holds(struct registry *registry, struct hold *ended)
 {
+	const struct buffer nothing = {.data = NULL};
 	for (struct hold *hold = ended; hold != NULL; hold = hold->next) {
-		struct application_view view = view_of(hold->application);
-		struct worker_process *process = view.sessions > 0 ? NULL : worker_of(hold->application);
+		struct worker_process *process = worker_of(hold->application);
 		if (process != NULL)
-			process_end(process, END_CLOSED);
+			process_command(process, FRAME_HOLD_ENDED, &nothing);
 		process_unref(process);
 		log_event(LOG_LEVEL_INFO, "hold ended", "identity", hold->holder.identity, "slot",
 			hold->application->slot, NULL);

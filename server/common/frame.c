@@ -147,7 +147,7 @@ enum status frame_receive(int fd, int timeout_ms, enum frame_type *ret_type, str
 	enum status status = peek_header(fd, deadline_ms, &first);
 	if (status != STATUS_OK)
 		return status;
-	if (first.type < FRAME_START || first.type > FRAME_LOGIN_VOIDED || first.offset != 0)
+	if (first.type < FRAME_START || first.type > FRAME_HOLD_ENDED || first.offset != 0)
 		return STATUS_MALFORMED;
 	/* All of the frame at once: growth by chunks would copy what arrived before. */
 	if (first.total > 0 && buffer_reserve(payload, first.total) == NULL)

@@ -33,6 +33,7 @@ enum frame_type {
 	FRAME_PIN_VERIFIED, /* the answer: struct pin_verified */
 	FRAME_WAIT, /* worker → gateway while it works, no answer: struct request_wait */
 	FRAME_LOGIN_VOIDED, /* control: struct login_voided; what the worker keeps of a login is void */
+	FRAME_HOLD_ENDED, /* control: the application is not held open any more (C16); empty payload */
 };
 
 enum {

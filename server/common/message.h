@@ -44,6 +44,7 @@ const char *login_state_user(enum login_state login);
 	END(LOGOUT, GO, NULL) \
 	END(LAST_SESSION, GO, "nobody uses the application any more") \
 	END(LEASE, GO, "the lease of the last client has ended") \
+	END(HOLD, GO, "the application is not held open any more") \
 	END(REST_IDLE, GO, "the login over REST was idle for too long") \
 	END(REST_MAXIMUM, GO, "the login over REST has lasted as long as it may") \
 	END(LOCKED, GO, "the token has locked its PIN") \

@@ -83,6 +83,15 @@ static bool end_instance(struct worker *worker, const struct buffer *payload)
 	return tell_state(worker, ended, LOGIN_END_LEASE);
 }
 
+/* What the hold alone kept; sessions go on, and so does a login over REST, which is one (C15). False: see tell_state. */
+static bool hold_ended(struct worker *worker)
+{
+	atomic_store(&worker->login.held, false);
+	enum login_state ended = login_expire(worker, LOGIN_END_HOLD);
+	private_use_settle(worker);
+	return tell_state(worker, ended, LOGIN_END_HOLD);
+}
+
 /* A PIN that the new rules do not let be kept is erased at once (B14). */
 static bool policy_follow(struct worker *worker, const struct buffer *payload)
 {
@@ -119,6 +128,7 @@ static bool command(struct worker *worker, struct buffer *payload)
 	switch (type) {
 	case FRAME_END_INSTANCE: return end_instance(worker, payload);
 	case FRAME_LOGIN_VOIDED: return login_voided(worker, payload);
+	case FRAME_HOLD_ENDED: return hold_ended(worker);
 	case FRAME_POLICY: return policy_follow(worker, payload);
 	default: return false;
 	}

@@ -31,6 +31,14 @@ static void start_brief(void)
 	unsetenv("LIMITS");
 }
 
+/* As start, where holds end soon. */
+static void start_passing(void)
+{
+	setenv("LIMITS", "hold_s: 5", 1);
+	gateway_start(&g);
+	unsetenv("LIMITS");
+}
+
 /* As start, where alice and bob share one ID. */
 static void start_shared(void)
 {
@@ -54,6 +62,7 @@ static void stop(void)
 
 TestSuite(applications, .init = start, .fini = stop, .timeout = 120);
 TestSuite(applications_brief, .init = start_brief, .fini = stop, .timeout = 120);
+TestSuite(applications_passing, .init = start_passing, .fini = stop, .timeout = 120);
 TestSuite(applications_shared, .init = start_shared, .fini = stop, .timeout = 120);
 TestSuite(applications_long_ids, .init = start_long_ids, .fini = stop, .timeout = 120);
 
@@ -491,6 +500,23 @@ Test(applications_brief, C14_an_application_that_is_held_survives_the_program_th
 	application_kill(&other);
 	cr_assert(await_condition(is_public, &g, "set 2 2", SECONDS), "the login that is not held did not end");
 	cr_expect_str_eq(state_under(ALICE, "set 1 1"), "user");
+}
+
+Test(applications_passing, C15_a_login_over_rest_outlives_the_end_of_the_hold_and_one_without_a_session_does_not)
+{
+	enum { SECONDS = 30 };
+	static const char *const headers[] = {"X-Application-Id: 1-1", NULL};
+	struct application holder = with_session(ALICE, "set 1 1"), other = logged_in(ALICE, "set 2 2");
+
+	cr_assert_str_eq(tell(&holder, "hold 1 1"), "0x0");
+	cr_assert_str_eq(tell(&other, "hold 2 2"), "0x0");
+	rest_login(&g, ALICE, headers);
+	cr_assert_str_eq(tell(&holder, "close"), "0x0");
+	cr_assert_str_eq(tell(&other, "close"), "0x0");
+	cr_assert(await_condition(is_public, &g, "set 2 2", SECONDS), "it was held last");
+	ANSWER_AUTO answer = request(&g, ALICE, "GET", "/v1/slots/demo/applications/1-1", NULL, NULL);
+	cr_expect_str_eq(member(&answer, "login"), "user", "%s", answer.text);
+	cr_expect_str_eq(member(&answer, "state"), "active", "%s", answer.text);
 }
 
 Test(applications, C14_after_a_restart_of_the_gateway_old_sessions_are_invalid_and_new_ones_logged_out)

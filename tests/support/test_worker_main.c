@@ -573,6 +573,18 @@ static void take_void(const struct bytes *packed)
 		tell_state(ended, LOGIN_END_REVOKED);
 }
 
+static void take_hold_end(void)
+{
+	pthread_mutex_lock(&mutex);
+	bool ends = sessions == 0 && login != LOGIN_NONE;
+	enum login_state ended = ends && granted ? login : LOGIN_NONE;
+	serial += ends;
+	login = ends ? LOGIN_NONE : login;
+	native = ends ? LOGIN_NONE : native;
+	pthread_mutex_unlock(&mutex);
+	tell_state(ended, LOGIN_END_HOLD);
+}
+
 static void command(enum frame_type type, const struct buffer *payload)
 {
 	struct bytes bytes = {payload->data, payload->len};
@@ -593,6 +605,7 @@ static void command(enum frame_type type, const struct buffer *payload)
 		tell_state(ended, LOGIN_END_LEASE);
 		break;
 	}
+	case FRAME_HOLD_ENDED: take_hold_end(); break;
 	case FRAME_POLICY: take_policy(&bytes); break;
 	default: _exit(4);
 	}

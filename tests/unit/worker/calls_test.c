@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/route.h"
 #include "tests/unit/worker/fixture.h"
 
 /* 32 bytes to sign. */
@@ -501,6 +502,48 @@ Test(calls, X5_the_login_of_a_held_application_outlives_its_last_session)
 	json_decref(info);
 	/* The module itself is logged in: it shows private objects. */
 	make_key(&holder, session, "release", "");
+}
+
+Test(calls, C16_a_login_that_the_hold_alone_kept_ends_with_it)
+{
+	struct client holder = {.worker = client.worker, .held = true};
+	json_int_t session = open_logged_in(&holder);
+
+	expect(&holder, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
+	worker_fixture_end_hold(holder.worker);
+	struct worker_state state = worker_fixture_state(holder.worker);
+	cr_expect_eq(state.login, LOGIN_NONE);
+	cr_expect_eq(state.ended_login, LOGIN_USER);
+	cr_expect_eq(state.ended_cause, LOGIN_END_HOLD);
+}
+
+Test(calls, C16_open_sessions_keep_their_login_over_the_end_of_the_hold)
+{
+	struct client holder = {.worker = client.worker, .held = true};
+	json_int_t session = open_logged_in(&holder);
+
+	worker_fixture_end_hold(holder.worker);
+	struct worker_state state = worker_fixture_state(holder.worker);
+	cr_expect_eq(state.login, LOGIN_USER);
+	cr_expect_eq(state.ended_login, LOGIN_NONE);
+	holder.held = false;
+	expect(&holder, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
+	struct answer answer = client_post(&holder, "{\"groups\":[]}");
+	cr_expect_eq(answer.login, LOGIN_NONE, "nothing holds the application");
+	answer_free(&answer);
+}
+
+Test(calls, C15_a_login_over_rest_stays_when_the_hold_ends)
+{
+	struct client holder = {.worker = client.worker, .held = true};
+	struct answer login = client_request(&holder, ROUTE_login, "", "{\"pin\":\"1234\"}");
+
+	cr_assert_eq(login.status, 200);
+	answer_free(&login);
+	worker_fixture_end_hold(holder.worker);
+	struct worker_state state = worker_fixture_state(holder.worker);
+	cr_expect_eq(state.login, LOGIN_USER);
+	cr_expect_eq(state.ended_login, LOGIN_NONE);
 }
 
 Test(calls, X5_read_only_rules_follow_the_clients_sessions)

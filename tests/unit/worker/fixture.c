@@ -324,6 +324,11 @@ void worker_fixture_end_instance(struct worker_fixture *worker, const unsigned c
 	cr_assert_eq(frame_send(worker->control, FRAME_END_INSTANCE, payload.data, payload.len), STATUS_OK);
 }
 
+void worker_fixture_end_hold(struct worker_fixture *worker)
+{
+	cr_assert_eq(frame_send(worker->control, FRAME_HOLD_ENDED, NULL, 0), STATUS_OK);
+}
+
 /* As the gateway: a worker of nobody's application tries the PIN. */
 static void verify(struct worker_fixture *worker, int fd, struct buffer *payload)
 {

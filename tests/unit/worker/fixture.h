@@ -86,6 +86,8 @@ void worker_fixture_policy(struct worker_fixture *worker, const struct login_pol
 void worker_fixture_void_login(struct worker_fixture *worker, enum login_end cause);
 /* The sessions of that instance end, as at the end of its lease. */
 void worker_fixture_end_instance(struct worker_fixture *worker, const unsigned char *instance, bool held);
+/* The application is not held open any more. */
+void worker_fixture_end_hold(struct worker_fixture *worker);
 /* Waits for news on the control pair. */
 struct worker_state worker_fixture_state(struct worker_fixture *worker);
 /* Waits until a thread of it waits for a lock. */
