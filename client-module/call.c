@@ -13,7 +13,10 @@
 #include "client-module/transport.h"
 
 /* Changing the token may take long: generating an RSA key has 120 s in the gateway, and a margin for the way. */
-enum { SLOW_CALL_MS = 130000 };
+enum {
+	SLOW_CALL_MS = 130000,
+	OPEN_TRIES = 3, /* of C_OpenSession, when somebody closes the application meanwhile */
+};
 
 /* One call under way. */
 struct pending {
@@ -212,6 +215,22 @@ static CK_RV call_send(struct client *client, const struct pending *call)
 	return call_exchange(client, call, &request);
 }
 
+/*
+ * When the application was closed while the call ran, its worker has ended with all that it had. Then a session is opened in the next
+ * one; what has no session does not return CKR_SESSION_CLOSED (PKCS #11 2.40, section 5).
+ */
+static CK_RV call_send_anew(struct client *client, const struct pending *call)
+{
+	CK_RV rv = call_send(client, call);
+	for (unsigned i = 1; i < OPEN_TRIES && rv == CKR_SESSION_CLOSED && call->ret_session != NULL; i++) {
+		rv = call_send(client, call);
+	}
+	if (rv != CKR_SESSION_CLOSED || call->session != 0) {
+		return rv;
+	}
+	return call->ret_session != NULL ? CKR_FUNCTION_FAILED : CKR_GENERAL_ERROR;
+}
+
 /* Gives the program its handle for the session that the worker opened. */
 static CK_RV call_opened(struct client *client, struct pending *call)
 {
@@ -236,8 +255,9 @@ static CK_RV call_opened(struct client *client, struct pending *call)
 /* Keeps the table of sessions in step with what the worker said. */
 static CK_RV call_settle(struct client *client, struct pending *call, CK_RV rv)
 {
-	if (call->session != 0 &&
-		(rv == CKR_SESSION_HANDLE_INVALID || (rv == CKR_OK && call->row->id == CALL_CloseSession))) {
+	bool closes = call->row->id == CALL_CloseSession;
+	bool gone = rv == CKR_SESSION_HANDLE_INVALID || (closes && (rv == CKR_OK || rv == CKR_SESSION_CLOSED));
+	if (call->session != 0 && gone) {
 		session_forget(&client->sessions, call->session);
 	}
 	if (rv != CKR_OK) {
@@ -278,6 +298,10 @@ static CK_RV call_close_all(struct client *client, const struct slot_route *slot
 			.kept_only = deadline != 0,
 		};
 		CK_RV rv = call_exchange(client, &call, &request);
+		/* Somebody has closed the application meanwhile, and these sessions with it. */
+		if (rv == CKR_SESSION_CLOSED) {
+			rv = CKR_OK;
+		}
 		if (rv == CKR_OK) {
 			session_forget_application(&client->sessions, slot, &applications[i]);
 		} else if (first == CKR_OK) {
@@ -297,7 +321,7 @@ static CK_RV call_run(struct client *client, struct pending *call)
 	if (call->row->id == CALL_CloseAllSessions) {
 		return call_close_all(client, call->slot, 0);
 	}
-	rv = call_send(client, call);
+	rv = call_send_anew(client, call);
 	return call_settle(client, call, rv);
 }
 

@@ -1,6 +1,7 @@
 /* The application's session handles. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "client-module/session.h"
 #include "tests/unit/client-module/gateway.h"
@@ -162,6 +163,60 @@ Test(session_calls, close_all_without_sessions_asks_nobody)
 	unsigned before = atomic_load(&gateway->requests);
 	cr_expect_eq(C_CloseAllSessions(slot), CKR_OK);
 	cr_expect_eq(atomic_load(&gateway->requests), before);
+	cr_assert_eq(C_Finalize(NULL), CKR_OK);
+}
+
+/* Somebody closes the application while calls of that name run, so often. */
+struct closing {
+	const char *call;
+	atomic_uint times;
+};
+
+static bool closing_script(struct peer *peer, const char *request, size_t len)
+{
+	struct closing *closing = peer->gateway->options.context;
+	if (strstr(request, closing->call) == NULL || atomic_load(&closing->times) == 0) {
+		return gateway_normal(peer, request, len);
+	}
+	atomic_fetch_sub(&closing->times, 1);
+	return gateway_json(peer, 503, "{\"type\":\"/docs/errors/session-closed\",\"ckr_code\":176}");
+}
+
+Test(session_calls, C9_a_session_that_is_opened_while_the_application_is_closed_is_one_of_the_next)
+{
+	struct closing closing = {"OpenSession", 2};
+	gateway_start((struct gateway_options){.script = closing_script, .context = &closing});
+	CK_SLOT_ID slot = gateway_client();
+	CK_SESSION_HANDLE session;
+	CK_BYTE random[4];
+	cr_assert_eq(C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &session), CKR_OK);
+	cr_expect_eq(C_GenerateRandom(session, random, 4), CKR_OK);
+	atomic_store(&closing.times, 100);
+	cr_expect_eq(C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &session), CKR_FUNCTION_FAILED,
+		"0xB0 is none of its return values");
+	cr_expect_eq(atomic_load(&closing.times), 97);
+	cr_assert_eq(C_Finalize(NULL), CKR_OK);
+}
+
+Test(session_calls, C9_a_session_that_is_closed_while_the_application_is_closed_is_gone)
+{
+	struct closing closing = {"CloseSession", 1};
+	gateway_start((struct gateway_options){.script = closing_script, .context = &closing});
+	CK_SESSION_HANDLE session = gateway_client_session();
+	cr_expect_eq(C_CloseSession(session), CKR_SESSION_CLOSED);
+	cr_expect_eq(C_CloseSession(session), CKR_SESSION_HANDLE_INVALID);
+	cr_assert_eq(C_Finalize(NULL), CKR_OK);
+}
+
+Test(session_calls, C9_sessions_that_are_all_closed_while_the_application_is_closed_are_gone)
+{
+	struct closing closing = {"CloseAllSessions", 1};
+	gateway_start((struct gateway_options){.script = closing_script, .context = &closing});
+	CK_SESSION_HANDLE session = gateway_client_session();
+	CK_SESSION_INFO info;
+	cr_assert_eq(C_GetSessionInfo(session, &info), CKR_OK);
+	cr_expect_eq(C_CloseAllSessions(info.slotID), CKR_OK);
+	cr_expect_eq(C_CloseSession(session), CKR_SESSION_HANDLE_INVALID);
 	cr_assert_eq(C_Finalize(NULL), CKR_OK);
 }
 
