@@ -66,6 +66,7 @@ struct reading {
 	unsigned seen; /* mask of 1u << index in KEYS */
 	bool whole_id; /* AppId was given, which wins over its parts */
 	bool foreign; /* the section is none of ours */
+	bool block; /* a section of another program's, in braces */
 	CK_RV rv; /* of the first mistake */
 };
 
@@ -227,14 +228,61 @@ static bool config_section_known(const char *name, size_t len)
 	return false;
 }
 
+static size_t config_span(const char *line, size_t len, size_t at, const char *accept)
+{
+	while (at < len && line[at] != '\0' && strchr(accept, line[at]) != NULL) {
+		at++;
+	}
+	return at;
+}
+
+/* Length of the name in a line "Name = {", with which some vendors' files begin a section; 0: it is no such line. */
+static size_t config_block_name(const char *line, size_t len)
+{
+	static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+	size_t name = config_span(line, len, 0, word), at = config_span(line, len, name, " \t");
+	if (at == len || line[at] != '=') {
+		return 0;
+	}
+	at = config_span(line, len, at + 1, " \t");
+	if (at == len || line[at] != '{') {
+		return 0;
+	}
+	return config_span(line, len, at + 1, " \t\r") == len ? name : 0;
+}
+
 /* Whether a line belongs to a section that is none of ours: another program's, whose lines may look as they like. */
 static bool config_foreign(struct reading *in, const char *line, size_t len)
 {
 	const char *end = len > 0 && line[0] == '[' ? memchr(line, ']', len) : NULL;
 	if (end != NULL) {
+		in->block = false;
 		in->foreign = !config_section_known(line + 1, (size_t)(end - line) - 1);
+		return in->foreign;
 	}
-	return in->foreign;
+	if (in->block) {
+		in->block = len == 0 || line[0] != '}';
+		return true;
+	}
+	size_t name = config_block_name(line, len);
+	if (name == 0) {
+		return in->foreign;
+	}
+	if (config_section_known(line, name)) {
+		(void)config_reject(in, CKR_ARGUMENTS_BAD, "", "", "this section begins with its name in [brackets]");
+	}
+	in->block = true;
+	return true;
+}
+
+/* A comment may be of any length. */
+static void config_too_long(struct reading *in, size_t max)
+{
+	char why[64];
+	(void)snprintf(why, sizeof(why), "the line is longer than %zu bytes", max);
+	if (*in->at != '#' && *in->at != ';') {
+		(void)config_reject(in, CKR_ARGUMENTS_BAD, "", "", why);
+	}
 }
 
 /*
@@ -258,10 +306,7 @@ static char *config_line(char *line, int size, void *stream)
 		len = 0;
 	}
 	if (size < 2 || len > (size_t)size - 2) {
-		bool comment = len > 0 && (*in->at == '#' || *in->at == ';');
-		if (!comment) {
-			(void)config_reject(in, CKR_ARGUMENTS_BAD, "", "", "the line is too long");
-		}
+		config_too_long(in, (size_t)size - 2);
 		len = 0;
 	}
 	memcpy(line, in->at, len);

@@ -27,6 +27,11 @@ static const struct file_case FILE_CASES[] = {
 	{"; nothing\n# at all\n\n", CKR_OK},
 	{"[Vendor]\nAnything = 1\n", CKR_OK},
 	{"[Chrystoki2]\nLibUNIX64 = /usr/lib/libvendor.so\n[Misc]\nAppIdMajor=2\nAppIdMinor=4\n", CKR_OK},
+	{"Chrystoki2 = {\n   LibUNIX64 = /usr/lib/libvendor.so;\n   no key\n}\n" GATEWAY, CKR_OK},
+	{GATEWAY "Luna={\r\n  DefaultTimeOut=500000;\r\n}\r\nTimeout = 5\n", CKR_OK},
+	{GATEWAY "Luna = {\n  DefaultTimeOut=500000;\n}\nUnknown = 5\n", CKR_ARGUMENTS_BAD},
+	{"[Vendor]\nA = {\n  b\n" GATEWAY "Unknown = 5\n", CKR_ARGUMENTS_BAD},
+	{"Misc = {\n  AppIdMajor=2;\n}\n", CKR_ARGUMENTS_BAD},
 	{"[PKCS11]\nP11_EnableCachePIN = 0\nP11_LogoutAfterSign = 1\nForceLoginBeforeSignKeyUsage = 0x40\n", CKR_OK},
 	{"[PKCS11]\nP11_EnableCachePIN = 1\nP11_LogoutAfterSign = 0\nForceLoginBeforeSignKeyUsage = 64\n", CKR_OK},
 	{"[PKCS11]\nForceLoginBeforeSignKeyUsage = 0\n", CKR_OK},
@@ -139,6 +144,19 @@ Test(config, a_line_too_long_is_refused_and_not_split)
 	memset(text + strlen(text), 'a', 1000);
 	struct client_config config;
 	cr_assert_eq(parse(&config, text), CKR_ARGUMENTS_BAD);
+}
+
+Test(config, a_line_may_have_198_bytes)
+{
+	char text[512] = "[Gateway]\nCA = /";
+	size_t head = strlen("[Gateway]\n");
+	memset(text + strlen(text), 'a', head + 198 - strlen(text));
+	struct client_config config;
+	cr_assert_eq(parse(&config, text), CKR_OK);
+	cr_expect_eq(strlen(config.ca), 198 - strlen("CA = "));
+	config_done(&config);
+	text[head + 198] = 'a';
+	cr_expect_eq(parse(&config, text), CKR_ARGUMENTS_BAD);
 }
 
 Test(config, a_long_comment_is_accepted)
