@@ -406,7 +406,8 @@ struct worker_process {
 	unsigned free_count;
 	enum login_state login;
 	enum login_state native; /* of the module itself: differs from login while a PIN is kept */
-	bool exclusive; /* by its policy others wait while it is natively logged in (B3) */
+	struct config_login rules; /* of its logins; see is_exclusive (B3) */
+	bool cache_pin; /* whether its native login, if there is one, is of a kept PIN, with its clients' wishes (B1) */
 	unsigned sessions;
 	uint64_t state_serial;
 	unsigned uses, uses_login; /* whose answers are not recorded yet; those of them that may have begun a login */

@@ -111,7 +111,7 @@ void process_policy(struct worker_process *process, const struct settings *setti
 		return;
 	config_login(&settings->rules, process->domain, process->slot->name, &login);
 	pthread_mutex_lock(&process->mutex);
-	process->exclusive = login.exclusive;
+	process->rules = login;
 	pthread_mutex_unlock(&process->mutex);
 	token_changed(process->token);
 }

@@ -239,7 +239,7 @@ static void pack_login(const struct settings *settings, const char *domain, cons
 		.force_login = login.force_login,
 		.pin_cache_ttl_ms = (uint64_t)login.pin_cache_ttl_s * 1000,
 		.pin_cache_idle_ms = (uint64_t)login.pin_cache_idle_s * 1000,
-		.exclusive = login.exclusive,
+		.aa_oneshot = login.aa_oneshot,
 		.internal_wait_ms = (uint64_t)settings->limits.internal_logout_wait_s * 1000,
 	};
 	login_policy_pack(out, &policy);

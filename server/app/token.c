@@ -121,11 +121,18 @@ static bool logs_in(const struct token_acquire *question)
 	       (question->purpose == TOKEN_FOR_LOGIN && question->user_type != CKU_CONTEXT_SPECIFIC);
 }
 
+/* Whether others wait while it is logged in to the token. */
+static bool is_exclusive(struct worker_process *process, bool cache_pin)
+{
+	return process->domain != NULL && config_login_exclusive(&process->rules, cache_pin);
+}
+
 /* Whether it is logged in to the token, or may still be, and shares it with nobody, or `alone` is wanted. */
 static bool stands_in_the_way(struct worker_process *other, bool alone)
 {
 	pthread_mutex_lock(&other->mutex);
-	bool stands = other->state != PROCESS_DEAD && other->native != LOGIN_NONE && (alone || other->exclusive);
+	bool stands = other->state != PROCESS_DEAD && other->native != LOGIN_NONE &&
+		      (alone || is_exclusive(other, other->cache_pin));
 	pthread_mutex_unlock(&other->mutex);
 	return stands;
 }
@@ -137,7 +144,7 @@ static bool is_occupied(struct worker_process *process, const struct token_acqui
 	if (token == NULL || !logs_in(question))
 		return false;
 	pthread_mutex_lock(&process->mutex);
-	bool alone = process->exclusive;
+	bool alone = is_exclusive(process, question->cache_pin != 0);
 	pthread_mutex_unlock(&process->mutex);
 	pthread_mutex_lock(&token->mutex);
 	for (struct worker_process *other = token->processes; other != NULL && !occupied; other = other->token_next)
@@ -345,6 +352,7 @@ enum status token_release(struct worker_process *process, unsigned pair, const c
 						  .sessions = news->sessions,
 						  .login = news->login,
 						  .native = news->native});
+	process->cache_pin = news->cache_pin != 0;
 	bool last = pop_hold(process, pair);
 	pthread_mutex_unlock(&process->mutex);
 	/* Before anybody else can have the token: the next login must see the new generation. */

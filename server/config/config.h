@@ -70,6 +70,7 @@ struct config_login_rule {
 	unsigned max_pin_failures; /* 0: the guard is off */
 	bool may_use_last_tries;
 	unsigned min_app_id; /* 1: v2 */
+	unsigned aa_oneshot; /* 1: allow */
 };
 
 /* Identities that share applications on purpose (C13): on these slots they are one domain, with the group's name. */
@@ -171,12 +172,20 @@ struct config_login {
 	unsigned logout_after; /* enum logout_after */
 	unsigned force_login; /* 0 or FORCE_LOGIN_NON_REPUDIATION */
 	unsigned pin_cache_ttl_s, pin_cache_idle_s;
-	bool exclusive;
+	enum config_exclusive exclusive; /* EXCLUSIVE_AUTO of a card alone; see config_login_exclusive */
+	bool aa_oneshot; /* a key that asks for its PIN at every use may derive and unwrap without (A18) */
 	unsigned max_pin_failures; /* 0: the guard is off */
 	bool may_use_last_tries;
 	bool random_app_ids; /* min_app_id v2: refuses IDs whose last 8 bytes are 0 */
 };
 
 void config_login(const struct config *config, const char *domain, const char *slot, struct config_login *ret_login);
+
+/*
+ * Whether others wait while an application with these rules is logged in to the token (B3). `cache_pin`: whether its logins keep the PIN,
+ * which the wishes of its clients decide as well (B1). Without a kept PIN the token stays logged in, and what another application needs of a
+ * card is not there.
+ */
+bool config_login_exclusive(const struct config_login *login, bool cache_pin);
 
 #endif

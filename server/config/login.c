@@ -168,7 +168,8 @@ static void add_rule(struct strictest *strictest, const struct config_login_rule
 		*login = (struct config_login){.cache_pin = true,
 			.pin_cache_ttl_s = UINT32_MAX,
 			.pin_cache_idle_s = UINT32_MAX,
-			.may_use_last_tries = true};
+			.may_use_last_tries = true,
+			.aa_oneshot = true};
 	strictest->any = true;
 	login->cache_pin = login->cache_pin && cache;
 	login->logout_after = higher(login->logout_after, rule->logout_after);
@@ -180,6 +181,7 @@ static void add_rule(struct strictest *strictest, const struct config_login_rule
 					  ? higher(login->max_pin_failures, rule->max_pin_failures)
 					  : lower(login->max_pin_failures, rule->max_pin_failures);
 	login->may_use_last_tries = login->may_use_last_tries && rule->may_use_last_tries;
+	login->aa_oneshot = login->aa_oneshot && rule->aa_oneshot != 0;
 	login->random_app_ids = login->random_app_ids || rule->min_app_id > 0;
 	strictest->exclusive_always = strictest->exclusive_always || rule->exclusive_login == EXCLUSIVE_ALWAYS;
 	strictest->exclusive_auto = strictest->exclusive_auto || rule->exclusive_login == EXCLUSIVE_AUTO;
@@ -213,8 +215,13 @@ void config_login(const struct config *config, const char *domain, const char *s
 		add_identity(&strictest, config, group->members[i], slot, card);
 	if (!group)
 		add_identity(&strictest, config, domain, slot, card);
-	/* Without a kept PIN the token stays logged in, and what another application needs of a card is not there. */
-	strictest.login.exclusive = strictest.exclusive_always ||
-				    (strictest.exclusive_auto && card && !strictest.login.cache_pin);
+	strictest.login.exclusive = strictest.exclusive_always         ? EXCLUSIVE_ALWAYS
+				    : strictest.exclusive_auto && card ? EXCLUSIVE_AUTO
+								       : EXCLUSIVE_NEVER;
 	*ret_login = strictest.login;
+}
+
+bool config_login_exclusive(const struct config_login *login, bool cache_pin)
+{
+	return login->exclusive == EXCLUSIVE_ALWAYS || (login->exclusive == EXCLUSIVE_AUTO && !cache_pin);
 }

@@ -214,7 +214,9 @@ static void login_members(struct json_writer *w, const struct config_login *rule
 	json_name(w, "pin_cache_idle_s");
 	json_write_uint(w, rules->pin_cache_idle_s);
 	json_name(w, "exclusive");
-	json_write_bool(w, rules->exclusive);
+	json_write_bool(w, config_login_exclusive(rules, rules->cache_pin));
+	json_name(w, "aa_oneshot");
+	json_write_string(w, rules->aa_oneshot ? "allow" : "refuse");
 	json_name(w, "max_pin_failures");
 	json_write_uint(w, own->max_pin_failures);
 	json_name(w, "may_use_last_tries");

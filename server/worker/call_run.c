@@ -43,7 +43,19 @@ static bool asks_for_pin(struct running_call *run, const struct object_info *key
 	       (key->always_authenticate || forced_login_applies(run->request, module, key));
 }
 
-/* There is no step in which such a key's PIN could be given (A18). */
+static bool derives(const struct call_row *row)
+{
+	return row->id == CALL_DeriveKey || row->id == CALL_UnwrapKey;
+}
+
+/* Whether there is no step in which the key's PIN could be given, and the rules do not leave that to the module (A18). */
+static bool lacks_pin(struct running_call *run, const struct object_info *key, CK_OBJECT_HANDLE module)
+{
+	bool allowed = derives(run->row) && login_rules(run->request->worker).aa_oneshot;
+
+	return !allowed && asks_for_pin(run, key, module);
+}
+
 static CK_RV refuse_without_pin(struct running_call *run)
 {
 	run->refused = "the key asks for its PIN at every use, and this call has no place for one";
@@ -60,7 +72,7 @@ static CK_RV translate_parameter(void *context, CK_OBJECT_HANDLE *handle)
 	if (rv != CKR_OK || !run->session)
 		return rv;
 	struct object_info *key = object_describe(run->request->worker, run->session->module, theirs);
-	if (asks_for_pin(run, key, *handle))
+	if (lacks_pin(run, key, *handle))
 		rv = refuse_without_pin(run);
 	object_info_release(key);
 	return rv;
@@ -194,8 +206,7 @@ static CK_RV check_key(struct running_call *run)
 	if (!run->key)
 		return CKR_OK;
 	size_t at = call_argument(run->row, WIRE_OBJECT);
-	if ((run->row->id == CALL_DeriveKey || run->row->id == CALL_UnwrapKey) &&
-		asks_for_pin(run, run->key, run->native[at].number))
+	if (derives(run->row) && lacks_pin(run, run->key, run->native[at].number))
 		return refuse_without_pin(run);
 	return always_check_change(run);
 }

@@ -59,7 +59,8 @@ struct module {
 	uint64_t generation; /* the token's generation that the module's view is of; under login.lock */
 	bool protected_path; /* the token asks for PINs itself: a NULL PIN is a login */
 	char token_label[33]; /* as found at start, padding cut off */
-	unsigned char token_serial[16]; /* as found at the last initialisation or PIN; read and written with the token alone */
+	unsigned char token_serial
+		[16]; /* as found at the last initialisation or PIN; read and written with the token alone */
 };
 
 /* --- object --- */
@@ -146,7 +147,8 @@ struct sessions {
 	struct session **slots; /* `max` of them */
 	unsigned max, count, read_only;
 	uint32_t serial; /* keeps the handles of one place in the table apart */
-	/* The strictest wishes of all sessions, for login_rules. */
+	struct login_wishes of_login; /* those that were in force at the login; they last as long as it does */
+	/* The strictest wishes of all sessions and of the login, for login_rules. */
 	atomic_bool no_cache;
 	atomic_uint logout_after, force_login;
 };
@@ -186,11 +188,12 @@ struct one_use {
 /* What becomes of the handles of private token objects at a logout: gone (X3), or to be found again after the next login (B10). */
 enum logout_handles { LOGOUT_HANDLES_GO, LOGOUT_HANDLES_STAY };
 
-/* The rules that hold for this application: the server's, and the stricter wishes of its sessions (B1). */
+/* The rules that hold for this application: the server's, and the stricter wishes of its sessions and of its login (B1). */
 struct login_rules {
 	bool cache_pin;
 	enum logout_after logout_after;
 	bool force_login; /* keys of non-repudiation certificates ask for their PIN (B18) */
+	bool aa_oneshot; /* keys that ask for their PIN derive and unwrap without (A18) */
 	uint64_t ttl_ms, idle_ms;
 	uint64_t wait_ms; /* how long a login may wait for private uses to end */
 };
@@ -224,7 +227,7 @@ struct policy {
 	struct arena arena;
 	struct worker_policy rules;
 	atomic_bool has_labels;
-	atomic_bool cache_pin;
+	atomic_bool cache_pin, aa_oneshot;
 	atomic_uint logout_after, force_login;
 	_Atomic uint64_t ttl_ms, idle_ms, wait_ms;
 };
@@ -386,6 +389,9 @@ void anchor_close(struct worker *worker);
 
 /* Adds what the request asks for to the wishes of its session. */
 void session_wish(struct worker *worker, struct session *session, const struct login_wishes *wishes);
+/* At a login: the wishes of all sessions last until sessions_wishes_end, whatever becomes of the sessions (B1). Under login.lock. */
+void sessions_wishes_keep(struct worker *worker);
+void sessions_wishes_end(struct worker *worker);
 
 /* object.c. Handles: `virtual` is the client's, `module` the module's. */
 bool objects_init(struct objects *objects) MUST_USE;

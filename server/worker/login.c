@@ -76,10 +76,12 @@ static CK_RV login_native(
 
 	if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN || rv == CKR_USER_ANOTHER_ALREADY_LOGGED_IN)
 		atomic_store(&worker->login.native, user == CKU_SO ? LOGIN_SO : LOGIN_USER);
-	if (rv == CKR_OK)
+	if (rv == CKR_OK) {
+		sessions_wishes_keep(worker);
 		atomic_store(&worker->login.state, user == CKU_SO ? LOGIN_SO : LOGIN_USER);
-	else
+	} else {
 		anchor_close(worker);
+	}
 	return rv == CKR_USER_ALREADY_LOGGED_IN ? CKR_FUNCTION_FAILED : rv;
 }
 

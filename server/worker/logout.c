@@ -57,6 +57,7 @@ static void login_gone(struct worker *worker, enum logout_handles handles)
 		objects_remove_private(worker);
 	pin_cache_erase(worker);
 	atomic_store(&worker->login.state, LOGIN_NONE);
+	sessions_wishes_end(worker);
 	/* After the module's own logout: what began before this has ended, what begins later finds nobody logged in. */
 	atomic_fetch_add(&worker->login.logouts, 1);
 	atomic_store(&worker->login.keep_until_ms, 0);

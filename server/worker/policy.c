@@ -34,6 +34,7 @@ static void login_keep_rules(struct policy *policy, const struct login_policy *l
 	atomic_store(&policy->cache_pin, login->cache_pin != 0);
 	atomic_store(&policy->logout_after, login->logout_after);
 	atomic_store(&policy->force_login, login->force_login);
+	atomic_store(&policy->aa_oneshot, login->aa_oneshot != 0);
 	atomic_store(&policy->ttl_ms, login->pin_cache_ttl_ms);
 	atomic_store(&policy->idle_ms, login->pin_cache_idle_ms);
 	atomic_store(&policy->wait_ms, login->internal_wait_ms);
@@ -50,6 +51,7 @@ struct login_rules login_rules(const struct worker *worker)
 		.cache_pin = atomic_load(&policy->cache_pin) && !atomic_load(&sessions->no_cache),
 		.logout_after = (enum logout_after)(server > client ? server : client),
 		.force_login = (force & FORCE_LOGIN_NON_REPUDIATION) != 0,
+		.aa_oneshot = atomic_load(&policy->aa_oneshot),
 		.ttl_ms = atomic_load(&policy->ttl_ms),
 		.idle_ms = atomic_load(&policy->idle_ms),
 		.wait_ms = atomic_load(&policy->wait_ms),

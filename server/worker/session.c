@@ -107,10 +107,10 @@ bool session_exists(struct request *request, CK_ULONG handle)
 	return true;
 }
 
-/* Under sessions->lock. */
-static void wishes_gather(struct sessions *sessions)
+/* The strictest of all, for who asks and for login_rules. Under sessions->lock. */
+static struct login_wishes wishes_gather(struct sessions *sessions)
 {
-	struct login_wishes all = {0};
+	struct login_wishes all = sessions->of_login;
 
 	for (unsigned place = 0; place < sessions->max; place++) {
 		if (sessions->slots[place])
@@ -119,6 +119,7 @@ static void wishes_gather(struct sessions *sessions)
 	atomic_store(&sessions->no_cache, all.no_cache);
 	atomic_store(&sessions->logout_after, all.logout_after);
 	atomic_store(&sessions->force_login, all.force_login);
+	return all;
 }
 
 void session_wish(struct worker *worker, struct session *session, const struct login_wishes *wishes)
@@ -127,8 +128,27 @@ void session_wish(struct worker *worker, struct session *session, const struct l
 		return;
 	pthread_mutex_lock(&worker->sessions.lock);
 	login_wishes_add(&session->wishes, wishes);
-	wishes_gather(&worker->sessions);
+	(void)wishes_gather(&worker->sessions);
 	pthread_mutex_unlock(&worker->sessions.lock);
+}
+
+void sessions_wishes_keep(struct worker *worker)
+{
+	struct sessions *sessions = &worker->sessions;
+
+	pthread_mutex_lock(&sessions->lock);
+	sessions->of_login = wishes_gather(sessions);
+	pthread_mutex_unlock(&sessions->lock);
+}
+
+void sessions_wishes_end(struct worker *worker)
+{
+	struct sessions *sessions = &worker->sessions;
+
+	pthread_mutex_lock(&sessions->lock);
+	sessions->of_login = (struct login_wishes){0};
+	(void)wishes_gather(sessions);
+	pthread_mutex_unlock(&sessions->lock);
 }
 
 /* Puts a new session into the table; NULL if the table or the memory is full. */
@@ -156,7 +176,7 @@ static struct session *session_new(
 		sessions->count++;
 		sessions->read_only += !(flags & CKF_RW_SESSION);
 		if (login_wishes_any(&session->wishes))
-			wishes_gather(sessions);
+			(void)wishes_gather(sessions);
 	}
 	pthread_mutex_unlock(&sessions->lock);
 	if (place < sessions->max)
@@ -218,7 +238,7 @@ static void session_unlist(struct sessions *sessions, struct session *session)
 	sessions->read_only -= !(session->flags & CKF_RW_SESSION);
 	session->refs--; /* the acquirer's remains */
 	if (login_wishes_any(&session->wishes))
-		wishes_gather(sessions);
+		(void)wishes_gather(sessions);
 	pthread_mutex_unlock(&sessions->lock);
 }
 

@@ -42,7 +42,8 @@ void gateway_wait_end(struct request *request)
 CK_RV token_acquire(struct worker *worker, int channel, enum token_purpose purpose, CK_USER_TYPE user,
 	struct token_grant *ret_grant)
 {
-	struct token_acquire question = {.purpose = (uint32_t)purpose, .user_type = user};
+	struct token_acquire question = {
+		.purpose = (uint32_t)purpose, .user_type = user, .cache_pin = login_rules(worker).cache_pin};
 	int wait_ms = (int)worker->start.token_wait_ms;
 	struct token_grant grant;
 	struct buffer payload BUFFER_AUTO;
@@ -87,6 +88,7 @@ void token_release(struct worker *worker, int channel, CK_RV rv)
 		.sessions = state.sessions,
 		.login = state.login,
 		.native = state.native,
+		.cache_pin = login_rules(worker).cache_pin,
 	};
 	memcpy(message.serial, worker->module.token_serial, sizeof message.serial);
 	buffer_init(&payload, FRAME_CHUNK);

@@ -7,57 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/integration/fixture.h"
-#include "tests/support/lib/mock.h"
+#include "tests/integration/card.h"
 
 #define APPLICATION "/v1/slots/card/applications/current"
 #define KEYS "/v1/slots/card/keys"
 #define CARD "exclusive CKR_DEVICE_ERROR\n"
 
-/* Puts lines behind the line `behind` of the configuration, or at its end for NULL. */
-static void insert(char *text, size_t size, const char *behind, const char *lines)
-{
-	static char rest[32768];
-	char *at = behind ? strstr(text, behind) : text + strlen(text);
-
-	cr_assert_not_null(at, "no %s", behind);
-	at += behind ? strlen(behind) : 0;
-	(void)snprintf(rest, sizeof(rest), "%s", at);
-	(void)snprintf(at, size - (size_t)(at - text), "%s%s", lines, rest);
-}
-
-/* A gateway with a slot "card", and `rules` behind "login:" of its configuration, if not NULL. */
+/* A gateway with a slot "card", and `rules` of its logins, if not NULL. */
 static void start(struct gateway *g, struct mock *mock, const char *rules)
 {
-	static char text[65536];
-	char line[700], path[300];
-
-	mock_new(mock);
-	mock_control(mock, CARD);
-	setenv("LIMITS", "slot_lock_wait_s: 1", 1);
-	gateway_start(g);
-	unsetenv("LIMITS");
-	(void)snprintf(path, sizeof(path), "%s/p11gated.yaml", g->directory);
-	FILE *file = fopen(path, "r+e");
-	cr_assert_not_null(file);
-	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
-	(void)snprintf(line, sizeof(line),
-		"  - {name: mock, path: '%s/tests/mock_module.so', sandbox: none, environment: [{name: P11GATE_MOCK, "
-		"value: '%s'}]}\n",
-		getenv("BUILD"), mock->control);
-	insert(text, sizeof(text), "modules:\n", line);
-	insert(text, sizeof(text), "slots:\n", "  - {name: card, module: mock, class: card, token: {label: mock}}\n");
-	insert(text, sizeof(text), "policy:\n",
-		"  - {identities: [alice, bob], slots: [card], allow: [read, login, use, write]}\n");
-	if (rules) {
-		(void)snprintf(
-			line, sizeof(line), "login:\n  - {identities: [alice, bob], slots: [card], %s}\n", rules);
-		insert(text, sizeof(text), NULL, line);
-	}
-	rewind(file);
-	(void)fputs(text, file);
-	(void)fclose(file);
-	shell("'%s' reload --config '%s'", g->tool, path);
+	card_start(g, mock, &(struct card_options){.control = CARD, .rules = rules});
 }
 
 static long log_in(const struct gateway *g, enum person who)

@@ -61,6 +61,7 @@ requirement() { # requirement LINE: requirements.sh of a project with that one, 
 check "every requirement has a test" requirement "- **X1** again"
 check "a requirement without test is refused" fails requirement "- **X2** nobody tests"
 check "a planned requirement needs no test" requirement "- **X2** (planned) is to come"
+check "a planned clause is no excuse" fails requirement "- **X2** nobody tests what is (planned)"
 
 # The other checks, each on a file with one mistake.
 mkdir -p "$copy/other"

@@ -4,6 +4,7 @@
  * A request's query is a list of commands separated by ';', carried out in order:
  *   sleep=MS   stay (until another request says "go")   hang   die   garbage   big=BYTES   again   calls=NAME   open=ID
  *   sessions=N   login=0|1|2[,NATIVE]            what it reports of itself from then on; serial=N: numbered from there
+ *   uncached=0|1         clients wish that no PIN is kept
  *   acquire=PURPOSE[,USER]   release=RV[,LOGIN[,NATIVE]]   the token
  *   waiting              says that it waits for another request
  *   wait=MS              the same, does so, and says that it is over
@@ -42,6 +43,7 @@ static unsigned running, sessions, instances_ended, queries, reinits;
 static enum login_state login, native;
 static unsigned held;
 static struct login_policy login_rules;
+static unsigned uncached;
 static uint64_t serial, policy_generation;
 static unsigned voided; /* LOGIN_VOIDED: 1 + its cause */
 static bool granted; /* the login had the token, as the gateway wants it of one whose end is told */
@@ -102,11 +104,20 @@ static void set_serial(const char *value)
 	pthread_mutex_unlock(&mutex);
 }
 
+static bool keeps_pin(void)
+{
+	pthread_mutex_lock(&mutex);
+	bool keeps = login_rules.cache_pin && !uncached;
+	pthread_mutex_unlock(&mutex);
+	return keeps;
+}
+
 static void acquire(struct job *job, const char *value)
 {
 	char *end;
 	struct token_acquire question = {.purpose = (uint32_t)strtoul(value, &end, 10)};
 	question.user_type = *end == ',' ? strtoul(end + 1, NULL, 10) : 0;
+	question.cache_pin = keeps_pin();
 	BUFFER_AUTO struct buffer payload;
 	enum frame_type type;
 	struct token_grant grant;
@@ -126,7 +137,7 @@ static unsigned char token_serial[16]; /* of the token as it was at the start */
 static void release(struct job *job, const char *value)
 {
 	char *end;
-	struct token_release news = {.rv = strtoull(value, &end, 0)};
+	struct token_release news = {.rv = strtoull(value, &end, 0), .cache_pin = keeps_pin()};
 	if (job->rv != CKR_OK)
 		return;
 	if (*end == ',')
@@ -201,7 +212,7 @@ static void show_question(struct job *job)
 	line_number(job, "body", job->request->body.len);
 	line_number(job, "cache_pin", login_rules.cache_pin);
 	line_number(job, "logout_after", login_rules.logout_after);
-	line_number(job, "exclusive", login_rules.exclusive);
+	line_number(job, "aa_oneshot", login_rules.aa_oneshot);
 }
 
 static void fill(struct job *job, size_t len)
@@ -305,6 +316,8 @@ static void carry_out(struct job *job, const char *name, const char *value)
 		set_login(value);
 	else if (strcmp(name, "serial") == 0)
 		set_serial(value);
+	else if (strcmp(name, "uncached") == 0)
+		set(&uncached, value);
 	else if (strcmp(name, "acquire") == 0)
 		acquire(job, value);
 	else if (strcmp(name, "release") == 0)

@@ -96,3 +96,37 @@ Test(exclusive, B3_without_the_rule_nobody_waits)
 	cr_expect_eq(rv_of("bob", 1, USER_LOGIN), CKR_OK);
 	cr_expect_eq(rv_of("bob", 2, PRIVATE_USE), CKR_OK);
 }
+
+/* Both may keep their PINs on a card, and what is exclusive there is decided by whether they do. */
+static void start_on_a_card(unsigned wait_s)
+{
+	for (int i = 0; i < 2; i++) {
+		rules[i].exclusive_login = EXCLUSIVE_AUTO;
+		rules[i].cache_pin = CONFIG_ON;
+	}
+	ruled.slots[0].class_name = "card";
+	ruled.config.limits.slot_lock_wait_s = wait_s;
+	fixture_start(&ruled);
+}
+
+Test(exclusive, B3_a_client_that_wants_no_kept_pin_has_the_card_for_itself)
+{
+	start_on_a_card(1);
+	cr_expect_eq(rv_of("alice", 1, "uncached=1;" USER_LOGIN), CKR_OK);
+	struct asked login = ask_of("bob", 1, KEPT_LOGIN);
+	cr_expect_eq(number_of(&login, "rv"), CKR_DEVICE_ERROR);
+	cr_expect_eq(number_of(&login, "busy"), 1);
+	cr_expect_eq(rv_of("alice", 1, LOGOUT), CKR_OK);
+	cr_expect_eq(rv_of("bob", 1, KEPT_LOGIN), CKR_OK);
+	cr_expect_eq(rv_of("alice", 1, "uncached=0;" KEPT_LOGIN), CKR_OK, "nobody wants that any more");
+	cr_expect_eq(rv_of("bob", 1, PRIVATE_USE), CKR_OK);
+}
+
+Test(exclusive, B3_a_client_that_wants_no_kept_pin_waits_for_those_who_are_there)
+{
+	start_on_a_card(1);
+	cr_expect_eq(rv_of("bob", 1, "acquire=6;release=0,1,1"), CKR_OK, "a private use that goes on");
+	cr_expect_eq(rv_of("alice", 1, "uncached=1;" USER_LOGIN), CKR_DEVICE_ERROR);
+	cr_expect_eq(rv_of("bob", 1, "acquire=2;release=0,1,0"), CKR_OK);
+	cr_expect_eq(rv_of("alice", 1, USER_LOGIN), CKR_OK);
+}

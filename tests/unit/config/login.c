@@ -49,7 +49,8 @@ Test(config_login, without_a_rule_the_defaults_hold)
 	cr_expect_eq(login.force_login, 0);
 	cr_expect_eq(login.pin_cache_ttl_s, 28800);
 	cr_expect_eq(login.pin_cache_idle_s, 900);
-	cr_expect_not(login.exclusive);
+	cr_expect_not(config_login_exclusive(&login, false));
+	cr_expect_not(login.aa_oneshot);
 	cr_expect_eq(login.max_pin_failures, 3);
 	cr_expect_not(login.may_use_last_tries);
 	cr_expect_not(login.random_app_ids);
@@ -69,17 +70,31 @@ Test(config_login, B0_the_cache_is_on_by_default_on_a_card_alone)
 	cr_expect_not(login_of("alice", "").cache_pin);
 }
 
-Test(config_login, B3_a_card_without_cache_is_exclusive_by_default)
+Test(config_login, B3_a_card_without_cache_is_exclusive_by_default_whoever_wants_none)
 {
-	cr_expect_not(card_login("").exclusive);
-	cr_expect(card_login("login:\n  - {identities: [alice], slots: [\"*\"], enable_cache_pin: 0}\n").exclusive);
-	cr_expect_not(card_login("login:\n  - {identities: [alice], slots: [\"*\"], enable_cache_pin: 0, "
-				 "exclusive_login: never}\n")
-			      .exclusive);
-	cr_expect_not(
-		login_of("alice", "login:\n  - {identities: [alice], slots: [one], enable_cache_pin: 0}\n").exclusive);
-	cr_expect(login_of("alice", "login:\n  - {identities: [alice], slots: [one], exclusive_login: always}\n")
-			  .exclusive);
+	struct config_login card = card_login(""), hsm = login_of("alice", "");
+	struct config_login never = card_login(
+		"login:\n  - {identities: [alice], slots: [\"*\"], exclusive_login: never}\n");
+	struct config_login always = login_of(
+		"alice", "login:\n  - {identities: [alice], slots: [one], exclusive_login: always}\n");
+
+	cr_expect_not(config_login_exclusive(&card, true));
+	cr_expect(config_login_exclusive(&card, false));
+	cr_expect_not(config_login_exclusive(&hsm, false));
+	cr_expect_not(config_login_exclusive(&never, false));
+	cr_expect(config_login_exclusive(&always, true));
+	cr_expect(config_login_exclusive(&always, false));
+}
+
+Test(config_login, A18_a_key_that_asks_derives_without_its_pin_only_if_every_rule_allows_it)
+{
+	cr_expect(login_of("alice", "login:\n  - {identities: [alice], slots: [one], aa_oneshot: allow}\n").aa_oneshot);
+	cr_expect_not(login_of("alice", "login:\n  - {identities: [alice], slots: [one], aa_oneshot: allow}\n"
+					"  - {identities: [alice], slots: [\"*\"], aa_oneshot: refuse}\n")
+			      .aa_oneshot);
+	cr_expect_not(login_of("alice", "login:\n  - {identities: [alice], slots: [one], aa_oneshot: allow}\n"
+					"  - {identities: [alice], slots: [one]}\n")
+			      .aa_oneshot);
 }
 
 Test(config_login, B1_of_several_rules_the_strictest_value_of_each_key_holds)

@@ -23,6 +23,7 @@ struct place {
 	CK_SESSION_HANDLE session;
 	bool clean; /* SoftHSM leaves objects behind that it has refused to make */
 	bool direct;
+	bool allows; /* the rules let keys that ask for their PIN derive and unwrap without */
 };
 
 static CK_RV pair(const struct place *at, CK_ATTRIBUTE *private, CK_ULONG count, CK_OBJECT_HANDLE *ret_key)
@@ -143,7 +144,7 @@ static void unwrapping(const struct place *at, CK_BBOOL *always, CK_RV wanted)
 /* There is no step in which the PIN could be given; SoftHSM and the mock derive and unwrap all the same. */
 static void uses_without_a_step(const struct place *at)
 {
-	CK_RV wanted = at->direct ? CKR_OK : CKR_USER_NOT_LOGGED_IN;
+	CK_RV wanted = at->direct || at->allows ? CKR_OK : CKR_USER_NOT_LOGGED_IN;
 
 	derivation(at, &no, CKR_OK);
 	derivation(at, &yes, wanted);
@@ -212,7 +213,7 @@ static void open_place(struct place *at, CK_SLOT_ID slot, bool login)
 		cr_assert_eq(at->f->C_Login(at->session, CKU_USER, (CK_BYTE *)FIXTURE_PIN, 4), CKR_OK);
 }
 
-static void everywhere(void (*body)(const struct place *at), bool login)
+static void everywhere_with(const struct login_policy *rules, void (*body)(const struct place *at), bool login)
 {
 	struct token_fixture token;
 	struct mock mock;
@@ -229,11 +230,18 @@ static void everywhere(void (*body)(const struct place *at), bool login)
 		const struct client client = {.worker = &workers[i]};
 		struct place place = {.f = remote_functions(&client),
 			.who = i == 0 ? "worker on SoftHSM" : "worker on the mock",
-			.clean = i == 1};
-		worker_fixture_start(&token, &(struct worker_options){.mock = i == 0 ? NULL : &mock}, &workers[i]);
+			.clean = i == 1,
+			.allows = rules->aa_oneshot != 0};
+		const struct worker_options options = {.mock = i == 0 ? NULL : &mock, .login = *rules};
+		worker_fixture_start(&token, &options, &workers[i]);
 		open_place(&place, 0, login);
 		body(&place);
 	}
+}
+
+static void everywhere(void (*body)(const struct place *at), bool login)
+{
+	everywhere_with(&(struct login_policy){0}, body, login);
 }
 
 TestSuite(always_object, .timeout = 60);
@@ -261,4 +269,9 @@ Test(always_object, A20_an_empty_pin_is_wrong_and_no_new_one)
 Test(always_object, A18_a_key_that_asks_for_its_pin_neither_derives_nor_unwraps)
 {
 	everywhere(uses_without_a_step, true);
+}
+
+Test(always_object, A18_where_the_rules_allow_it_the_module_decides_about_deriving_and_unwrapping)
+{
+	everywhere_with(&(struct login_policy){.aa_oneshot = 1}, uses_without_a_step, true);
 }

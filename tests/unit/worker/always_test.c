@@ -248,7 +248,8 @@ Test(always, A9_one_pin_is_for_one_of_a_sessions_operations)
 	}
 }
 
-Test(always, A18_a_key_in_a_mechanisms_parameter_has_no_place_for_its_pin_either)
+/* A derivation with a second key, on a worker with these rules: with one that asks for its PIN, and with one that does not. */
+static void derive_with_two_keys(const struct login_policy *rules, const char *careful)
 {
 	const struct client client = {.worker = &worker};
 	static const char derive[] = "{\"DeriveKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECMQV_"
@@ -257,11 +258,21 @@ Test(always, A18_a_key_in_a_mechanisms_parameter_has_no_place_for_its_pin_either
 				     "\"hPrivateData\":%lld,"
 				     "\"pPublicData2\":\"BA\",\"publicKey\":0}},\"base_key\":%lld,\"attributes\":[]}}";
 
-	worker_fixture_start(&token, NULL, &worker);
+	worker_fixture_start(&token, &(struct worker_options){.login = *rules}, &worker);
 	json_int_t session = open_logged_in(&client);
 	json_int_t plain = make_key(&client, session, "plain", "");
 	json_int_t key = make_key(&client, session, "careful", ",{\"CKA_ALWAYS_AUTHENTICATE\":true}");
-	expect(&client, "CKR_USER_NOT_LOGGED_IN", derive, session, key, plain);
+	expect(&client, careful, derive, session, key, plain);
 	/* SoftHSM does not know the mechanism. */
 	expect(&client, "CKR_MECHANISM_INVALID", derive, session, plain, plain);
+}
+
+Test(always, A18_a_key_in_a_mechanisms_parameter_has_no_place_for_its_pin_either)
+{
+	derive_with_two_keys(&(struct login_policy){0}, "CKR_USER_NOT_LOGGED_IN");
+}
+
+Test(always, A18_nor_needs_it_one_where_the_rules_allow_it)
+{
+	derive_with_two_keys(&(struct login_policy){.aa_oneshot = 1}, "CKR_MECHANISM_INVALID");
 }

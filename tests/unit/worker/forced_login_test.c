@@ -70,6 +70,15 @@ static void start_cached(void)
 	start_with(&options, WITH_ID);
 }
 
+static void start_allowed(void)
+{
+	struct worker_options options = options_of(false, false);
+
+	options.login.aa_oneshot = 1;
+	start_with(&options, WITH_ID);
+}
+
+TestSuite(forced_login_allowed, .init = start_allowed, .timeout = 60);
 TestSuite(forced_login, .init = start, .timeout = 60);
 TestSuite(forced_login_cached, .init = start_cached, .timeout = 60);
 
@@ -331,14 +340,24 @@ Test(forced_login, B18_searches_see_the_effective_value)
 	expect_searches_by_the_effective_value();
 }
 
+/* Without a peer's point, which the module looks at. */
+#define DERIVE \
+	"{\"DeriveKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDH1_DERIVE\",\"parameter\":{\"kdf\":" \
+	"\"CKD_NULL\",\"pSharedData\":null,\"pPublicData\":\"BA\"}},\"base_key\":%lld,\"attributes\":[]}}"
+
 Test(forced_login, B18_derivation_has_no_place_for_a_pin)
 {
 	add_certificate(NULL, "nonRepudiation", "aWQx");
-	expect(&first, "CKR_USER_NOT_LOGGED_IN",
-		"{\"DeriveKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDH1_DERIVE\",\"parameter\":{"
-		"\"kdf\":"
-		"\"CKD_NULL\",\"pSharedData\":null,\"pPublicData\":\"BA\"}},\"base_key\":%lld,\"attributes\":[]}}",
-		session, key);
+	expect(&first, "CKR_USER_NOT_LOGGED_IN", DERIVE, session, key);
+}
+
+Test(forced_login_allowed, A18_where_the_rules_allow_it_the_policy_does_not_ask_for_derivation)
+{
+	add_certificate(NULL, "nonRepudiation", "aWQx");
+	/* The module's own objection: it was not made for derivation. */
+	expect(&first, "CKR_KEY_FUNCTION_NOT_PERMITTED", DERIVE, session, key);
+	expect(&first, "CKR_OK", SIGN_INIT, session, key);
+	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN, session);
 }
 
 static void expect_a_pin_per_signature_over_rest(void)

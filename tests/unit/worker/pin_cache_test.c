@@ -213,6 +213,40 @@ Test(pin_cache, B1_a_client_can_ask_for_more_but_never_for_less)
 	expect_logged_out(&first, session);
 }
 
+/* The parent's login is the child's in a held application, and so is what the parent has asked for. */
+Test(pin_cache, B1_a_wish_holds_for_the_login_that_was_made_with_it_and_no_longer)
+{
+	start(true, LOGOUT_AFTER_NEVER);
+	expect(&first, "CKR_OK", LOGOUT, session);
+	first.held = other_instance.held = true;
+	first.login = "{\"cache_pin\":0,\"logout_after\":\"sign\"}";
+	log_in();
+	first.login = NULL;
+	expect(&first, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
+	session = open_session(&other_instance);
+	expect_state(&other_instance, LOGIN_USER, LOGIN_USER);
+	key = find_private(&other_instance, session);
+	sign(&other_instance, session, key);
+	expect_logged_out(&other_instance, session);
+	expect(&other_instance, "CKR_OK", LOGIN, session, "CKU_USER", RIGHT);
+	expect_state(&other_instance, LOGIN_USER, LOGIN_NONE);
+	sign(&other_instance, session, key);
+	expect_state(&other_instance, LOGIN_USER, LOGIN_NONE);
+}
+
+Test(pin_cache, B1_a_login_that_failed_leaves_no_wish)
+{
+	start(true, LOGOUT_AFTER_NEVER);
+	expect(&first, "CKR_OK", LOGOUT, session);
+	first.login = "{\"cache_pin\":0}";
+	json_int_t strict = open_session(&first);
+	expect(&first, "CKR_PIN_INCORRECT", LOGIN, strict, "CKU_USER", WRONG);
+	first.login = NULL;
+	expect(&first, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", strict);
+	log_in();
+	expect_state(&first, LOGIN_USER, LOGIN_NONE);
+}
+
 /* --- what the gateway orders --- */
 
 static void expect_voided(enum login_end cause)
