@@ -263,7 +263,7 @@ static CK_RV invoke_native(struct running_call *run)
 	if (run->row->id == CALL_GetOperationState)
 		return saved_state_get(run->request, run->session, run->native[0].number, &run->native[1]);
 	if (run->row->id == CALL_SetOperationState)
-		return saved_state_set(run->request, run->native);
+		return saved_state_set(run->request, run->session, run->native);
 	return invoke(run->request, run->row->id, run->native);
 }
 

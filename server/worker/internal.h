@@ -212,6 +212,7 @@ struct saved_state {
 	unsigned char reference[SAVED_STATE_REFERENCE];
 	unsigned char *data; /* NULL: none */
 	size_t len;
+	struct session_operation operations[OPERATION_COUNT]; /* what was known of them (track_copy) */
 };
 
 struct saved_states {
@@ -544,6 +545,14 @@ void track_after(struct session *session, const struct call *call, CK_RV rv, str
 	unsigned logouts);
 /* One operation is over, and its record with it. */
 void track_forget(struct session_operation *operation);
+/*
+ * What is to be remembered of a session's operations beside their saved state; each copy is to be given to track_forget. False: no
+ * memory.
+ */
+bool track_copy(const struct session_operation operations[OPERATION_COUNT],
+	struct session_operation ret_copies[OPERATION_COUNT]) MUST_USE;
+/* The session goes on with such operations, which are taken over; they end with the login that they were begun under (X4). */
+void track_restore(struct session *session, struct session_operation operations[OPERATION_COUNT]);
 /* The module has not begun the operation yet, and need not be logged in for it; `init` is taken over. */
 void track_defer(struct session_operation *operation, char *init, size_t init_len);
 /* … and now it has. */
@@ -607,9 +616,16 @@ CK_RV forced_operation_login(struct request *request, CK_ULONG handle, const str
 /* saved_state.c: what C_GetOperationState gives is a reference. `session` is the client's or NULL, `module` its handle in the module. */
 CK_RV saved_state_get(struct request *request, const struct session *session, CK_SESSION_HANDLE module,
 	const union wire_value *out) MUST_USE;
-/* `v` with the module's handles. CKR_SAVED_STATE_INVALID for what is no reference of this application. */
-CK_RV saved_state_set(struct request *request, const union wire_value v[]) MUST_USE;
+/*
+ * `v` with the module's handles. The operations of the state take the place of the session's own of their kinds. CKR_SAVED_STATE_INVALID
+ * for what is no reference of this application, and for operations that needed a login that has ended (X4).
+ */
+CK_RV saved_state_set(struct request *request, struct session *session, const union wire_value v[]) MUST_USE;
+/* Whether such a reference names an operation that needs the login. */
+bool saved_state_is_private(struct worker *worker, const union wire_value *reference);
 void saved_states_clear(struct worker *worker);
+/* After a logout: those that needed the login are gone (X4). */
+void saved_states_settle(struct worker *worker);
 
 /* call_run.c: one call: permission, handles, module, event. False: the event could not be kept, so the answer must be withheld. */
 bool call_run(struct request *request, struct call *call, CK_RV *ret_rv) MUST_USE;

@@ -60,6 +60,7 @@ static void login_gone(struct worker *worker, enum logout_handles handles)
 	sessions_wishes_end(worker);
 	/* After the module's own logout: what began before this has ended, what begins later finds nobody logged in. */
 	atomic_fetch_add(&worker->login.logouts, 1);
+	saved_states_settle(worker);
 	atomic_store(&worker->login.keep_until_ms, 0);
 	atomic_store(&worker->login.keep_end, LOGIN_END_LAST_SESSION);
 	anchor_close(worker);

@@ -265,6 +265,8 @@ bool private_use_needed(struct worker *worker, const struct call *call)
 	bool searches = row->operation == OPERATION_FIND && row->step == STEP_INIT;
 	bool makes = call_argument(row, WIRE_NEW_OBJECT) < row->argument_count;
 
+	if (row->id == CALL_SetOperationState && saved_state_is_private(worker, &call->values[1]))
+		return true;
 	for (size_t i = 0; i < row->argument_count; i++) {
 		const union wire_value *value = &call->values[i];
 		switch (row->arguments[i].kind) {

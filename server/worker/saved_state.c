@@ -8,7 +8,8 @@
 
 /*
  * C_GetOperationState and C_SetOperationState (requirement F5). What a module calls a state is its own memory in some form, so it never
- * leaves the worker and none that a client made up comes in: the client gets a random reference to it.
+ * leaves the worker and none that a client made up comes in: the client gets a random reference to it. Beside it is kept what was known of
+ * its operations, so that a logout ends them here as well as in a session (X4).
  */
 
 enum { STATE_MAX = 64 << 10 }; /* bytes of a state */
@@ -17,8 +18,11 @@ static void state_drop(struct saved_state *state)
 {
 	secret_wipe(state->data, state->len);
 	free(state->data);
+	for (int i = 0; i < OPERATION_COUNT; i++)
+		track_forget(&state->operations[i]);
 	memset(state, 0, sizeof *state);
 }
+#define STATE_AUTO __attribute__((cleanup(state_drop)))
 
 void saved_states_clear(struct worker *worker)
 {
@@ -30,44 +34,103 @@ void saved_states_clear(struct worker *worker)
 	pthread_mutex_unlock(&states->lock);
 }
 
-/* Takes over `data`; the oldest state makes room. */
-static bool state_keep(struct worker *worker, unsigned char *data, size_t len, unsigned char *ret_reference)
+static bool needs_login(const struct saved_state *state)
+{
+	bool needs = false;
+
+	for (int i = 0; i < OPERATION_COUNT; i++)
+		needs = needs || state->operations[i].private;
+	return needs;
+}
+
+/* Under lock: the login that it needs has ended. */
+static bool is_over(const struct worker *worker, const struct saved_state *state)
+{
+	unsigned login = login_epoch(worker);
+	bool over = false;
+
+	for (int i = 0; i < OPERATION_COUNT; i++)
+		over = over || (state->operations[i].private && state->operations[i].logouts != login);
+	return over;
+}
+
+/* Under lock. */
+static void settle(struct worker *worker)
+{
+	for (size_t i = 0; i < SAVED_STATES_MAX; i++) {
+		if (is_over(worker, &worker->states.items[i]))
+			state_drop(&worker->states.items[i]);
+	}
+}
+
+void saved_states_settle(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->states.lock);
+	settle(worker);
+	pthread_mutex_unlock(&worker->states.lock);
+}
+
+/* Takes over what `state` holds; the oldest state makes room. */
+static bool state_keep(struct worker *worker, struct saved_state *state, unsigned char *ret_reference)
 {
 	struct saved_states *states = &worker->states;
-	struct saved_state state = {.data = data, .len = len};
 
-	if (RAND_bytes(state.reference, SAVED_STATE_REFERENCE) != 1)
+	if (RAND_bytes(state->reference, SAVED_STATE_REFERENCE) != 1)
 		return false;
-	memcpy(ret_reference, state.reference, SAVED_STATE_REFERENCE);
+	memcpy(ret_reference, state->reference, SAVED_STATE_REFERENCE);
 	pthread_mutex_lock(&states->lock);
 	state_drop(&states->items[states->next]);
-	states->items[states->next] = state;
+	states->items[states->next] = *state;
 	states->next = (states->next + 1) % SAVED_STATES_MAX;
 	pthread_mutex_unlock(&states->lock);
+	memset(state, 0, sizeof *state);
 	return true;
 }
 
-/* A copy of the state that `reference` names; NULL if there is none. The caller wipes and frees it. */
-static unsigned char *state_copy(
-	struct worker *worker, const CK_BYTE *reference, CK_ULONG reference_len, size_t *ret_len)
+/* Under lock: the state of that name whose login lives, or NULL. */
+static const struct saved_state *state_find(struct worker *worker, const union wire_value *reference)
 {
-	struct saved_states *states = &worker->states;
-	unsigned char *copy = NULL;
+	const struct saved_state *found = NULL;
 
-	if (!reference || reference_len != SAVED_STATE_REFERENCE)
+	if (!reference->bytes.data || reference->bytes.len != SAVED_STATE_REFERENCE)
 		return NULL;
-	pthread_mutex_lock(&states->lock);
-	for (size_t i = 0; i < SAVED_STATES_MAX && !copy; i++) {
-		const struct saved_state *state = &states->items[i];
-		if (!state->data || !secret_equal(state->reference, reference, SAVED_STATE_REFERENCE))
-			continue;
-		copy = malloc(state->len);
-		if (copy)
-			memcpy(copy, state->data, state->len);
-		*ret_len = state->len;
+	/* One that was being saved while the login ended was not there to be settled. */
+	settle(worker);
+	for (size_t i = 0; i < SAVED_STATES_MAX && !found; i++) {
+		const struct saved_state *state = &worker->states.items[i];
+		if (state->data && secret_equal(state->reference, reference->bytes.data, SAVED_STATE_REFERENCE))
+			found = state;
 	}
-	pthread_mutex_unlock(&states->lock);
-	return copy;
+	return found;
+}
+
+bool saved_state_is_private(struct worker *worker, const union wire_value *reference)
+{
+	pthread_mutex_lock(&worker->states.lock);
+	const struct saved_state *state = state_find(worker, reference);
+	bool private = state && needs_login(state);
+	pthread_mutex_unlock(&worker->states.lock);
+	return private;
+}
+
+static CK_RV copy_to(const struct saved_state *state, struct saved_state *ret_copy)
+{
+	ret_copy->data = malloc(state->len);
+	if (!ret_copy->data || !track_copy(state->operations, ret_copy->operations))
+		return CKR_HOST_MEMORY;
+	memcpy(ret_copy->data, state->data, state->len);
+	ret_copy->len = state->len;
+	return CKR_OK;
+}
+
+/* A copy of the state that `reference` names, empty if there is none; the caller drops it. */
+static CK_RV state_copy(struct worker *worker, const union wire_value *reference, struct saved_state *ret_copy)
+{
+	pthread_mutex_lock(&worker->states.lock);
+	const struct saved_state *state = state_find(worker, reference);
+	CK_RV rv = state ? copy_to(state, ret_copy) : CKR_OK;
+	pthread_mutex_unlock(&worker->states.lock);
+	return rv;
 }
 
 /* The module's state into a new allocation. */
@@ -91,44 +154,58 @@ static CK_RV state_fetch(
 CK_RV saved_state_get(
 	struct request *request, const struct session *session, CK_SESSION_HANDLE module, const union wire_value *out)
 {
-	unsigned char *data;
+	STATE_AUTO struct saved_state state = {0};
 	CK_ULONG len = 0;
 	const union wire_value query[] = {{.number = module}, {.buffer = {NULL, &len}}};
 
-	if (!out->buffer.data || *out->buffer.len < SAVED_STATE_REFERENCE) {
+	if (!session || !out->buffer.data || *out->buffer.len < SAVED_STATE_REFERENCE) {
 		CK_RV rv = invoke(request, CALL_GetOperationState, query);
 		*out->buffer.len = SAVED_STATE_REFERENCE;
 		return rv == CKR_OK && out->buffer.data ? CKR_BUFFER_TOO_SMALL : rv;
 	}
-	CK_RV rv = state_fetch(request, module, &data, &len);
+	CK_RV rv = state_fetch(request, module, &state.data, &len);
 	if (rv != CKR_OK)
 		return rv;
+	state.len = len;
 	/* Restored twice, it would be a second use under one PIN (A21). */
-	bool saveable = !session || !track_reauthenticates(session);
-	if (!saveable || !state_keep(request->worker, data, len, out->buffer.data)) {
-		secret_wipe(data, len);
-		free(data);
-		return saveable ? CKR_FUNCTION_FAILED : CKR_STATE_UNSAVEABLE;
-	}
+	if (track_reauthenticates(session))
+		return CKR_STATE_UNSAVEABLE;
+	if (!track_copy(session->operations, state.operations))
+		return CKR_HOST_MEMORY;
+	if (!state_keep(request->worker, &state, out->buffer.data))
+		return CKR_FUNCTION_FAILED;
 	*out->buffer.len = SAVED_STATE_REFERENCE;
 	return CKR_OK;
 }
 
-CK_RV saved_state_set(struct request *request, const union wire_value v[])
+static CK_RV restore(
+	struct request *request, struct session *session, struct saved_state *state, const union wire_value v[])
 {
-	size_t len = 0;
-	unsigned char *data = state_copy(request->worker, v[1].bytes.data, v[1].bytes.len, &len);
-	union wire_value native[] = {v[0], v[1], v[2], v[3]};
-	CK_RV rv;
+	union wire_value native[] = {v[0], {.bytes = {state->data, state->len}}, v[2], v[3]};
 
-	if (data) {
-		native[1].bytes.data = data;
-		native[1].bytes.len = len;
-		rv = invoke(request, CALL_SetOperationState, native);
-		secret_wipe(data, len);
-		free(data);
-		return rv;
+	/* An operation that awaits its PIN must not go on as one that needs none. */
+	if (track_reauthenticates(session)) {
+		CK_RV rv = session_cancel(request->worker, session);
+		if (rv != CKR_OK)
+			return rv;
+		native[0].number = session->module;
 	}
+	CK_RV rv = invoke(request, CALL_SetOperationState, native);
+	if (rv == CKR_OK)
+		track_restore(session, state->operations);
+	return rv;
+}
+
+CK_RV saved_state_set(struct request *request, struct session *session, const union wire_value v[])
+{
+	STATE_AUTO struct saved_state state = {0};
+	union wire_value native[] = {v[0], v[1], v[2], v[3]};
+	CK_RV rv = session ? state_copy(request->worker, &v[1], &state) : CKR_OK;
+
+	if (rv != CKR_OK)
+		return rv;
+	if (state.data)
+		return restore(request, session, &state, v);
 	/* The module still says whether it has the function and the session. */
 	native[1].bytes.len = 0;
 	rv = invoke(request, CALL_SetOperationState, native);

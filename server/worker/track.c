@@ -154,21 +154,28 @@ static void input_add(struct session_operation *operation, const union wire_valu
 		EVP_DigestUpdate(operation->input, part->bytes.data, part->bytes.len);
 }
 
+/* The operation is under way from now on; what it is has been said. */
+static void start(struct session_operation *operation)
+{
+	static atomic_ullong serial;
+
+	operation->begun = true;
+	operation->serial = atomic_fetch_add(&serial, 1) + 1;
+	if (operation->keeps_login)
+		atomic_fetch_add(&keeping_login, 1);
+}
+
 static void begin(struct session_operation *operation, const struct call *call, struct object_info *key, bool forced,
 	unsigned logouts)
 {
-	static atomic_ullong serial;
 	bool has_key = call->row->argument_count > 2;
 
 	operation_reset(operation);
-	operation->begun = true;
-	operation->serial = atomic_fetch_add(&serial, 1) + 1;
 	operation->logouts = logouts;
 	operation->key = object_info_keep(key);
 	operation->private = has_key && (!key || key->private);
 	operation->keeps_login = operation->private || call->row->operation == OPERATION_FIND;
-	if (operation->keeps_login)
-		atomic_fetch_add(&keeping_login, 1);
+	start(operation);
 	operation->awaiting = key && key->class == CKO_PRIVATE_KEY && (key->always_authenticate || forced) &&
 			      call->row->operation != OPERATION_VERIFY && call->row->operation != OPERATION_ENCRYPT;
 	operation->forced = operation->awaiting && !key->always_authenticate;
@@ -178,11 +185,55 @@ static void begin(struct session_operation *operation, const struct call *call, 
 	}
 }
 
-/* A restored operation may be another than the one that was recorded. */
-static void forget_records(struct session *session)
+static bool input_copy(const struct session_operation *from, struct session_operation *to)
 {
-	for (int i = 0; i < OPERATION_COUNT; i++)
-		session->operations[i].recorded = false;
+	if (!from->input)
+		return true;
+	to->input = EVP_MD_CTX_new();
+	return to->input && EVP_MD_CTX_copy_ex(to->input, from->input) == 1;
+}
+
+/* That the key's use was recorded is not copied: what goes on elsewhere is another use. */
+static bool operation_copy(const struct session_operation *from, struct session_operation *to)
+{
+	*to = (struct session_operation){
+		.begun = from->begun,
+		.private = from->private,
+		.logouts = from->logouts,
+		.has_mechanism = from->has_mechanism,
+		.mechanism = from->mechanism,
+		.key = object_info_keep(from->key),
+	};
+	return input_copy(from, to);
+}
+
+bool track_copy(const struct session_operation operations[OPERATION_COUNT],
+	struct session_operation ret_copies[OPERATION_COUNT])
+{
+	bool copied = true;
+
+	memset(ret_copies, 0, OPERATION_COUNT * sizeof *ret_copies);
+	for (int i = 0; i < OPERATION_COUNT && copied; i++) {
+		if (i != OPERATION_FIND && operations[i].begun)
+			copied = operation_copy(&operations[i], &ret_copies[i]);
+	}
+	for (int i = 0; i < OPERATION_COUNT && !copied; i++)
+		operation_reset(&ret_copies[i]);
+	return copied;
+}
+
+void track_restore(struct session *session, struct session_operation operations[OPERATION_COUNT])
+{
+	for (int i = 0; i < OPERATION_COUNT; i++) {
+		struct session_operation *operation = &session->operations[i];
+		if (!operations[i].begun)
+			continue;
+		operation_reset(operation);
+		*operation = operations[i];
+		operation->keeps_login = operation->private;
+		start(operation);
+		memset(&operations[i], 0, sizeof operations[i]);
+	}
 }
 
 void track_after(struct session *session, const struct call *call, CK_RV rv, struct object_info *key, bool forced,
@@ -191,8 +242,6 @@ void track_after(struct session *session, const struct call *call, CK_RV rv, str
 	const struct call_row *row = call->row;
 	struct session_operation *operation = &session->operations[row->operation];
 
-	if (row->id == CALL_SetOperationState && rv == CKR_OK)
-		forget_records(session);
 	if (row->operation == OPERATION_NONE || call_asks_length(call, rv))
 		return;
 	if (row->step == STEP_INIT && rv == CKR_OK)

@@ -93,6 +93,18 @@ enum key_reference { KEY_BY_LABEL, KEY_BY_ID };
  */
 const char *key_href(struct request *request, const struct key *key, enum key_reference reference);
 
+/*
+ * "pkcs11:object=release;id=%01;type=private" in the arena: all names of the key that there are, so that as few others as possible have
+ * them too; key_uri_names says which. NULL without memory, or if it has neither label nor CKA_ID.
+ */
+const char *key_uri(struct request *request, const struct key *key);
+
+/* Whether the key_uri of `key` names `other` as well. */
+bool key_uri_names(const struct key *key, const struct key *other);
+
+/* "/v1/slots/demo/keys/pkcs11%3A…" in the arena: the path of what a PKCS#11 URI names. NULL without memory. */
+const char *key_uri_href(struct request *request, const char *uri);
+
 /* Writes the key object (schema Key) after reading what it shows. */
 CK_RV key_write(struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference,
 	struct json_writer *writer) __attribute__((warn_unused_result));

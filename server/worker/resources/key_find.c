@@ -255,25 +255,53 @@ void key_refuse_missing(struct request *request, const char *detail)
 		reply_problem(request, PROBLEM_KEY_NOT_FOUND, detail, NULL);
 }
 
+/* True if no other key of the list, and so none that matches the query, has all names of `key`. */
+static bool has_names_of_its_own(const struct key_list *list, const struct key *key)
+{
+	bool own = key->label.len > 0 || key->id.len > 0;
+	for (size_t i = 0; i < list->count && own; i++)
+		own = &list->items[i] == key || !key_uri_names(key, &list->items[i]);
+	return own;
+}
+
+static void write_candidate(
+	struct request *request, const struct key_list *list, const struct key *key, struct json_writer *w)
+{
+	const char *uri = has_names_of_its_own(list, key) ? key_uri(request, key) : NULL;
+	const char *href = uri != NULL ? key_uri_href(request, uri) : NULL;
+	json_begin_object(w);
+	key_write_names(request, w, key);
+	json_name(w, "class");
+	json_write_string(w, key_class_name(key));
+	if (href != NULL) {
+		json_name(w, "uri");
+		json_write_string(w, uri);
+		json_name(w, "href");
+		json_write_string(w, href);
+	}
+	json_end_object(w);
+}
+
 void key_refuse_ambiguous(struct request *request, const struct key_list *list)
 {
 	struct json_writer w;
-	char detail[160];
-	snprintf(detail, sizeof detail, "%zu keys match; name one by id:HEX or by a PKCS#11 URI with id.", list->count);
+	char detail[240];
+	size_t alike = 0;
+	for (size_t i = 0; i < list->count; i++)
+		alike += !has_names_of_its_own(list, &list->items[i]);
+	if (alike == 0)
+		snprintf(detail, sizeof detail, "%zu keys match; name one by the uri of its candidate.", list->count);
+	else
+		snprintf(detail, sizeof detail,
+			"%zu keys match, and the names of %zu do not tell them from others: give each a CKA_LABEL or "
+			"CKA_ID of its own with a PKCS#11 tool.",
+			list->count, alike);
 	reply_problem(request, PROBLEM_KEY_AMBIGUOUS, detail, NULL);
 	answer_problem_open(request, &w);
 	json_name(&w, "candidates");
 	json_begin_array(&w);
-	for (size_t i = 0; i < list->count && i < KEY_CANDIDATES_MAX; i++) {
-		const char *href = key_href(request, &list->items[i], KEY_BY_ID);
-		json_begin_object(&w);
-		key_write_names(request, &w, &list->items[i]);
-		json_name(&w, "class");
-		json_write_string(&w, key_class_name(&list->items[i]));
-		json_name(&w, "href");
-		json_write_string(&w, href == NULL ? "" : href);
-		json_end_object(&w);
-	}
+	for (size_t i = 0; i < list->count && i < KEY_CANDIDATES_MAX; i++)
+		write_candidate(request, list, &list->items[i], &w);
 	json_end_array(&w);
 	answer_problem_close(request, &w);
 }

@@ -86,15 +86,22 @@ static bool wants_prefix(const char *label)
 	       strcmp(label, ".") == 0 || strcmp(label, "..") == 0;
 }
 
+/* The path of the slot's keys, to be gone on with. */
+static void path_begin(struct request *request, struct buffer *ret_path)
+{
+	const char *slot = worker_slot_name(request->worker);
+	buffer_init(ret_path, PATH_MAX_LEN);
+	buffer_text(ret_path, "/v1/slots/");
+	percent_encode(ret_path, slot, strlen(slot));
+	buffer_text(ret_path, "/keys/");
+}
+
 const char *key_href(struct request *request, const struct key *key, enum key_reference reference)
 {
 	BUFFER_AUTO struct buffer path;
-	const char *label = (const char *)key->label.data, *slot = worker_slot_name(request->worker);
+	const char *label = (const char *)key->label.data;
 	bool label_fits = key->label.len > 0 && json_text_valid(label, key->label.len);
-	buffer_init(&path, PATH_MAX_LEN);
-	buffer_text(&path, "/v1/slots/");
-	percent_encode(&path, slot, strlen(slot));
-	buffer_text(&path, "/keys/");
+	path_begin(request, &path);
 	if (key->id.len > 0 && (reference == KEY_BY_ID || !label_fits)) {
 		buffer_text(&path, "id:");
 		buffer_text(&path, key_id_text(request, key));
@@ -103,6 +110,50 @@ const char *key_href(struct request *request, const struct key *key, enum key_re
 			buffer_text(&path, "label:");
 		percent_encode(&path, label, key->label.len);
 	}
+	return path.failed ? NULL : arena_copy(request->arena, path.data, path.len);
+}
+
+const char *key_uri(struct request *request, const struct key *key)
+{
+	BUFFER_AUTO struct buffer uri;
+	const struct {
+		const char *name;
+		struct bytes value;
+	} attributes[] = {{"object=", key->label}, {"id=", key->id}};
+	if (key->label.len == 0 && key->id.len == 0)
+		return NULL;
+	buffer_init(&uri, PATH_MAX_LEN);
+	buffer_text(&uri, "pkcs11:");
+	for (size_t i = 0; i < sizeof attributes / sizeof attributes[0]; i++) {
+		if (attributes[i].value.len == 0)
+			continue;
+		buffer_text(&uri, attributes[i].name);
+		percent_encode(&uri, (const char *)attributes[i].value.data, attributes[i].value.len);
+		buffer_text(&uri, ";");
+	}
+	buffer_text(&uri, "type=");
+	buffer_text(&uri, pkcs11_uri_type(key->class));
+	return uri.failed ? NULL : arena_copy(request->arena, uri.data, uri.len);
+}
+
+/* Whether what the URI says of a name, if it says anything, is so. */
+static bool name_matches(struct bytes said, struct bytes name)
+{
+	return said.len == 0 || (said.len == name.len && memcmp(said.data, name.data, name.len) == 0);
+}
+
+bool key_uri_names(const struct key *key, const struct key *other)
+{
+	bool half = key->class == CKO_PUBLIC_KEY && other->public_object != CK_INVALID_HANDLE;
+	return (key->class == other->class || half) && name_matches(key->label, other->label) &&
+	       name_matches(key->id, other->id);
+}
+
+const char *key_uri_href(struct request *request, const char *uri)
+{
+	BUFFER_AUTO struct buffer path;
+	path_begin(request, &path);
+	percent_encode(&path, uri, strlen(uri));
 	return path.failed ? NULL : arena_copy(request->arena, path.data, path.len);
 }
 

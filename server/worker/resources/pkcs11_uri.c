@@ -115,6 +115,14 @@ bool pkcs11_uri_parse(struct arena *arena, const char *text, struct pkcs11_uri *
 	return true;
 }
 
+const char *pkcs11_uri_type(CK_OBJECT_CLASS class)
+{
+	size_t i = 0;
+	while (i + 1 < sizeof types / sizeof types[0] && types[i].class != class)
+		i++;
+	return types[i].name;
+}
+
 CK_OBJECT_CLASS pkcs11_uri_class(const struct pkcs11_uri *uri)
 {
 	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)

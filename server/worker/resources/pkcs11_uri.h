@@ -38,6 +38,9 @@ struct pkcs11_uri {
 bool pkcs11_uri_parse(struct arena *arena, const char *text, struct pkcs11_uri *ret_uri, const char **ret_error)
 	__attribute__((warn_unused_result));
 
+/* The name that `type` has for a class of keys. */
+const char *pkcs11_uri_type(CK_OBJECT_CLASS class);
+
 /* The object class that `type` names; CK_UNAVAILABLE_INFORMATION where the URI has no type. */
 CK_OBJECT_CLASS pkcs11_uri_class(const struct pkcs11_uri *uri);
 

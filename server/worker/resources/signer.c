@@ -170,9 +170,10 @@ static CK_RV authenticate(struct use *use, unsigned login, bool *ret_withheld)
 static CK_RV verify(struct use *use, unsigned login, CK_OBJECT_HANDLE *key, bool *ret_withheld)
 {
 	const unsigned char *pin = (const unsigned char *)use->pin;
-	/* The login of this request alone was this PIN's. */
-	CK_RV rv = use->logged_in ? CKR_OK
-				  : login_verify(use->request, login, &use->session, key, pin, strlen(use->pin));
+	/* The login of this request alone was this PIN's, and is in the audit as what it was. */
+	if (use->logged_in)
+		return CKR_OK;
+	CK_RV rv = login_verify(use->request, login, &use->session, key, pin, strlen(use->pin));
 	return authenticated(use, rv, ret_withheld);
 }
 

@@ -4,7 +4,7 @@
  *   control  the control file: settings and faults       session  sessions, slot and token information
  *   entry    the C_ functions, from api/calls.def        login    PINs, retry counters, logins
  *   token    what all processes share of the token       object   objects and their attributes
- *   key      making keys, by OpenSSL; use: using them    operation  sign, verify, encrypt, decrypt, digest
+ *   key      making keys, by OpenSSL; use: using them    operation  sign, verify, encrypt, decrypt, digest; state: saving them
  *
  * Every handler runs with mock_lock held, which is the process' and the token's at once.
  */
@@ -188,9 +188,9 @@ CK_RV key_verify(const struct object *key, const struct operation_state *state, 
 					row(DigestInit) row(Digest) row(DigestUpdate) row(DigestFinal) row(SignInit) \
 						row(Sign) row(SignUpdate) row(SignFinal) row(VerifyInit) row(Verify) \
 							row(VerifyUpdate) row(VerifyFinal) row(GenerateKey) \
-								row(GenerateKeyPair) row(WrapKey) row(UnwrapKey) \
-									row(DeriveKey) row(SeedRandom) \
-										row(GenerateRandom)
+								row(GenerateKeyPair) row(WrapKey) row(UnwrapKey) row( \
+									DeriveKey) row(SeedRandom) row(GenerateRandom) \
+									row(GetOperationState) row(SetOperationState)
 
 #define MOCK_HANDLER(name) CK_RV mock_##name(const union wire_value v[]);
 MOCK_CALLS(MOCK_HANDLER)

@@ -404,6 +404,21 @@ Test(forced_login, X10_a_session_that_the_module_lost_while_the_pin_was_verified
 	REST_ONLY(&one, 200, .route = ROUTE_keys);
 }
 
+Test(forced_login, A28_one_pin_that_logs_in_and_signs_is_one_login_in_the_audit)
+{
+	const struct worker_options options = options_of(false, false);
+
+	add_certificate(NULL, "nonRepudiation", "aWQx");
+	worker_fixture_start(&token, &options, &two);
+	REST_AUTO struct rest rest = REST(&two, 200, .route = ROUTE_key_sign, .key = "id:696431",
+		.body = text_of(REST_SIGN, ",\"pin\":\"" FIXTURE_PIN "\""), .anonymous = true);
+	cr_expect(json_is_true(json_at(rest.json, "reauthenticated")));
+	cr_expect_eq(calls_of(&rest, "Login"), 1);
+	cr_expect_eq(events_with(&rest, "function", "C_Login"), 1);
+	cr_expect_eq(events_with(&rest, "user", "CKU_CONTEXT_SPECIFIC"), 0);
+	cr_expect_eq(two.verified, 0);
+}
+
 /* --- the same with a kept PIN: the login of the operation verifies --- */
 
 Test(forced_login, B21_another_applications_certificate_counts_for_the_resource_routes_at_once)

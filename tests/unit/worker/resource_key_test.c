@@ -271,6 +271,46 @@ Test(resource_keys, two_keys_of_one_label_are_409_with_candidates)
 	REST_ONLY(&worker, 200, .route = ROUTE_key, .key = "pkcs11:object=twin;type=private");
 }
 
+/* Every candidate's uri names one key, and its href is the path of that uri. */
+static void expect_candidates_to_be_named(const struct rest *ambiguous, size_t count)
+{
+	cr_assert_eq(json_array_size(json_at(ambiguous->json, "candidates")), count);
+	for (size_t i = 0; i < count; i++) {
+		const json_t *candidate = json_array_get(json_at(ambiguous->json, "candidates"), i);
+		REST_AUTO struct rest key = REST(&worker, 200, .route = ROUTE_key, .key = text_at(candidate, "uri"));
+		cr_expect_str_eq(text_at(key.json, "label"), text_at(candidate, "label"));
+		cr_expect_str_eq(text_at(key.json, "id"), text_at(candidate, "id"));
+		cr_expect_str_eq(text_at(key.json, "type"), text_at(candidate, "type"));
+		cr_expect_str_eq(text_at(key.json, "class"), text_at(candidate, "class"));
+		cr_expect_not_null(strstr(text_at(candidate, "href"), "/v1/slots/demo-slot/keys/pkcs11%3A"));
+	}
+}
+
+Test(resource_keys, D6_candidates_without_or_with_equal_ids_are_told_apart_by_their_other_names)
+{
+	import_hmac_key(&worker, "no id", "0123456789abcdef", 16);
+	const struct client client = {.worker = &worker, .instance = {7}};
+	json_int_t session = open_session(&client);
+	make_key(&client, session, "one of two", ",{\"CKA_ID\":\"AQI\"}");
+	make_key(&client, session, "two/of two", ",{\"CKA_ID\":\"AQI\"}");
+	REST_AUTO struct rest by_id = REST(&worker, 409, .route = ROUTE_key, .key = "id:0102");
+	expect_candidates_to_be_named(&by_id, 2);
+	make_key(&client, session, "no id", "");
+	REST_AUTO struct rest by_label = REST(&worker, 409, .route = ROUTE_key, .key = "no id");
+	expect_candidates_to_be_named(&by_label, 2);
+}
+
+Test(resource_keys, D6_candidates_that_no_name_tells_apart_say_so)
+{
+	import_hmac_key(&worker, "twin", "0123456789abcdef", 16);
+	import_hmac_key(&worker, "twin", "fedcba9876543210", 16);
+	REST_AUTO struct rest key = REST(&worker, 409, .route = ROUTE_key, .key = "twin");
+	cr_assert_eq(json_array_size(json_at(key.json, "candidates")), 2);
+	cr_expect_null(json_at(key.json, "candidates/0/href"));
+	cr_expect_null(json_at(key.json, "candidates/1/href"));
+	cr_expect_not_null(strstr(text_at(key.json, "detail"), "give each a CKA_LABEL or CKA_ID of its own"));
+}
+
 Test(resource_keys, an_absent_key_is_404_to_those_logged_in)
 {
 	REST_AUTO struct rest key = REST(&worker, 404, .route = ROUTE_key, .key = "none");
