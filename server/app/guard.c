@@ -144,38 +144,65 @@ static bool is_logged_in(struct worker_process *process, const struct token_acqu
 	return in;
 }
 
-/* The token's count is used up for this PIN. */
-static bool token_is_guarded(
-	struct worker_process *process, const struct settings *settings, const struct token_acquire *question)
+enum { NO_BOUND = UINT32_MAX };
+
+static uint32_t left_of(unsigned failures, unsigned most)
+{
+	return failures >= most ? 0 : most - failures;
+}
+
+/* How many wrong PINs the token's count bears from here. */
+static uint32_t token_left(struct worker_process *process, const struct settings *settings,
+	const struct config_login *rules, const struct token_acquire *question)
 {
 	unsigned most = settings->limits.token_pin_failures;
-	if (most == 0)
-		return false;
+	if (most == 0 || !brings_pin(question) || rules->may_use_last_tries)
+		return NO_BOUND;
 	struct tries tries = tries_read(settings, process->token);
-	return *tries_of(&tries, guard_owner(process, question)) >= most;
+	return left_of(*tries_of(&tries, guard_owner(process, question)), most);
+}
+
+/* How many those of the identity. An application that is logged in goes on: only the token's own count stops its further PINs. */
+static uint32_t identity_left(struct worker_process *process, const struct settings *settings,
+	const struct config_login *rules, const char *identity, const struct token_acquire *question)
+{
+	if (rules->max_pin_failures == 0 || !brings_pin(question) || is_logged_in(process, question))
+		return NO_BOUND;
+	return left_of(failures_of(process->token, identity, settings), rules->max_pin_failures);
+}
+
+/* Seconds until the identity's wrong PINs are forgotten. */
+static uint32_t reset_in(struct token *token, const char *identity, const struct settings *settings)
+{
+	pthread_mutex_lock(&token->mutex);
+	const struct guard_entry *entry = entry_of(token, identity);
+	int64_t left_ms = entry == NULL ? 0 : entry->last + (int64_t)settings->limits.guard_reset_s * 1000 - clock_ms();
+	pthread_mutex_unlock(&token->mutex);
+	return left_ms <= 0 ? 1 : (uint32_t)((left_ms + 999) / 1000);
 }
 
 CK_RV guard_admits(struct worker_process *process, const char *identity, const struct token_acquire *question,
-	uint32_t *ret_last_tries)
+	struct token_grant *grant)
 {
 	struct config_login rules;
 	if (process->token == NULL || identity == NULL)
 		return CKR_OK;
 	struct settings *settings = registry_settings(process->registry);
 	config_login(&settings->rules, identity, process->slot->name, &rules);
-	*ret_last_tries = rules.may_use_last_tries;
-	CK_RV rv = CKR_OK;
-	/* An application that is logged in goes on: only the token's own count stops its further PINs. */
-	bool guarded = rules.max_pin_failures > 0 && brings_pin(question) && !is_logged_in(process, question);
-	if (guarded && failures_of(process->token, identity, settings) >= rules.max_pin_failures)
-		rv = CKR_PIN_LOCKED;
-	else if (brings_pin(question) && !rules.may_use_last_tries && token_is_guarded(process, settings, question))
-		rv = CKR_PIN_LOCKED;
+	uint32_t own = identity_left(process, settings, &rules, identity, question);
+	uint32_t shared = token_left(process, settings, &rules, question);
+	uint32_t left = own < shared ? own : shared;
+	grant->last_tries = rules.may_use_last_tries;
+	grant->tries = left == NO_BOUND ? 0 : left;
+	/* The token's own count goes down with a good login or by the operator alone. */
+	if (own == 0 && shared > 0)
+		grant->retry_after_s = reset_in(process->token, identity, settings);
 	settings_unref(settings);
-	if (rv == CKR_PIN_LOCKED)
-		log_event(LOG_LEVEL_WARNING, "PIN not sent to the token: too many wrong ones; see p11gate guard list",
-			"identity", identity, "slot", process->slot->name, NULL);
-	return rv;
+	if (left > 0)
+		return CKR_OK;
+	log_event(LOG_LEVEL_WARNING, "PIN not sent to the token: too many wrong ones; see p11gate guard list",
+		"identity", identity, "slot", process->slot->name, NULL);
+	return CKR_PIN_LOCKED;
 }
 
 /* What a PIN that was right or not makes of the token's count. */

@@ -259,10 +259,11 @@ struct guard_entry;
 
 /*
  * Whether a PIN of the identity may be sent to the token: CKR_OK or CKR_PIN_LOCKED (B16). The token's lock is held.
- * `ret_last_tries`: also when the token says that it is the last try.
+ * `grant` is told whether also when the token says that it is the last try, how many wrong ones may follow, and when PINs that are
+ * held back go on to the token again.
  */
 CK_RV guard_admits(struct worker_process *process, const char *identity, const struct token_acquire *question,
-	uint32_t *ret_last_tries);
+	struct token_grant *grant);
 /* Whether the token is asked for to have a PIN judged, one that somebody brings or one that is kept. */
 bool guard_tries_pin(const struct token_acquire *question);
 /* Whose PIN it is that the token was asked for: CKU_USER or CKU_SO, by the worker's login before the answer. */

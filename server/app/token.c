@@ -278,7 +278,7 @@ void token_acquire(struct worker_process *process, unsigned pair, const char *id
 	if (rv == CKR_OK) {
 		rv = again ? find_conflict(process, question) : CKR_OK;
 		if (rv == CKR_OK)
-			rv = guard_admits(process, identity, question, &grant.last_tries);
+			rv = guard_admits(process, identity, question, &grant);
 		settle_hold(process, pair, rv == CKR_OK);
 	}
 	grant.rv = rv;

@@ -64,7 +64,7 @@ void dispatch(struct request *request)
 	uint32_t route = request->message->route;
 	bool inventory = request->worker->start.role == ROLE_INVENTORY;
 
-	reply_token_taken(false);
+	reply_token_answer(NULL);
 	if (inventory && route == ROUTE_inventory)
 		inventory_run(request);
 	else if (inventory || route >= ROUTE_COUNT || !handlers[route])

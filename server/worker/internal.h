@@ -353,6 +353,11 @@ CK_RV token_acquire(struct worker *worker, int channel, enum token_purpose purpo
  * module.lock.
  */
 CK_RV token_try_allowed(struct worker *worker, CK_USER_TYPE user, const struct token_grant *grant) MUST_USE;
+/*
+ * With the token and the module, after CKR_PIN_INCORRECT: notes for the answer how many PINs of that user go to the token from here, by the
+ * gateway's bounds and the token's flags, whichever is fewer (A25).
+ */
+void token_try_failed(struct request *request, CK_USER_TYPE user, const struct token_grant *grant);
 /* `rv`: what the token answered, or CKR_CANCEL if it was not asked; the gateway also learns who is logged in now. */
 void token_release(struct worker *worker, int channel, CK_RV rv);
 

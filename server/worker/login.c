@@ -145,6 +145,8 @@ static CK_RV login_run(struct request *request, CK_ULONG handle, CK_USER_TYPE us
 	request->pin_tried = tried;
 	if (tried)
 		rv = login_on(request, handle, user, pin);
+	if (tried && rv == CKR_PIN_INCORRECT)
+		token_try_failed(request, user, &grant);
 	module_unshare(request);
 	/* Another application may use the token until this one needs it (B13). */
 	if (rv == CKR_OK && user == CKU_USER && login_rules(worker).cache_pin && !request->message->anonymous)
@@ -241,6 +243,8 @@ static CK_RV context_give(struct request *request, const struct context *to, con
 	if (rv == CKR_OK)
 		rv = to->lent ? context_on_lent(request, to->session, pin, &tried)
 			      : context_on_client(request, to->handle, pin, &tried);
+	if (tried && rv == CKR_PIN_INCORRECT)
+		token_try_failed(request, CKU_USER, &grant);
 	module_unshare(request);
 	token_release(worker, request->channel, tried && !context_unknown(rv) ? rv : CKR_CANCEL);
 	if (tried)

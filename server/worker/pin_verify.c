@@ -40,6 +40,8 @@ static CK_RV verify_elsewhere(struct request *request, const union wire_value *p
 		    3 * (int)worker->start.token_wait_ms + ELSEWHERE_SPARE_MS, FRAME_PIN_VERIFIED) ||
 		pin_verified_unpack(payload.data, payload.len, &arena, &answer) != STATUS_OK)
 		return CKR_DEVICE_ERROR;
+	request->attempts_known = answer.attempts_known != 0;
+	request->attempts_left = answer.attempts_left;
 	if (answer.rv == CKR_PIN_LOCKED && answer.asked)
 		lock_out(request);
 	return (CK_RV)answer.rv;
@@ -117,6 +119,8 @@ static CK_RV verify_here(struct request *request, const union wire_value *pin)
 	} else {
 		module_quiet(request);
 		rv = login_anew(request, &grant, pin, &tried);
+		if (tried && rv == CKR_PIN_INCORRECT)
+			token_try_failed(request, CKU_USER, &grant);
 		module_unshare(request);
 		end = tried && rv == CKR_PIN_LOCKED ? LOGIN_END_LOCKED : LOGIN_END_COUNT;
 	}
@@ -189,9 +193,11 @@ void pin_verify_serve(struct request *request, const struct pin_verify *question
 	struct buffer payload BUFFER_AUTO;
 
 	request->message = &nobody;
-	request->pin_tried = false;
+	request->pin_tried = request->attempts_known = false;
 	answer.rv = login_user(request, CKU_USER, question->given ? question->pin.data : NULL, question->pin.len);
 	answer.asked = request->pin_tried;
+	answer.attempts_known = request->attempts_known;
+	answer.attempts_left = request->attempts_known ? request->attempts_left : 0;
 	if (answer.rv == CKR_OK)
 		(void)!login_out(request);
 	buffer_init(&payload, FRAME_CHUNK);

@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static _Thread_local bool token_taken;
+static _Thread_local struct token_grant token_answer;
 
-void reply_token_taken(bool taken)
+void reply_token_answer(const struct token_grant *grant)
 {
-	token_taken = taken;
+	token_answer = grant ? *grant : (struct token_grant){0};
 }
 
 /* Where the header of that name is, or goes. */
@@ -59,12 +59,44 @@ void reply_problem(struct request *request, enum problem problem, const char *de
 	reply_row(request, problem_row(problem), detail, pointer);
 }
 
+void reply_problem_open(struct request *request, struct json_writer *ret_writer)
+{
+	struct buffer *body = &request->reply.body;
+
+	json_writer_init(ret_writer, body);
+	if (body->len > 0 && body->data[body->len - 1] == '}')
+		body->len--;
+	ret_writer->comma = true;
+}
+
+static void attempts_write(struct request *request)
+{
+	struct json_writer w;
+
+	reply_problem_open(request, &w);
+	json_name(&w, "attempts_left");
+	json_write_uint(&w, request->attempts_left);
+	json_end_object(&w);
+}
+
+static void retry_write(struct request *request, unsigned seconds)
+{
+	char text[24];
+
+	snprintf(text, sizeof text, "%u", seconds);
+	reply_header(request, "Retry-After", text);
+}
+
 void reply_return_at(struct request *request, CK_RV rv, const char *detail, const char *pointer)
 {
-	const struct problem_row row = rv == CKR_DEVICE_ERROR && token_taken ? *problem_row(PROBLEM_SLOT_BUSY)
-									     : problem_of_return(rv);
+	const struct problem_row row = rv == CKR_DEVICE_ERROR && token_answer.busy ? *problem_row(PROBLEM_SLOT_BUSY)
+										   : problem_of_return(rv);
 
 	reply_row(request, &row, detail, pointer);
+	if (rv == CKR_PIN_INCORRECT && request->attempts_known)
+		attempts_write(request);
+	if (rv == CKR_PIN_LOCKED && token_answer.rv == CKR_PIN_LOCKED && token_answer.retry_after_s > 0)
+		retry_write(request, token_answer.retry_after_s);
 }
 
 void reply_return(struct request *request, CK_RV rv, const char *detail)

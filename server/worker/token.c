@@ -57,7 +57,7 @@ CK_RV token_acquire(struct worker *worker, int channel, enum token_purpose purpo
 	if (!gateway_ask(channel, FRAME_TOKEN_ACQUIRE, &payload, wait_ms + TOKEN_ANSWER_SPARE_MS, FRAME_TOKEN_GRANT) ||
 		token_grant_unpack(payload.data, payload.len, &arena, &grant) != STATUS_OK)
 		return CKR_DEVICE_ERROR;
-	reply_token_taken(grant.busy != 0);
+	reply_token_answer(&grant);
 	if (grant.rv == CKR_OK)
 		*ret_grant = grant;
 	return (CK_RV)grant.rv;
@@ -74,6 +74,23 @@ CK_RV token_try_allowed(struct worker *worker, CK_USER_TYPE user, const struct t
 	/* Another card may be in the reader by now: the try is to be counted for the one that gets it. */
 	memcpy(worker->module.token_serial, token.serialNumber, sizeof worker->module.token_serial);
 	return grant->last_tries || (token.flags & last) == 0 ? CKR_OK : CKR_PIN_LOCKED;
+}
+
+void token_try_failed(struct request *request, CK_USER_TYPE user, const struct token_grant *grant)
+{
+	CK_FLAGS last = user == CKU_SO ? CKF_SO_PIN_FINAL_TRY : CKF_USER_PIN_FINAL_TRY;
+	CK_FLAGS locked = user == CKU_SO ? CKF_SO_PIN_LOCKED : CKF_USER_PIN_LOCKED;
+	CK_TOKEN_INFO token = {0};
+	const union wire_value v[] = {{.number = request->worker->module.slot}, {.info = &token}};
+	CK_FLAGS flags = invoke_uncounted(request->worker, CALL_GetTokenInfo, v) == CKR_OK ? token.flags : 0;
+
+	request->attempts_known = grant->tries > 0 || (flags & (last | locked)) != 0;
+	request->attempts_left = grant->tries > 0 ? grant->tries - 1 : 1;
+	/* The token's last try is for those who may use it (token_try_allowed). */
+	if ((flags & last) != 0 && (!grant->last_tries || request->attempts_left > 1))
+		request->attempts_left = grant->last_tries ? 1 : 0;
+	if ((flags & locked) != 0)
+		request->attempts_left = 0;
 }
 
 void token_release(struct worker *worker, int channel, CK_RV rv)

@@ -62,6 +62,9 @@ struct request {
 	bool private_use; /* counted in login.private_uses; kept by the core alone */
 	bool one_use; /* it is its turn to end the login; kept by the core alone */
 	bool pin_tried; /* its last login has reached the token; kept by the core alone */
+	/* After a wrong PIN: how many more go to the token, where that is known (A25); kept by the core alone. */
+	bool attempts_known;
+	unsigned attempts_left;
 	struct login_wishes wishes; /* what the client asks for beyond the rules (B1) */
 	/* What the rules about forced logouts look at when the request ends (B5–B8). */
 	bool signed_; /* a signature was made or failed */
@@ -218,10 +221,10 @@ bool event_add(struct request *request, const struct event *event) __attribute__
 /* --- reply helpers --- */
 
 /*
- * Whether this thread's request was refused the token because another application has it for itself (B3): then CKR_DEVICE_ERROR
- * is slot-busy in its answer.
+ * What the gateway said when this thread's request asked for the token; NULL: it has not asked. CKR_DEVICE_ERROR is slot-busy in its answer
+ * if another application has the token for itself (B3), and CKR_PIN_LOCKED comes with Retry-After where the gateway knows it (B16).
  */
-void reply_token_taken(bool taken);
+void reply_token_answer(const struct token_grant *grant);
 
 /* "Name: value" for the HTTP answer; takes the place of a header of the same name. */
 void reply_header(struct request *request, const char *name, const char *value);
@@ -235,6 +238,9 @@ void reply_problem(struct request *request, enum problem problem, const char *de
 /* The same with the problem of a return value, by its row in returns.def. */
 void reply_return(struct request *request, CK_RV rv, const char *detail);
 void reply_return_at(struct request *request, CK_RV rv, const char *detail, const char *pointer);
+
+/* Goes on with the members of the problem that is the reply; json_end_object ends it. */
+void reply_problem_open(struct request *request, struct json_writer *ret_writer);
 
 /* The whole answer when something was done whose event could not be kept: not to be repeated unseen. */
 void reply_withhold(struct request *request);

@@ -58,7 +58,7 @@ struct job {
 	struct buffer body;
 	unsigned status;
 	uint64_t rv, generation;
-	unsigned last_tries, busy;
+	unsigned last_tries, busy, tries, retry_after_s;
 	struct bytes call;
 	const char *opened;
 	bool garbage;
@@ -130,6 +130,8 @@ static void acquire(struct job *job, const char *value)
 	job->generation = grant.generation;
 	job->last_tries = grant.last_tries;
 	job->busy = grant.busy;
+	job->tries = grant.tries;
+	job->retry_after_s = grant.retry_after_s;
 }
 
 static unsigned char token_serial[16]; /* of the token as it was at the start */
@@ -269,7 +271,10 @@ static void verify(int fd, struct arena *arena, struct buffer *payload)
 	struct job job = {.fd = fd, .arena = arena};
 	acquire(&job, "1,1");
 	release(&job, right ? "0,1" : "0xA0,0");
-	struct pin_verified answer = {job.rv != CKR_OK ? job.rv : right ? CKR_OK : CKR_PIN_INCORRECT, job.rv == CKR_OK};
+	struct pin_verified answer = {.rv = job.rv != CKR_OK ? job.rv
+					    : right          ? CKR_OK
+							     : CKR_PIN_INCORRECT,
+		.asked = job.rv == CKR_OK};
 	buffer_reset(payload);
 	pin_verified_pack(payload, &answer);
 	must(frame_send(fd, FRAME_PIN_VERIFIED, payload->data, payload->len) == STATUS_OK);
@@ -473,6 +478,8 @@ static void do_request(int fd, const struct worker_request *request, struct aren
 		line_number(&job, "voided", voided);
 		line_number(&job, "last_tries", job.last_tries);
 		line_number(&job, "busy", job.busy);
+		line_number(&job, "tries", job.tries);
+		line_number(&job, "retry_after_s", job.retry_after_s);
 		line_number(&job, "held", held);
 		line_number(&job, "running", running);
 	}

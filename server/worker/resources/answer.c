@@ -32,15 +32,6 @@ void answer_nothing(struct request *request)
 	buffer_reset(&request->reply.body);
 }
 
-void answer_problem_open(struct request *request, struct json_writer *ret_writer)
-{
-	struct buffer *body = &request->reply.body;
-	json_writer_init(ret_writer, body);
-	if (body->len > 0 && body->data[body->len - 1] == '}')
-		body->len--;
-	ret_writer->comma = true;
-}
-
 void answer_problem_close(struct request *request, struct json_writer *writer)
 {
 	json_end_object(writer);

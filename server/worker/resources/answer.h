@@ -20,8 +20,7 @@ void answer_bytes(struct request *request, const char *content_type, const void 
 /* 204. */
 void answer_nothing(struct request *request);
 
-/* Reopens the problem that is the reply to add members of its own: json_name, value, …, then answer_problem_close. */
-void answer_problem_open(struct request *request, struct json_writer *ret_writer);
+/* Ends a problem that reply_problem_open has reopened to add members of its own: json_name, value, … */
 void answer_problem_close(struct request *request, struct json_writer *writer);
 
 /* Writes, as one value, the problem of a return value; the reply itself stays what it is. */

@@ -105,7 +105,7 @@ static void respond(struct use *use, const struct key *key, const struct method 
 	if (rv == CKR_OK)
 		answer_response(use, key, method, response);
 	else
-		reply_return(use->request, rv, "The token did not answer the challenge.");
+		use_refuse(use, rv, "The token did not answer the challenge.");
 	secret_wipe(response, sizeof response);
 }
 

@@ -47,7 +47,7 @@ bool challenge_is_stable(struct use *use, const struct key *key, const struct me
 	if (withheld)
 		return false;
 	if (rv != CKR_OK) {
-		reply_return(use->request, rv, "The token did not answer the test challenge.");
+		use_refuse(use, rv, "The token did not answer the test challenge.");
 		return false;
 	}
 	bool stable = secret_equal(responses[0], responses[1], RESPONSE_LEN);

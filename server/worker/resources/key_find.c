@@ -297,7 +297,7 @@ void key_refuse_ambiguous(struct request *request, const struct key_list *list)
 			"CKA_ID of its own with a PKCS#11 tool.",
 			list->count, alike);
 	reply_problem(request, PROBLEM_KEY_AMBIGUOUS, detail, NULL);
-	answer_problem_open(request, &w);
+	reply_problem_open(request, &w);
 	json_name(&w, "candidates");
 	json_begin_array(&w);
 	for (size_t i = 0; i < list->count && i < KEY_CANDIDATES_MAX; i++)

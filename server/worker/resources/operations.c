@@ -6,6 +6,7 @@
 #include "server/worker/resources/body.h"
 #include "server/worker/resources/resource.h"
 #include "server/worker/resources/sign.h"
+#include "server/worker/resources/use.h"
 
 /* True for OPERATION_TAKEN; else the reply says what is the matter with the operation. */
 static bool is_taken(struct request *request, enum operation_state state)
@@ -24,12 +25,6 @@ static bool is_taken(struct request *request, enum operation_state state)
 		break;
 	}
 	return false;
-}
-
-/* A PIN that the token refused without locking it leaves the operation waiting for the right one (A25). */
-static bool waits_on(const struct held_pin *held)
-{
-	return held->rv != CKR_OK && held->rv != CKR_PIN_LOCKED && held->rv != CKR_USER_NOT_LOGGED_IN;
 }
 
 static void serve_held(struct request *request, const struct worker_request *message, struct held_pin *held)
@@ -54,7 +49,7 @@ void resource_operation_reauthenticate(struct request *request)
 		return;
 	held.pin = body_text(body, "pin");
 	serve_held(request, &message, &held);
-	if (waits_on(&held))
+	if (use_waits_on(held.rv))
 		operation_put_back(request);
 	else
 		operation_end(request);

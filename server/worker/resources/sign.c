@@ -139,7 +139,7 @@ static void sign_one(struct use *use, const struct key *key, const struct sign_r
 	if (withheld)
 		return;
 	if (rv != CKR_OK) {
-		reply_return(use->request, rv, "The token did not sign.");
+		use_refuse(use, rv, "The token did not sign.");
 		return;
 	}
 	answer_begin(use->request, 200, "application/json", &w);

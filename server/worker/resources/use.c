@@ -95,7 +95,7 @@ static void write_operation(struct use *use, const char *id, time_t expires, con
 	snprintf(href, sizeof href, "/v1/operations/%s", id);
 	snprintf(reauthenticate, sizeof reauthenticate, "%s/reauthenticate", href);
 	clock_text(expires, expires_at);
-	answer_problem_open(request, &w);
+	reply_problem_open(request, &w);
 	json_name(&w, "operation");
 	json_begin_object(&w);
 	json_name(&w, "id");
@@ -178,6 +178,19 @@ bool use_authorise(struct use *use, const struct key *key, const unsigned char s
 		return refuse_unneeded(use);
 	use->context = key->always_authenticate;
 	return !use->context || use->pin != NULL || ask(use, name, sha256);
+}
+
+bool use_waits_on(CK_RV pin_rv)
+{
+	return pin_rv != CKR_OK && pin_rv != CKR_PIN_LOCKED && pin_rv != CKR_USER_NOT_LOGGED_IN;
+}
+
+void use_refuse(const struct use *use, CK_RV rv, const char *detail)
+{
+	bool waits = use->held != CK_INVALID_HANDLE && use_waits_on(use->pin_rv);
+	reply_return(use->request, rv,
+		waits ? "The PIN was not accepted; the operation still waits for the right one, until it expires."
+		      : detail);
 }
 
 CK_RV use_renew(struct use *use)

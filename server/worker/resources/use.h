@@ -55,6 +55,12 @@ CK_RV use_renew(struct use *use) __attribute__((warn_unused_result));
 /* Gives the session back and logs an anonymous worker out. */
 void use_end(struct use *use);
 
+/* Whether a held operation still waits after its PIN was taken so: it does unless the token locked the PIN or the login ended (A25). */
+bool use_waits_on(CK_RV pin_rv);
+
+/* The token's refusal as the reply; for a held operation that still waits, it says so in place of `detail`. */
+void use_refuse(const struct use *use, CK_RV rv, const char *detail);
+
 enum pin_effect use_pin_effect(const struct use *use);
 
 /* Writes "reauthenticated" where the answer has to say it: the PIN authorised this use, or was not needed. */

@@ -97,6 +97,43 @@ Test(guard, B16_last_tries_are_for_those_who_may_use_them)
 	cr_expect_eq(rv_of("mallory", 2, USER_LOGIN), CKR_OK, "a good login resets the budget");
 }
 
+static unsigned long long granted(const char *identity, char id, const char *query, const char *what)
+{
+	struct asked asked = ask_of(identity, id, query);
+	return number_of(&asked, what);
+}
+
+Test(guard, A25_the_gateway_says_how_many_wrong_pins_go_to_the_token)
+{
+	rules[1].max_pin_failures = 0;
+	fixture_start(&ruled);
+	cr_expect_eq(granted("alice", 1, WRONG_PIN, "tries"), 3, "of the identity");
+	cr_expect_eq(granted("alice", 1, WRONG_PIN, "tries"), 2);
+	cr_expect_eq(granted("bob", 1, WRONG_PIN, "tries"), 3, "what the token's five have left");
+	cr_expect_eq(granted("bob", 1, SO_LOGIN, "tries"), 5, "the security officer's are others");
+}
+
+Test(guard, A25_without_a_bound_the_gateway_says_none)
+{
+	rules[0].max_pin_failures = 0;
+	ruled.config.limits.token_pin_failures = 0;
+	fixture_start(&ruled);
+	cr_expect_eq(granted("alice", 1, USER_LOGIN, "tries"), 0);
+}
+
+Test(guard, B16_whose_pins_are_held_back_learns_when_they_go_on_where_that_is_known)
+{
+	rules[1].max_pin_failures = 0;
+	ruled.config.limits.guard_reset_s = 600;
+	fixture_start(&ruled);
+	fail("alice", 1, 3);
+	unsigned long long seconds = granted("alice", 1, USER_LOGIN, "retry_after_s");
+	cr_expect(seconds > 500 && seconds <= 600, "%llu", seconds);
+	fail("bob", 2, 2);
+	cr_expect_eq(granted("bob", 2, USER_LOGIN, "retry_after_s"), 0, "the token's count lasts until it is reset");
+	cr_expect_eq(granted("alice", 1, USER_LOGIN, "retry_after_s"), 0);
+}
+
 Test(guard, B16_a_kept_pin_that_is_refused_counts_for_the_token_and_not_for_the_identity)
 {
 	rules[0].max_pin_failures = 1;

@@ -56,8 +56,8 @@ Test(message, comes_back_as_it_was_packed)
 Test(message, writes_numbers_little_endian)
 {
 	BUFFER_AUTO struct buffer payload;
-	struct token_grant grant = {.rv = 0x0102030405060708, .generation = 1, .last_tries = 2, .busy = 0};
-	static const unsigned char expected[24] = {8, 7, 6, 5, 4, 3, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 2};
+	struct token_grant grant = {.rv = 0x0102030405060708, .generation = 1, .last_tries = 2, .busy = 0, .tries = 3};
+	static const unsigned char expected[32] = {8, 7, 6, 5, 4, 3, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 2, [24] = 3};
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
 	token_grant_pack(&payload, &grant);
 	cr_assert_eq(payload.len, sizeof expected);

@@ -183,8 +183,11 @@ static void grant(struct worker_fixture *worker, int fd, const struct buffer *pa
 	*purpose = question.purpose;
 	pthread_mutex_lock(&token_lock);
 	token->asked[question.purpose]++;
-	const struct token_grant answer = {
-		.rv = token->refuse, .generation = token->generation, .last_tries = token->last_tries};
+	const struct token_grant answer = {.rv = token->refuse,
+		.generation = token->generation,
+		.last_tries = token->last_tries,
+		.tries = token->tries,
+		.retry_after_s = token->retry_after_s};
 	token->refuse = 0;
 	token_grant_pack(&out, &answer);
 	if (answer.rv != 0)

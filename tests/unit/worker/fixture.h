@@ -29,6 +29,7 @@ struct token_fixture {
 	uint64_t refuse; /* not 0: the answer to the next question for the token */
 	unsigned asked[8]; /* questions by purpose */
 	bool last_tries; /* the grants let the last try of a PIN be risked */
+	uint32_t tries, retry_after_s; /* as in the grants */
 	uint64_t released_rv; /* of the last release */
 	unsigned char released_serial[16];
 };

@@ -404,6 +404,15 @@ Test(forced_login, X10_a_session_that_the_module_lost_while_the_pin_was_verified
 	REST_ONLY(&one, 200, .route = ROUTE_keys);
 }
 
+Test(forced_login, A25_a_pin_that_was_tried_elsewhere_tells_how_many_attempts_are_left)
+{
+	add_certificate(NULL, "nonRepudiation", "aWQx");
+	token.tries = 3;
+	REST_AUTO struct rest rest = REST(&one, 401, .route = ROUTE_key_sign, .key = "id:696431",
+		.body = text_of(REST_SIGN, ",\"pin\":\"9999\""));
+	cr_expect_eq(json_integer_value(json_at(rest.json, "attempts_left")), 2);
+}
+
 Test(forced_login, A28_one_pin_that_logs_in_and_signs_is_one_login_in_the_audit)
 {
 	const struct worker_options options = options_of(false, false);

@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "tests/unit/worker/fixture.h"
+#include "tests/unit/worker/resource_fixture.h"
 
 #define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":\"%s\"}}"
 #define RIGHT "MTIzNA"
@@ -271,4 +271,36 @@ Test(pin_tries, B16_the_gateway_is_told_which_token_got_the_pin)
 	mock_control(&mock, "serial 0002\n");
 	expect(&first, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_USER", WRONG);
 	cr_expect_arr_eq(token.released_serial, "0002            ", 16, "another card in the reader");
+}
+
+/* What the answer to a wrong PIN over REST says, or -1. */
+static json_int_t attempts_left_after_a_wrong_pin(void)
+{
+	REST_AUTO struct rest rest = REST(&one, 401, .route = ROUTE_login, .body = "{\"pin\":\"9999\"}");
+	const json_t *left = json_at(rest.json, "attempts_left");
+
+	return left ? json_integer_value(left) : -1;
+}
+
+Test(pin_tries, A25_the_attempts_left_are_the_fewer_of_the_tokens_and_the_gateways)
+{
+	start();
+	expect(&first, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", session);
+	mock_control(&mock, "user_tries 5\n");
+	token.last_tries = true;
+	cr_expect_eq(attempts_left_after_a_wrong_pin(), -1, "neither says anything");
+	token.tries = 2;
+	cr_expect_eq(attempts_left_after_a_wrong_pin(), 1);
+	token.tries = 9;
+	cr_expect_eq(attempts_left_after_a_wrong_pin(), 8);
+	cr_expect_eq(attempts_left_after_a_wrong_pin(), 1, "the token's last");
+}
+
+Test(pin_tries, A25_the_tokens_last_try_is_none_for_who_may_not_use_it)
+{
+	start();
+	expect(&first, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", session);
+	mock_control(&mock, "user_tries 2\n");
+	cr_expect_eq(attempts_left_after_a_wrong_pin(), 0);
+	REST_ONLY(&one, 423, .route = ROUTE_login, .body = PIN_BODY);
 }

@@ -101,6 +101,41 @@ Test(resource_operation, A25_a_wrong_pin_keeps_the_operation)
 	expect_verified(&right, "guarded");
 }
 
+#define WRONG_PIN_BODY "{\"pin\":\"9999\"}"
+
+Test(resource_operation, A25_a_wrong_pin_says_that_the_operation_waits_and_how_many_attempts_are_left)
+{
+	const char *id = open_operation();
+	REST_AUTO struct rest unknown = REST(
+		&worker, 401, .route = ROUTE_operation_reauthenticate, .operation = id, .body = WRONG_PIN_BODY);
+	cr_expect_null(json_at(unknown.json, "attempts_left"));
+	cr_expect_not_null(strstr(text_at(unknown.json, "detail"), "the operation still waits"));
+	token.tries = 3;
+	REST_AUTO struct rest wrong = REST(
+		&worker, 401, .route = ROUTE_operation_reauthenticate, .operation = id, .body = WRONG_PIN_BODY);
+	cr_expect_eq(json_integer_value(json_at(wrong.json, "attempts_left")), 2);
+	REST_AUTO struct rest once = REST(
+		&worker, 401, .route = ROUTE_key_sign, .key = "guarded", .body = SIGN_BODY_PIN("9999"));
+	cr_expect_eq(json_integer_value(json_at(once.json, "attempts_left")), 2);
+	cr_expect_null(strstr(text_at(once.json, "detail"), "waits"));
+	REST_ONLY(&worker, 200, .route = ROUTE_operation_reauthenticate, .operation = id, .body = PIN_BODY);
+	REST_ONLY(&worker, 204, .route = ROUTE_logout);
+	REST_AUTO struct rest login = REST(&worker, 401, .route = ROUTE_login, .body = WRONG_PIN_BODY);
+	cr_expect_eq(json_integer_value(json_at(login.json, "attempts_left")), 2);
+}
+
+Test(resource_operation, B16_a_pin_that_the_gateway_holds_back_says_when_to_come_again_where_that_is_known)
+{
+	REST_ONLY(&worker, 204, .route = ROUTE_logout);
+	token.refuse = CKR_PIN_LOCKED;
+	REST_AUTO struct rest unknown = REST(&worker, 423, .route = ROUTE_login, .body = PIN_BODY);
+	cr_expect_null(strstr(unknown.headers, "Retry-After"));
+	token.refuse = CKR_PIN_LOCKED;
+	token.retry_after_s = 321;
+	REST_AUTO struct rest known = REST(&worker, 423, .route = ROUTE_login, .body = PIN_BODY);
+	cr_expect(has_header(&known, "Retry-After: 321"));
+}
+
 Test(resource_operation, A25_a_body_that_is_refused_keeps_the_operation)
 {
 	const char *id = open_operation();

@@ -94,6 +94,19 @@ Test(saved_state, of_an_operation_without_a_key_outlives_the_login)
 	expect(&client, "CKR_OK", SET ",{\"DigestFinal\":{\"session\":%lld,\"digest\":32}}", other, state, other);
 }
 
+Test(saved_state, X9_of_another_application_is_as_unknown_as_one_of_nobody)
+{
+	struct worker_fixture other;
+	const struct client stranger = {.worker = &other};
+	worker_fixture_start(&token, &(struct worker_options){.mock = &mock}, &other);
+	json_int_t theirs = open_session(&stranger);
+	expect(&stranger, "CKR_OK", LOGIN, theirs, "CKU_USER");
+	expect(&stranger, "CKR_SAVED_STATE_INVALID", SET, theirs, state);
+	expect(&stranger, "CKR_SAVED_STATE_INVALID", SET, theirs, "AAECAwQFBgcICQoLDA0ODw");
+	expect(&stranger, "CKR_OPERATION_NOT_INITIALIZED", FINAL, theirs);
+	expect(&client, "CKR_OK", SET "," FINAL, session, state, session);
+}
+
 Test(saved_state, A4_an_operation_that_awaits_its_pin_does_not_go_on_beside_one_that_was_brought_back)
 {
 	json_int_t other = open_session(&client);
