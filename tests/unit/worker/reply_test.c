@@ -9,6 +9,16 @@ static bool body_has(const struct request *request, const char *text)
 	return memmem(request->reply.body.data, request->reply.body.len, text, strlen(text)) != NULL;
 }
 
+/* The answer of a request whose event found no place, and no hint to repeat it. */
+static void expect_withheld(struct request *request)
+{
+	cr_expect_eq(request->reply.status, 503);
+	cr_expect(body_has(request, "/docs/errors/result-withheld"));
+	cr_expect(body_has(request, "CKR_GENERAL_ERROR"));
+	cr_expect_eq(request->reply.headers_count, 0);
+	buffer_done(&request->reply.body);
+}
+
 /* A call that may leave no event any more: no memory of the reply is left for one. */
 Test(reply, a_call_whose_event_cannot_be_kept_is_answered_with_result_withheld_and_no_hint_to_repeat_it)
 {
@@ -29,11 +39,7 @@ Test(reply, a_call_whose_event_cannot_be_kept_is_answered_with_result_withheld_a
 	buffer_init(&request.reply.body, 1 << 16);
 	request.reply.events_count = REPLY_EVENTS_MAX;
 	resource_calls(&request);
-	cr_expect_eq(request.reply.status, 503);
-	cr_expect(body_has(&request, "/docs/errors/result-withheld"));
-	cr_expect(body_has(&request, "CKR_GENERAL_ERROR"));
-	cr_expect_eq(request.reply.headers_count, 0);
-	buffer_done(&request.reply.body);
+	expect_withheld(&request);
 }
 
 /*
@@ -65,11 +71,7 @@ static void dispatch_without_events(enum route_id route, const char *body, enum 
 	buffer_init(&request.reply.body, 1 << 16);
 	request.reply.events_count = REPLY_EVENTS_MAX;
 	dispatch(&request);
-	cr_expect_eq(request.reply.status, 503);
-	cr_expect(body_has(&request, "/docs/errors/result-withheld"));
-	cr_expect(body_has(&request, "CKR_GENERAL_ERROR"));
-	cr_expect_eq(request.reply.headers_count, 0);
-	buffer_done(&request.reply.body);
+	expect_withheld(&request);
 }
 
 Test(reply, a_login_whose_event_cannot_be_kept_is_answered_with_result_withheld)
