@@ -59,8 +59,8 @@ struct module {
 	uint64_t generation; /* the token's generation that the module's view is of; under login.lock */
 	bool protected_path; /* the token asks for PINs itself: a NULL PIN is a login */
 	char token_label[33]; /* as found at start, padding cut off */
-	unsigned char token_serial
-		[16]; /* as found at the last initialisation or PIN; read and written with the token alone */
+	/* As found at the last initialisation or PIN; read and written with the token alone. */
+	unsigned char token_serial[16];
 };
 
 /* --- object --- */
