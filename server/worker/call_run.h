@@ -37,6 +37,30 @@ size_t call_argument(const struct call_row *row, enum wire_kind kind);
  */
 CK_RV key_type_check(const struct running_call *run) MUST_USE;
 
+/* --- call_translate.c: all on the call's own thread, with the module shared --- */
+
+/* Fills `native`: handles of the client become those of the module; outputs stay where the codec put them. CKR_OK, or what call_check_parameter says. */
+CK_RV call_translate(struct running_call *run) MUST_USE;
+/* After a call that succeeded: the handles it gave become the client's, in place. CKR_HOST_MEMORY: not all did. */
+CK_RV call_translate_results(struct running_call *run) MUST_USE;
+/* Whether a rule asks if the call touches private objects, which costs the module a question (B7). */
+bool call_private_counts(const struct running_call *run);
+/* Whether the object, by the client's handle, is private. */
+bool call_object_is_private(struct running_call *run, CK_OBJECT_HANDLE handle);
+
+/* --- call_rules.c: CKR_OK, or how the call is refused; `refused` may say why --- */
+
+/* The permissions that the call needs, a mask of 1u << enum permission: its row's, and what its arguments add. */
+unsigned call_permissions(const struct call *call);
+/* Before call_translate: private objects after a forced logout. */
+CK_RV call_check_login(struct running_call *run) MUST_USE;
+/* A key that the client names, with the handle `theirs`, in the mechanism's parameter. */
+CK_RV call_check_parameter(struct running_call *run, CK_OBJECT_HANDLE theirs) MUST_USE;
+/* With `native` and `key` in place: the rules about the key, and whether its PIN was given. */
+CK_RV call_check(struct running_call *run) MUST_USE;
+/* Whether the call's key asks for its PIN by policy (B18). */
+bool call_is_forced(struct running_call *run);
+
 /* Adds the event that the call, ended with `rv`, must leave. False: it could not be kept. */
 bool call_record(const struct running_call *run, CK_RV rv) MUST_USE;
 
