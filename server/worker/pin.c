@@ -117,12 +117,20 @@ static CK_RV initialise_native(struct request *request, const struct call *call)
 	return invoke(request, CALL_InitToken, v);
 }
 
+/* A PIN that cannot be right goes to no module; sessions that are in the way are told of before it, as modules do. */
+static CK_RV check_initialising_pin(struct worker *worker, const union wire_value *pin)
+{
+	CK_RV rv = pin_check(worker, pin, PIN_GIVEN);
+
+	return rv != CKR_OK && (sessions_count(worker) > 0 || login_keep_left(worker) > 0) ? CKR_SESSION_EXISTS : rv;
+}
+
 /* Under login.lock, without the module held. */
 static CK_RV initialise_run(struct request *request, const struct call *call)
 {
 	struct worker *worker = request->worker;
 	struct token_grant grant;
-	CK_RV rv = pin_check(worker, &call->values[1], PIN_GIVEN);
+	CK_RV rv = check_initialising_pin(worker, &call->values[1]);
 
 	if (rv == CKR_OK)
 		rv = token_acquire(worker, request->channel, TOKEN_FOR_INIT_TOKEN, CKU_SO, &grant);

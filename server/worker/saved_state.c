@@ -70,21 +70,36 @@ void saved_states_settle(struct worker *worker)
 	pthread_mutex_unlock(&worker->states.lock);
 }
 
-/* Takes over what `state` holds; the oldest state makes room. */
-static bool state_keep(struct worker *worker, struct saved_state *state, unsigned char *ret_reference)
+/* Under lock: fills an empty place. */
+static CK_RV state_fill(struct saved_state *state, const struct session *session, struct bytes data)
+{
+	state->data = malloc(data.len);
+	if (!state->data || RAND_bytes(state->reference, SAVED_STATE_REFERENCE) != 1 ||
+		!track_copy(session->operations, state->operations))
+		return CKR_HOST_MEMORY;
+	memcpy(state->data, data.data, data.len);
+	state->len = data.len;
+	return CKR_OK;
+}
+
+/* The oldest state makes room. */
+static CK_RV state_keep(
+	struct worker *worker, const struct session *session, struct bytes data, unsigned char *ret_reference)
 {
 	struct saved_states *states = &worker->states;
 
-	if (RAND_bytes(state->reference, SAVED_STATE_REFERENCE) != 1)
-		return false;
-	memcpy(ret_reference, state->reference, SAVED_STATE_REFERENCE);
 	pthread_mutex_lock(&states->lock);
-	state_drop(&states->items[states->next]);
-	states->items[states->next] = *state;
-	states->next = (states->next + 1) % SAVED_STATES_MAX;
+	struct saved_state *state = &states->items[states->next];
+	state_drop(state);
+	CK_RV rv = state_fill(state, session, data);
+	if (rv == CKR_OK) {
+		memcpy(ret_reference, state->reference, SAVED_STATE_REFERENCE);
+		states->next = (states->next + 1) % SAVED_STATES_MAX;
+	} else {
+		state_drop(state);
+	}
 	pthread_mutex_unlock(&states->lock);
-	memset(state, 0, sizeof *state);
-	return true;
+	return rv;
 }
 
 /* Under lock: the state of that name whose login lives, or NULL. */
@@ -133,28 +148,24 @@ static CK_RV state_copy(struct worker *worker, const union wire_value *reference
 	return rv;
 }
 
-/* The module's state into a new allocation. */
-static CK_RV state_fetch(
-	struct request *request, CK_SESSION_HANDLE session, unsigned char **ret_data, CK_ULONG *ret_len)
+/* The module's state, in the request's arena. */
+static CK_RV state_fetch(struct request *request, CK_SESSION_HANDLE session, struct bytes *ret_data)
 {
-	unsigned char *data = malloc(STATE_MAX);
+	unsigned char *data = arena_alloc(request->arena, STATE_MAX);
 	CK_ULONG len = STATE_MAX;
 	const union wire_value v[] = {{.number = session}, {.buffer = {data, &len}}};
 	CK_RV rv = data ? invoke(request, CALL_GetOperationState, v) : CKR_HOST_MEMORY;
 
-	if (rv != CKR_OK || len == 0 || len > STATE_MAX) {
-		free(data);
+	if (rv != CKR_OK || len == 0 || len > STATE_MAX)
 		return rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL ? CKR_STATE_UNSAVEABLE : rv;
-	}
-	*ret_data = data;
-	*ret_len = len;
+	*ret_data = (struct bytes){data, len};
 	return CKR_OK;
 }
 
 CK_RV saved_state_get(
 	struct request *request, const struct session *session, CK_SESSION_HANDLE module, const union wire_value *out)
 {
-	STATE_AUTO struct saved_state state = {0};
+	struct bytes data;
 	CK_ULONG len = 0;
 	const union wire_value query[] = {{.number = module}, {.buffer = {NULL, &len}}};
 
@@ -163,19 +174,16 @@ CK_RV saved_state_get(
 		*out->buffer.len = SAVED_STATE_REFERENCE;
 		return rv == CKR_OK && out->buffer.data ? CKR_BUFFER_TOO_SMALL : rv;
 	}
-	CK_RV rv = state_fetch(request, module, &state.data, &len);
+	CK_RV rv = state_fetch(request, module, &data);
 	if (rv != CKR_OK)
 		return rv;
-	state.len = len;
 	/* Restored twice, it would be a second use under one PIN (A21). */
 	if (track_reauthenticates(session))
 		return CKR_STATE_UNSAVEABLE;
-	if (!track_copy(session->operations, state.operations))
-		return CKR_HOST_MEMORY;
-	if (!state_keep(request->worker, &state, out->buffer.data))
-		return CKR_FUNCTION_FAILED;
-	*out->buffer.len = SAVED_STATE_REFERENCE;
-	return CKR_OK;
+	rv = state_keep(request->worker, session, data, out->buffer.data);
+	if (rv == CKR_OK)
+		*out->buffer.len = SAVED_STATE_REFERENCE;
+	return rv;
 }
 
 static CK_RV restore(

@@ -54,6 +54,10 @@ Test(pin_try, A20_a_pin_that_is_empty_or_missing_is_not_shown_to_a_module_that_w
 	expect(&first, "CKR_PIN_LEN_RANGE", SET_PIN_WITH("\"MTIzNA\"", "\"\""), session);
 	expect(&first, "CKR_ARGUMENTS_BAD", SET_PIN_WITH("null", "\"MTIzNA\""), session);
 	expect(&first, "CKR_ARGUMENTS_BAD", SET_PIN_WITH("\"MTIzNA\"", "null"), session);
+	/* A session in the way is told of first. */
+	expect(&first, "CKR_SESSION_EXISTS", INIT_TOKEN_WITH("\"\""));
+	expect(&first, "CKR_SESSION_EXISTS", INIT_TOKEN_WITH("null"));
+	expect(&first, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
 	expect(&first, "CKR_PIN_INCORRECT", INIT_TOKEN_WITH("\"\""));
 	expect(&first, "CKR_ARGUMENTS_BAD", INIT_TOKEN_WITH("null"));
 	cr_expect_eq(mock_logins(&mock, CK_UNAVAILABLE_INFORMATION), 0);
