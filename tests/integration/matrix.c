@@ -7,6 +7,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "api/base64url.h"
 #include "api/hex.h"
 
 void matrix_reply_free(struct matrix_reply *reply)
@@ -39,6 +40,7 @@ void matrix_names_of_nobody(struct matrix_names *ret_names)
 	random_id(ret_names->instance);
 	random_id(ret_names->operation);
 	random_id(ret_names->rest_session);
+	random_id(ret_names->key_id);
 	random_id(id);
 	(void)snprintf(ret_names->label, sizeof(ret_names->label), "secret-%s", id);
 	ret_names->session = random_handle();
@@ -71,6 +73,7 @@ static void reply_normalise(struct matrix_reply *reply, const struct matrix_name
 	blot(reply->text, names->operation);
 	blot(reply->text, names->rest_session);
 	blot(reply->text, names->label);
+	blot(reply->text, names->key_id);
 	blot_behind(reply->text, "\r\nDate: ", '\r');
 	/* Of what was made, and its identifier. */
 	blot_behind(reply->text, "\r\nLocation: ", '\r');
@@ -139,6 +142,23 @@ unsigned long matrix_call_number(
 	return number;
 }
 
+/* In its session, with a label and an ID. */
+static void make_key(const struct gateway *g, struct matrix_application *a)
+{
+	unsigned char bytes[ID_LEN];
+	char body[500], id[2 * ID_LEN];
+
+	cr_assert(hex_decode(bytes, sizeof(bytes), a->own.key_id, ID_SIZE - 1));
+	base64url_encode(id, bytes, sizeof(bytes));
+	(void)snprintf(body, sizeof(body),
+		"{\"GenerateKeyPair\":{\"session\":%lu,\"mechanism\":{\"mechanism\":\"CKM_EC_KEY_PAIR_GEN\"},"
+		"\"public_attributes\":[{\"CKA_EC_PARAMS\":\"BggqhkjOPQMBBw\"},{\"CKA_TOKEN\":false}],"
+		"\"private_attributes\":[{\"CKA_TOKEN\":false},{\"CKA_SIGN\":true},{\"CKA_LABEL\":\"%s\"},"
+		"{\"CKA_ID\":\"%.*s\"}]}}",
+		a->own.session, a->own.label, (int)base64url_encoded_len(ID_LEN), id);
+	a->own.key = matrix_call_number(g, a, body, "private_key");
+}
+
 void matrix_application_start(const struct gateway *g, struct matrix_application *a, size_t index)
 {
 	char path[200], body[400];
@@ -154,12 +174,7 @@ void matrix_application_start(const struct gateway *g, struct matrix_application
 	REPLY_AUTO login = matrix_ask(a, &a->own, &a->own, "POST", path, body);
 	cr_assert_eq(login.status, 200, "%s", login.text);
 	a->own.session = matrix_call_number(g, a, "{\"OpenSession\":{\"flags\":6}}", "session");
-	(void)snprintf(body, sizeof(body),
-		"{\"GenerateKeyPair\":{\"session\":%lu,\"mechanism\":{\"mechanism\":\"CKM_EC_KEY_PAIR_GEN\"},"
-		"\"public_attributes\":[{\"CKA_EC_PARAMS\":\"BggqhkjOPQMBBw\"},{\"CKA_TOKEN\":false}],"
-		"\"private_attributes\":[{\"CKA_TOKEN\":false},{\"CKA_SIGN\":true},{\"CKA_LABEL\":\"%s\"}]}}",
-		a->own.session, a->own.label);
-	a->own.key = matrix_call_number(g, a, body, "private_key");
+	make_key(g, a);
 	(void)snprintf(path, sizeof(path), "/v1/slots/%s/keys/careful/sign", g->slot);
 	REPLY_AUTO asked = matrix_ask(a, &a->own, NULL, "POST", path, "{\"algorithm\":\"ES256\",\"data\":\"AAAA\"}");
 	json_t *problem = json_loads(body_of(&asked), 0, NULL);

@@ -5,6 +5,8 @@
 #ifndef P11GATE_TESTS_INTEGRATION_MATRIX_H
 #define P11GATE_TESTS_INTEGRATION_MATRIX_H
 
+#include "api/buffer.h"
+#include "api/call.h"
 #include "tests/integration/fixture.h"
 #include "tests/support/lib/tls_client.h"
 
@@ -13,7 +15,7 @@ enum { APPLICATIONS = 20, ID_LEN = 16, ID_SIZE = 2 * ID_LEN + 1, TEXT_MAX = 256 
 /* What an application has that another one could name; or the same of nobody. */
 struct matrix_names {
 	char application[ID_SIZE], instance[ID_SIZE], operation[ID_SIZE], rest_session[ID_SIZE];
-	char label[ID_SIZE + 8]; /* of a key that lives in its session */
+	char label[ID_SIZE + 8], key_id[ID_SIZE]; /* of a key that lives in its session; CKA_ID in hexadecimal */
 	unsigned long session, key;
 };
 
@@ -45,6 +47,23 @@ struct matrix_reply matrix_ask(struct matrix_application *from, const struct mat
 /* A number out of the result of one Cryptoki call (JSON), which succeeds. */
 unsigned long matrix_call_number(
 	const struct gateway *g, struct matrix_application *from, const char *text, const char *name);
+
+/* The handles that a call gets. */
+struct matrix_handles {
+	unsigned long session;
+	unsigned long object, own; /* of argument `at`, and of the call's other objects */
+	size_t at;
+	const char *mechanism; /* JSON; NULL: one that the token has for the call */
+};
+
+/* One more group with one call in an array of groups (matrix_write.c). */
+void matrix_call_write(
+	struct buffer *out, const struct gateway *g, const struct call_row *row, const struct matrix_handles *handles);
+
+/* The place of the first argument of that kind; argument_count: there is none. */
+size_t matrix_call_argument(const struct call_row *row, enum wire_kind kind);
+
+unsigned matrix_occurrences(const char *text, const char *what);
 
 /* Logged in, with a session, a key in it, and an operation that waits for its PIN. */
 void matrix_application_start(const struct gateway *g, struct matrix_application *a, size_t index);

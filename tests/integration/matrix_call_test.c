@@ -4,113 +4,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/base64url.h"
 #include "api/buffer.h"
-#include "api/call.h"
 #include "api/limits.h"
 #include "tests/integration/matrix.h"
 
 TestSuite(matrix_call, .timeout = 220);
 
-/* One that the token has for that call, so that the key is what is wrong. */
-static const char *mechanism_of(enum call_id id)
-{
-	switch (id) {
-	case CALL_WrapKey:
-	case CALL_UnwrapKey: return "{\"mechanism\":\"CKM_AES_KEY_WRAP\"}";
-	case CALL_DeriveKey:
-		return "{\"mechanism\":\"CKM_ECDH1_DERIVE\",\"parameter\":{\"kdf\":\"CKD_NULL\",\"pSharedData\":null,"
-		       "\"pPublicData\":\"BA\"}}";
-	case CALL_EncryptInit:
-	case CALL_DecryptInit: return "{\"mechanism\":\"CKM_RSA_PKCS\"}";
-	default: return "{\"mechanism\":\"CKM_ECDSA\"}";
-	}
-}
-
-/* A benign value of a kind; false: no member. */
-static bool write_value(struct buffer *out, const struct gateway *g, enum call_id id, enum wire_kind kind)
-{
-	char pin[100];
-
-	switch (kind) {
-	case WIRE_BOOL: buffer_text(out, "true"); return true;
-	case WIRE_ULONG: buffer_text(out, "1"); return true;
-	case WIRE_USER: buffer_text(out, "\"CKU_USER\""); return true;
-	case WIRE_BYTES: buffer_text(out, "\"AAAA\""); return true;
-	case WIRE_PIN:
-		base64url_encode(pin, g->pin, strlen(g->pin));
-		buffer_byte(out, '"');
-		buffer_append(out, pin, base64url_encoded_len(strlen(g->pin)));
-		buffer_byte(out, '"');
-		return true;
-	case WIRE_MECHANISM: buffer_text(out, mechanism_of(id)); return true;
-	case WIRE_TEMPLATE: buffer_text(out, "[{\"CKA_LABEL\":\"x\"}]"); return true;
-	case WIRE_QUERY: buffer_text(out, "[{\"CKA_LABEL\":64}]"); return true;
-	case WIRE_BUFFER: buffer_text(out, "64"); return true;
-	case WIRE_FILL: buffer_text(out, "16"); return true;
-	case WIRE_FOUND: buffer_text(out, "10"); return true;
-	default: return false;
-	}
-}
-
-/* A group with the one call; `object` is the handle of argument `at`, the other objects are `own`. */
-static void write_call(struct buffer *out, const struct gateway *g, const struct call_row *row, unsigned long session,
-	size_t at, unsigned long object, unsigned long own)
-{
-	char text[120], id[ID_SIZE];
-	bool first = true;
-
-	random_id(id);
-	(void)snprintf(text, sizeof(text), "%s{\"op\":\"%s\",\"calls\":[{\"%s\":{",
-		out->data[out->len - 1] == '[' ? "" : ",", id, row->name);
-	buffer_text(out, text);
-	for (size_t i = 0; i < row->argument_count; i++) {
-		size_t before = out->len;
-		(void)snprintf(text, sizeof(text), "%s\"%s\":", first ? "" : ",", row->arguments[i].name);
-		buffer_text(out, text);
-		bool written = true;
-		if (row->arguments[i].kind == WIRE_SESSION || row->arguments[i].kind == WIRE_OBJECT) {
-			(void)snprintf(text, sizeof(text), "%lu",
-				row->arguments[i].kind == WIRE_SESSION ? session
-				: i == at                              ? object
-								       : own);
-			buffer_text(out, text);
-		} else {
-			written = write_value(out, g, row->id, row->arguments[i].kind);
-		}
-		if (!written)
-			out->len = before;
-		first = first && !written;
-	}
-	buffer_text(out, "}}]}");
-}
-
-static size_t session_argument(const struct call_row *row)
-{
-	size_t i = 0;
-
-	while (i < row->argument_count && row->arguments[i].kind != WIRE_SESSION)
-		i++;
-	return i;
-}
-
 /* Every call that takes what is tried: the session; or, with a session of its own, each of its objects. Returns how many. */
 static unsigned write_calls(struct buffer *out, const struct gateway *g, const struct matrix_names *own,
 	const struct matrix_names *tried, bool objects, size_t part)
 {
+	struct matrix_handles handles = {
+		.session = objects ? own->session : tried->session, .object = tried->key, .own = own->key};
 	unsigned count = 0;
 
 	buffer_text(out, "{\"groups\":[");
 	for (size_t id = 0; id < CALL_COUNT; id++) {
 		const struct call_row *row = call_row((enum call_id)id);
-		if (session_argument(row) == row->argument_count)
+		if (matrix_call_argument(row, WIRE_SESSION) == row->argument_count)
 			continue;
 		for (size_t i = 0; i < row->argument_count; i++) {
 			if (row->arguments[i].kind != (objects ? WIRE_OBJECT : WIRE_SESSION))
 				continue;
+			handles.at = i;
 			if (count++ / LIMIT_GROUPS == part)
-				write_call(
-					out, g, row, objects ? own->session : tried->session, i, tried->key, own->key);
+				matrix_call_write(out, g, row, &handles);
 		}
 	}
 	buffer_text(out, "]}");
@@ -133,15 +51,6 @@ static struct matrix_reply ask_calls(struct matrix_application *from, const stru
 	return reply;
 }
 
-static unsigned occurrences(const char *text, const char *what)
-{
-	unsigned count = 0;
-
-	for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
-		count++;
-	return count;
-}
-
 static void try_calls(struct matrix_application *from, const struct gateway *g, const struct matrix_names *as,
 	const struct matrix_names *foreign, bool objects)
 {
@@ -156,8 +65,8 @@ static void try_calls(struct matrix_application *from, const struct gateway *g, 
 					? count - (unsigned)part * LIMIT_GROUPS
 					: LIMIT_GROUPS;
 		cr_expect_eq(other.status, 200, "%s", other.text);
-		cr_expect_eq(occurrences(other.text, "\"rv\":"), here, "%s", other.text);
-		cr_expect_eq(occurrences(other.text, "\"CKR_OK\""), 0, "%s", other.text);
+		cr_expect_eq(matrix_occurrences(other.text, "\"rv\":"), here, "%s", other.text);
+		cr_expect_eq(matrix_occurrences(other.text, "\"CKR_OK\""), 0, "%s", other.text);
 		cr_expect_str_eq(other.text, nobody.text);
 	}
 	cr_assert_gt(count, objects ? 10 : 40);
@@ -236,10 +145,10 @@ Test(matrix_call, X9_no_handle_can_be_guessed)
 		REPLY_AUTO reply = matrix_ask(
 			&stranger, &stranger.own, &stranger.own, "POST", path, (const char *)out.data);
 		buffer_done(&out);
-		cr_assert_eq(occurrences(reply.text, "{\"rv\":\"CKR_SESSION_HANDLE_INVALID\"}"), LIMIT_GROUPS / 2, "%s",
-			reply.text);
-		cr_assert_eq(occurrences(reply.text, "{\"rv\":\"CKR_OBJECT_HANDLE_INVALID\"}"), LIMIT_GROUPS / 2, "%s",
-			reply.text);
+		cr_assert_eq(matrix_occurrences(reply.text, "{\"rv\":\"CKR_SESSION_HANDLE_INVALID\"}"),
+			LIMIT_GROUPS / 2, "%s", reply.text);
+		cr_assert_eq(matrix_occurrences(reply.text, "{\"rv\":\"CKR_OBJECT_HANDLE_INVALID\"}"), LIMIT_GROUPS / 2,
+			"%s", reply.text);
 	}
 	tls_client_close(&stranger.client);
 	matrix_end(&g, applications);
