@@ -13,26 +13,46 @@ int64_t verify_start_ms(const struct worker_process *asker)
 	return (int64_t)asker->settings->limits.token_wait_s * 1000 + START_EXTRA_MS;
 }
 
+enum { VERIFY_TRIES = 3 }; /* starts, when reloads call them off */
+
+/*
+ * Under the settings in force now: the asker serves them as well as those that it was started with, and others would call the start off.
+ * STATUS_NOT_FOUND: they have no such slot any more, and the asker is about to end.
+ */
+static enum status start(struct worker_process *asker, int64_t deadline_ms, struct worker_process **ret_process)
+{
+	char reason[REASON_LEN];
+	uint64_t rv;
+	enum status status = STATUS_CLOSED;
+	for (unsigned i = 0; i < VERIFY_TRIES && status == STATUS_CLOSED; i++) {
+		struct settings *settings = registry_settings(asker->registry);
+		const struct slot_settings *slot = settings_slot(settings, asker->slot->name);
+		bool serves = slot != NULL && slot_settings_equal(slot, asker->slot);
+		/* Its login is on behalf of who is logged in already. */
+		const struct process_kind kind = {.settings = settings,
+			.slot = slot,
+			.module = serves ? slot->module : NULL,
+			.domain = asker->domain,
+			.application_hash = "",
+			.asker = asker};
+		status = serves ? process_start(asker->registry, &kind, deadline_ms, ret_process, &rv, reason)
+				: STATUS_NOT_FOUND;
+		settings_unref(settings);
+	}
+	return status;
+}
+
 void verify_pin(struct worker_process *asker, const char *identity, const struct pin_verify *question, int64_t until_ms,
 	struct pin_verified *ret_answer)
 {
-	/* Its login is on behalf of who is logged in already. */
-	const struct process_kind kind = {.settings = asker->settings,
-		.slot = asker->slot,
-		.module = asker->module,
-		.domain = asker->domain,
-		.application_hash = "",
-		.asker = asker};
 	int64_t deadline_ms = clock_ms() + verify_start_ms(asker);
 	struct worker_process *process = NULL;
-	char reason[REASON_LEN];
-	uint64_t rv;
 
 	*ret_answer = (struct pin_verified){.rv = CKR_DEVICE_ERROR};
 	deadline_ms = deadline_ms < until_ms ? deadline_ms : until_ms;
 	if (asker->slot == NULL || clock_ms() >= until_ms)
 		return;
-	enum status status = process_start(asker->registry, &kind, deadline_ms, &process, &rv, reason);
+	enum status status = start(asker, deadline_ms, &process);
 	if (status != STATUS_OK) {
 		log_event(LOG_LEVEL_WARNING, "a PIN could not be verified: no worker could be started for it", "slot",
 			asker->slot->name, NULL);

@@ -35,6 +35,17 @@ Test(verify, B20_a_worker_that_dies_over_the_question_verifies_nothing)
 	cr_expect_eq(number_of(&asked, "rv"), CKR_OK);
 }
 
+/* Its worker goes on under the new configuration, and so does what it asks for. */
+Test(verify, B20_a_pin_is_verified_for_a_worker_from_before_a_reload)
+{
+	struct asked before = ask(&fixture, 1, "");
+	registry_reload(fixture.registry, &fixture.config);
+	struct asked right = ask(&fixture, 1, "verify=1234"), wrong = ask(&fixture, 1, "verify=9999");
+	cr_expect_eq(number_of(&right, "pid"), number_of(&before, "pid"), "the worker is still the same");
+	cr_expect_eq(number_of(&right, "rv"), CKR_OK);
+	cr_expect_eq(number_of(&wrong, "rv"), CKR_PIN_INCORRECT);
+}
+
 static unsigned wanted;
 
 static bool is_told(void *context)
