@@ -206,7 +206,9 @@ enum status exchange_verify(struct worker_process *process, const char *identity
 		status = await(&exchange, FRAME_PIN_VERIFIED);
 	if (status == STATUS_OK)
 		status = pin_verified_unpack(payload.data, payload.len, &arena, ret_answer);
-	token_abandon(process, 0);
+	/* One that is given up may still be writing, and has the token until it is gone. */
+	if (status == STATUS_OK)
+		token_abandon(process, 0);
 	return status;
 }
 

@@ -259,7 +259,22 @@ static bool pin_is(const struct pin_verify *question, const char *pin)
 	return question->pin.len == strlen(pin) && memcmp(question->pin.data, pin, question->pin.len) == 0;
 }
 
-/* Asked to verify a PIN: as a login would, with the token; 1234 is right, "die" ends the process, "hang" has no answer. */
+/* Breaks the protocol, and keeps the token in a login that does not end. */
+static _Noreturn void babble(struct job *job)
+{
+	pthread_mutex_lock(&mutex);
+	running++;
+	pthread_mutex_unlock(&mutex);
+	acquire(job, "1,1");
+	must(frame_send(job->fd, FRAME_START, NULL, 0) == STATUS_OK);
+	for (;;)
+		pause();
+}
+
+/*
+ * Asked to verify a PIN: as a login would, with the token; 1234 is right, "die" ends the process, "hang" has no answer, "babble" a wrong
+ * one.
+ */
 static void verify(int fd, struct arena *arena, struct buffer *payload)
 {
 	struct pin_verify question;
@@ -269,6 +284,8 @@ static void verify(int fd, struct arena *arena, struct buffer *payload)
 		pause();
 	bool right = pin_is(&question, "1234");
 	struct job job = {.fd = fd, .arena = arena};
+	if (pin_is(&question, "babble"))
+		babble(&job);
 	acquire(&job, "1,1");
 	release(&job, right ? "0,1" : "0xA0,0");
 	struct pin_verified answer = {.rv = job.rv != CKR_OK ? job.rv

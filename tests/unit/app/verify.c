@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <signal.h>
 
 #include "api/cryptoki.h"
 #include "tests/unit/app/fixture.h"
@@ -44,6 +45,27 @@ Test(verify, B20_a_pin_is_verified_for_a_worker_from_before_a_reload)
 	cr_expect_eq(number_of(&right, "pid"), number_of(&before, "pid"), "the worker is still the same");
 	cr_expect_eq(number_of(&right, "rv"), CKR_OK);
 	cr_expect_eq(number_of(&wrong, "rv"), CKR_PIN_INCORRECT);
+}
+
+static bool verifies_with_token(const struct worker_process *process, const void *context)
+{
+	struct worker_process *self = (struct worker_process *)(uintptr_t)process;
+	(void)context;
+	return process->asker != NULL && process_may_be_writing(self);
+}
+
+/* Another login beside one that may still be writing, or an early SIGKILL, would destroy a token of SoftHSM. */
+Test(verify, B20_a_worker_that_was_given_up_in_its_login_has_the_token_until_it_is_gone)
+{
+	struct asked asked = ask(&fixture, 1, "verify=babble");
+	cr_expect_eq(number_of(&asked, "rv"), CKR_DEVICE_ERROR);
+	size_t count = 0;
+	struct worker_process **processes = registry_processes(fixture.registry, verifies_with_token, NULL, &count);
+	cr_assert_eq(count, 1);
+	cr_assert_eq(kill(processes[0]->os.pid, SIGKILL), 0);
+	processes_unref(processes, count);
+	asked = ask(&fixture, 1, "verify=1234");
+	cr_expect_eq(number_of(&asked, "rv"), CKR_OK, "now it is free");
 }
 
 static unsigned wanted;
