@@ -102,7 +102,8 @@ static CK_RV find_conflict(struct worker_process *process, const struct token_ac
 	if (token == NULL)
 		return CKR_OK;
 	pthread_mutex_lock(&token->mutex);
-	if (question->purpose == TOKEN_FOR_LOGIN && question->user_type == CKU_USER &&
+	/* A PIN that is verified for a login that there is makes no new one. */
+	if (question->purpose == TOKEN_FOR_LOGIN && question->user_type == CKU_USER && process->asker == NULL &&
 		clock_ms() < token->quiesce_until)
 		rv = CKR_DEVICE_ERROR;
 	/* The worker that asks knows about its own sessions and login better than anybody. */

@@ -19,6 +19,14 @@ Test(quiesce, X2_quiesce_refuses_users_and_ends_those_who_are_in)
 	cr_expect_eq(number_of(&after, "pid"), number_of(&out, "pid"), "nobody was logged in there");
 }
 
+Test(quiesce, X2_who_is_in_until_quiesce_is_over_may_still_prove_the_pin)
+{
+	fixture_start(&ruled);
+	cr_expect_eq(rv_of("alice", 1, USER_LOGIN), CKR_OK);
+	cr_expect_eq(registry_quiesce(ruled.registry, "demo", 3600), STATUS_OK);
+	cr_expect_eq(rv_of("alice", 1, "verify=1234"), CKR_OK);
+}
+
 Test(quiesce, X2_quiesce_is_of_one_token)
 {
 	fixture_start(&ruled);
