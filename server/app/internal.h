@@ -230,10 +230,15 @@ enum status registry_token(
 /* The worker has found the token of that serial number in its slot (all blank: it says nothing). It has the token's lock. */
 void slot_found(struct worker_process *process, const unsigned char serial[TOKEN_SERIAL_LEN]);
 /*
- * What the inventory has found in the slot. A token that is gone, or another one, takes along the PINs that are kept for it (B14), also if
- * it is back before anybody uses one: the generation rises, and workers are told.
+ * What the inventory has found in the slot, with these settings. A token that is gone, or another one, takes along the PINs that are kept
+ * for it (B14), also if it is back before anybody uses one: the generation rises, and workers are told.
  */
-void slot_seen(struct registry *registry, const struct slot_documents *documents);
+void slot_seen(struct registry *registry, const struct settings *settings, const struct slot_documents *documents);
+/*
+ * A reload: what is found in slots that are bound in another way now says nothing about the tokens that they had before. Registry's mutex
+ * held.
+ */
+void slots_follow(struct registry *registry, const struct settings *old, const struct settings *settings);
 /*
  * Tells the token's workers, but for `except` (NULL: none), that logins with a kept PIN are void (B14). They would find out at its next use.
  */

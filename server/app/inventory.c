@@ -88,7 +88,7 @@ static void refresh(struct watched_module *watched, bool reinit)
 	documents_free(looked, count);
 	/* Before anybody reads of it. */
 	for (size_t i = 0; documents != NULL && i < watched->documents_count; i++)
-		slot_seen(inventory->registry, &documents[i]);
+		slot_seen(inventory->registry, watched->settings, &documents[i]);
 	pthread_mutex_lock(&inventory->mutex);
 	note_outcome(watched, status == STATUS_OK, status == STATUS_OK ? "" : reason);
 	/* Without memory for a new answer the last one stands. */

@@ -260,6 +260,7 @@ void registry_reload(struct registry *registry, const struct config *config)
 		struct settings *old = registry->settings;
 		registry->settings = settings_ref(settings);
 		registry->generation++;
+		slots_follow(registry, old, settings);
 		pthread_mutex_unlock(&registry->mutex);
 		bring_up_to_date(registry, settings);
 		if (inventory_follow(registry->inventory, settings) != STATUS_OK)

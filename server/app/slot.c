@@ -157,6 +157,20 @@ void slot_found(struct worker_process *process, const unsigned char serial[TOKEN
 	pthread_mutex_unlock(&registry->mutex);
 }
 
+/* Whether a slot is bound to its token in one configuration as in the other. */
+static bool is_bound_alike(const struct settings *one, const struct settings *other, const char *name)
+{
+	const struct slot_settings *slot = settings_slot(one, name), *same = settings_slot(other, name);
+	return slot != NULL && same != NULL && slot_settings_equal(slot, same);
+}
+
+void slots_follow(struct registry *registry, const struct settings *old, const struct settings *settings)
+{
+	for (struct slot_record *record = registry->slots; record != NULL; record = record->next)
+		if (!is_bound_alike(old, settings, record->name))
+			record->presence = TOKEN_UNKNOWN;
+}
+
 /* Takes over what the inventory has found: the token that has left the slot, or NULL. Registry's mutex held. */
 static struct token *take_over(
 	struct registry *registry, const struct slot_settings *slot, const struct slot_documents *found)
@@ -194,17 +208,16 @@ void token_void_logins(
 	processes_unref(processes, count);
 }
 
-void slot_seen(struct registry *registry, const struct slot_documents *documents)
+void slot_seen(struct registry *registry, const struct settings *settings, const struct slot_documents *documents)
 {
 	/* What could not be asked has not left: which token it is will show when it can be asked again. */
 	if (documents->presence == TOKEN_UNKNOWN)
 		return;
-	struct settings *settings = registry_settings(registry);
-	const struct slot_settings *slot = settings_slot(settings, documents->name);
+	struct token *left = NULL;
 	pthread_mutex_lock(&registry->mutex);
-	struct token *left = slot == NULL ? NULL : take_over(registry, slot, documents);
+	if (is_bound_alike(registry->settings, settings, documents->name))
+		left = take_over(registry, settings_slot(registry->settings, documents->name), documents);
 	pthread_mutex_unlock(&registry->mutex);
-	settings_unref(settings);
 	if (left == NULL)
 		return;
 	token_raise_generation(left);

@@ -149,6 +149,20 @@ Test(slot, X2_tokens_without_a_serial_number_are_told_apart_by_their_slots)
 	cr_expect_eq(rv_in("spare", "bob", USER_LOGIN), CKR_OK);
 }
 
+Test(slot, B14_a_reload_that_binds_a_slot_to_another_token_ends_no_login_on_the_one_before)
+{
+	fixture_start(&ruled);
+	cr_assert(inventory_settles(&ruled));
+	struct asked before = ask_in("demo", "alice", USER_LOGIN);
+	ruled.slots[1].token_label = "y";
+	registry_reload(ruled.registry, &ruled.config);
+	cr_assert(inventory_settles(&ruled));
+	struct asked after = ask_in("demo", "alice", "acquire=6;release=0,1");
+	cr_expect_eq(number_of(&after, "pid"), number_of(&before, "pid"));
+	cr_expect_eq(number_of(&after, "generation"), number_of(&before, "generation"));
+	cr_expect_eq(number_of(&after, "voided"), 0);
+}
+
 static unsigned tokens_listed(void)
 {
 	unsigned count = 0;
