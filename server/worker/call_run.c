@@ -115,7 +115,11 @@ static void note_use(const struct running_call *run, const struct session_operat
 
 	if (ends && signs)
 		run->request->signed_ = true;
-	if (run->private || (ends && (row->operation == OPERATION_FIND ? before->found_private : before->private)))
+	/* A part that fails ends the operation as well, section 5.2 of PKCS#11 2.40. */
+	bool fails = row->step == STEP_UPDATE && rv != CKR_OK && !call_asks_length(run->call, rv) && before->begun &&
+		     before->private && before->has_parts;
+	if (fails || run->private ||
+		(ends && (row->operation == OPERATION_FIND ? before->found_private : before->private)))
 		run->request->private_used = true;
 }
 
@@ -160,10 +164,7 @@ static CK_RV run_deferred(struct running_call *run)
 	operation = &run->session->operations[run->row->operation];
 	if (operation->begun && operation->deferred)
 		return CKR_OPERATION_ACTIVE;
-	if (!run->init)
-		return CKR_FUNCTION_NOT_SUPPORTED;
-	describe(run);
-	if (!call_is_forced(run))
+	if (!run->init || !call_is_forced(run))
 		return CKR_FUNCTION_NOT_SUPPORTED;
 	CK_RV rv = forced_operation_defer(
 		run->request, run->session, run->call, run->native, run->key, run->init, run->init_len);
@@ -216,6 +217,7 @@ static CK_RV run_on_session(struct running_call *run)
 	run->session = session_acquire(worker, run->request->message->instance, run->handle);
 	if (!run->session)
 		return run_checked(run);
+	run->request->client = run->session;
 	CK_RV rv = session_settle(worker, run->session);
 	if (rv != CKR_OK)
 		return rv;
@@ -254,6 +256,7 @@ static CK_RV run_close(struct running_call *run)
 
 	if (!session)
 		return invoke(run->request, CALL_CloseSession, none);
+	run->request->private_used = track_used_private(session, login_epoch(worker));
 	CK_RV rv = session_close(worker, session);
 	session_release(worker, session);
 	return rv;
@@ -261,7 +264,9 @@ static CK_RV run_close(struct running_call *run)
 
 static CK_RV run_close_all(struct running_call *run)
 {
-	sessions_close_instance(run->request->worker, run->request->message->instance);
+	struct request *request = run->request;
+
+	request->private_used = sessions_close_instance(request->worker, request->message->instance);
 	return CKR_OK;
 }
 
@@ -358,6 +363,7 @@ bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 	if (rv == CKR_OK)
 		rv = run_allowed(&run);
 	bool recorded = call_record(&run, rv);
+	request->client = NULL;
 	if (run.session)
 		session_release(request->worker, run.session);
 	free(run.init);

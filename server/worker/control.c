@@ -75,7 +75,7 @@ static bool end_instance(struct worker *worker, const struct buffer *payload)
 	if (end_instance_unpack(payload->data, payload->len, &arena, &message) != STATUS_OK)
 		return true;
 	pthread_rwlock_rdlock(&worker->module.lock);
-	sessions_close_instance(worker, message.instance);
+	(void)sessions_close_instance(worker, message.instance);
 	pthread_rwlock_unlock(&worker->module.lock);
 	atomic_store(&worker->login.held, message.held != 0);
 	enum login_state ended = login_expire(worker, LOGIN_END_LEASE);

@@ -110,6 +110,7 @@ struct session_operation {
 	bool private; /* it needs the login: its key is a private object, or could not be read */
 	bool keeps_login; /* … and is not over, so that the module stays logged in (B10); a search does as well */
 	bool found_private; /* of a search: private objects are among what was found */
+	bool has_parts; /* a part of it has been done */
 	bool forced; /* its key asks for the PIN by policy: the token does not take it (B20) */
 	uint64_t serial; /* of the operation, in this process */
 	char *deferred; /* the Init as JSON, to be run once the PIN has been verified; NULL: the module has begun */
@@ -366,13 +367,15 @@ bool sessions_init(struct sessions *sessions, unsigned max) MUST_USE;
 /* The instance's session, locked; NULL if it has none of that handle. */
 struct session *session_acquire(struct worker *worker, const unsigned char *instance, CK_ULONG handle);
 void session_release(struct worker *worker, struct session *session);
+/* Anybody's session, locked, rather one that no call runs in; NULL: there is none in the module. */
+struct session *session_acquire_any(struct worker *worker);
 /* True if the request's instance has a session of that handle. */
 bool session_exists(struct request *request, CK_ULONG handle);
 CK_RV session_open(struct request *request, const union wire_value v[]) MUST_USE;
 /* Closes an acquired session in the module and takes it off the table; still to be released. */
 CK_RV session_close(struct worker *worker, struct session *session);
-/* Closes all sessions of one instance. */
-void sessions_close_instance(struct worker *worker, const unsigned char *instance);
+/* Closes all sessions of one instance. Whether track_used_private held for one of them. */
+bool sessions_close_instance(struct worker *worker, const unsigned char *instance);
 /* Under module.lock exclusively: opens every session again in the new module. */
 void sessions_reopen(struct worker *worker);
 bool sessions_have_operation(struct worker *worker);
@@ -392,6 +395,16 @@ void pool_forget(struct worker *worker); /* the module has been finalized */
 /* The anchor, opened if it is not. */
 CK_RV anchor_open(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
 void anchor_close(struct worker *worker);
+/*
+ * What the module is logged in and out through: the anchor, or one of the clients' sessions where the token has no other left. Under
+ * login.lock, with the module and no session. To be given back before either.
+ */
+struct lever {
+	CK_SESSION_HANDLE session; /* the module's */
+	struct session *client; /* whose it is, locked; NULL: the anchor */
+};
+CK_RV lever_take(struct worker *worker, struct lever *ret_lever) MUST_USE;
+void lever_give_back(struct worker *worker, const struct lever *lever); /* one that was taken */
 
 /* Adds what the request asks for to the wishes of its session. */
 void session_wish(struct worker *worker, struct session *session, const struct login_wishes *wishes);
@@ -579,6 +592,8 @@ bool track_input_sha256(struct session *session, const struct call *call, unsign
 
 /* True if an operation with an always-authenticate key is under way. */
 bool track_reauthenticates(const struct session *session);
+/* True if an operation under way has used private objects under that login (login_epoch): given up, it was a private use all the same (B7). */
+bool track_used_private(const struct session *session, unsigned login);
 /* How many operations of all sessions keep the module logged in (B10). */
 unsigned track_keeping_login(void);
 

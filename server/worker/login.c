@@ -110,14 +110,16 @@ static void pin_keep(struct request *request, const union wire_value *pin)
 	struct worker *worker = request->worker;
 	CK_TOKEN_INFO token = {0};
 	const union wire_value v[] = {{.number = worker->module.slot}, {.info = &token}};
-	CK_SESSION_HANDLE anchor;
+	struct lever lever;
 
 	if (!pin_cache_takes(worker, pin))
 		return;
 	module_quiet(request);
-	if (invoke_uncounted(worker, CALL_GetTokenInfo, v) == CKR_OK && anchor_open(worker, &anchor) == CKR_OK &&
-		logout_internal(worker, request, anchor) == CKR_OK)
-		pin_cache_store(worker, pin, &token);
+	if (invoke_uncounted(worker, CALL_GetTokenInfo, v) == CKR_OK && lever_take(worker, &lever) == CKR_OK) {
+		if (logout_internal(worker, request, lever.session) == CKR_OK)
+			pin_cache_store(worker, pin, &token);
+		lever_give_back(worker, &lever);
+	}
 	module_unshare(request);
 }
 

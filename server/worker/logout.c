@@ -86,18 +86,18 @@ static CK_RV logout_native(
 static CK_RV logout_through(
 	struct worker *worker, struct request *request, CK_ULONG handle, enum logout_handles handles, bool *ret_unknown)
 {
-	CK_SESSION_HANDLE native = CK_INVALID_HANDLE;
-	struct session *session = handle != 0 ? session_acquire(worker, request->message->instance, handle) : NULL;
-	/* The anchor may have given way to a client's session. */
-	CK_RV rv = handle == 0 ? anchor_open(worker, &native) : CKR_OK;
+	struct lever lever = {CK_INVALID_HANDLE, NULL};
+	CK_RV rv = CKR_OK;
 
-	if (session)
-		native = session->module;
-	if (rv == CKR_OK)
-		rv = logout_native(worker, request, native, handles);
-	if (session)
-		session_release(worker, session);
-	*ret_unknown = handle != 0 && !session;
+	if (handle == 0)
+		rv = lever_take(worker, &lever);
+	else if ((lever.client = session_acquire(worker, request->message->instance, handle)) != NULL)
+		lever.session = lever.client->module;
+	*ret_unknown = handle != 0 && !lever.client;
+	if (rv != CKR_OK)
+		return rv;
+	rv = logout_native(worker, request, lever.session, handles);
+	lever_give_back(worker, &lever);
 	return rv;
 }
 

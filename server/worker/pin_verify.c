@@ -82,18 +82,21 @@ static CK_RV login_anew(
 	struct request *request, const struct token_grant *grant, const union wire_value *pin, bool *ret_tried)
 {
 	struct worker *worker = request->worker;
-	CK_SESSION_HANDLE anchor;
+	struct lever lever;
 	CK_RV rv = token_try_allowed(worker, CKU_USER, grant);
 
 	if (rv == CKR_OK)
-		rv = anchor_open(worker, &anchor);
-	if (rv == CKR_OK && login_native_state(worker) != LOGIN_NONE)
-		rv = logout_internal(worker, request, anchor);
+		rv = lever_take(worker, &lever);
 	if (rv != CKR_OK)
 		return rv;
-	const union wire_value v[] = {{.number = anchor}, {.number = CKU_USER}, *pin};
-	*ret_tried = true;
-	rv = invoke(request, CALL_Login, v);
+	if (login_native_state(worker) != LOGIN_NONE)
+		rv = logout_internal(worker, request, lever.session);
+	if (rv == CKR_OK) {
+		const union wire_value v[] = {{.number = lever.session}, {.number = CKU_USER}, *pin};
+		*ret_tried = true;
+		rv = invoke(request, CALL_Login, v);
+	}
+	lever_give_back(worker, &lever);
 	if (rv != CKR_OK)
 		return rv == CKR_USER_ALREADY_LOGGED_IN ? CKR_FUNCTION_FAILED : rv;
 	atomic_store(&worker->login.native, LOGIN_USER);

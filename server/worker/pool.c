@@ -90,6 +90,29 @@ void anchor_close(struct worker *worker)
 		close_native(worker, session);
 }
 
+CK_RV lever_take(struct worker *worker, struct lever *ret_lever)
+{
+	struct lever lever = {CK_INVALID_HANDLE, NULL};
+	CK_RV rv = anchor_open(worker, &lever.session);
+
+	if (rv == CKR_SESSION_COUNT) {
+		pool_close_idle(worker);
+		rv = anchor_open(worker, &lever.session);
+	}
+	if (rv == CKR_SESSION_COUNT && (lever.client = session_acquire_any(worker)) != NULL) {
+		lever.session = lever.client->module;
+		rv = CKR_OK;
+	}
+	*ret_lever = lever;
+	return rv;
+}
+
+void lever_give_back(struct worker *worker, const struct lever *lever)
+{
+	if (lever->client)
+		session_release(worker, lever->client);
+}
+
 CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session)
 {
 	CK_RV rv = private_use_begin(request);

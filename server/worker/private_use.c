@@ -44,21 +44,22 @@ static enum login_end rejection(CK_RV rv)
 static CK_RV login_kept(struct request *request)
 {
 	struct worker *worker = request->worker;
-	CK_SESSION_HANDLE anchor;
-	CK_RV rv = anchor_open(worker, &anchor);
+	struct lever lever;
+	CK_RV rv = lever_take(worker, &lever);
 
 	if (rv != CKR_OK)
 		return rv;
-	const union wire_value v[] = {{.number = anchor}, {.number = CKU_USER}, pin_cache_pin(worker)};
+	const union wire_value v[] = {{.number = lever.session}, {.number = CKU_USER}, pin_cache_pin(worker)};
 	rv = invoke(request, CALL_Login, v);
 	if (rv == CKR_OK) {
 		atomic_store(&worker->login.native, LOGIN_USER);
 	} else if (rv == CKR_USER_ALREADY_LOGGED_IN || rv == CKR_USER_ANOTHER_ALREADY_LOGGED_IN) {
 		/* Nobody should be: the PIN was not looked at (X1). */
 		atomic_store(&worker->login.native, LOGIN_USER);
-		(void)!logout_internal(worker, request, anchor);
+		(void)!logout_internal(worker, request, lever.session);
 		rv = CKR_FUNCTION_FAILED;
 	}
+	lever_give_back(worker, &lever);
 	return rv;
 }
 
@@ -146,14 +147,16 @@ static bool logout_due(struct worker *worker)
 static void logout_for_request(struct request *request)
 {
 	struct worker *worker = request->worker;
-	CK_SESSION_HANDLE anchor;
+	struct lever lever;
 	struct token_grant grant;
 	bool granted = token_acquire(worker, request->channel, TOKEN_FOR_LOGOUT, CKU_USER, &grant) == CKR_OK;
 
 	module_quiet(request);
-	CK_RV rv = anchor_open(worker, &anchor);
-	if (rv == CKR_OK)
-		rv = logout_internal(worker, request, anchor);
+	CK_RV rv = lever_take(worker, &lever);
+	if (rv == CKR_OK) {
+		rv = logout_internal(worker, request, lever.session);
+		lever_give_back(worker, &lever);
+	}
 	module_unshare(request);
 	if (granted)
 		token_release(worker, request->channel, rv);
@@ -225,7 +228,7 @@ bool private_use_end(struct request *request)
 
 void private_use_settle(struct worker *worker)
 {
-	CK_SESSION_HANDLE anchor;
+	struct lever lever;
 
 	tell_waiting(worker);
 	if (!logout_due(worker))
@@ -233,8 +236,10 @@ void private_use_settle(struct worker *worker)
 	pthread_mutex_lock(&worker->login.lock);
 	if (logout_due(worker)) {
 		pthread_rwlock_rdlock(&worker->module.lock);
-		if (anchor_open(worker, &anchor) == CKR_OK)
-			(void)!logout_internal(worker, NULL, anchor);
+		if (lever_take(worker, &lever) == CKR_OK) {
+			(void)!logout_internal(worker, NULL, lever.session);
+			lever_give_back(worker, &lever);
+		}
 		pthread_rwlock_unlock(&worker->module.lock);
 	}
 	pthread_mutex_unlock(&worker->login.lock);

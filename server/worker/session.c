@@ -97,6 +97,42 @@ void session_release(struct worker *worker, struct session *session)
 	session_unref(worker, session);
 }
 
+/* The session at that place, locked; NULL: none, or none that is any good. Unless `wait`, neither one that is busy. */
+static struct session *acquire_place(struct worker *worker, unsigned place, bool wait)
+{
+	struct sessions *sessions = &worker->sessions;
+
+	pthread_mutex_lock(&sessions->lock);
+	struct session *session = sessions->slots[place];
+	if (session)
+		session->refs++;
+	pthread_mutex_unlock(&sessions->lock);
+	if (!session)
+		return NULL;
+	if (wait)
+		pthread_mutex_lock(&session->lock);
+	else if (pthread_mutex_trylock(&session->lock) != 0) {
+		session_unref(worker, session);
+		return NULL;
+	}
+	bool searches = session->operations[OPERATION_FIND].begun;
+	if (!session->closed && session->module != CK_INVALID_HANDLE && (wait || !searches))
+		return session;
+	session_release(worker, session);
+	return NULL;
+}
+
+struct session *session_acquire_any(struct worker *worker)
+{
+	struct session *session = NULL;
+
+	for (int wait = 0; wait < 2 && !session; wait++) {
+		for (unsigned place = 0; place < worker->sessions.max && !session; place++)
+			session = acquire_place(worker, place, wait != 0);
+	}
+	return session;
+}
+
 bool session_exists(struct request *request, CK_ULONG handle)
 {
 	struct session *session = session_acquire(request->worker, request->message->instance, handle);
@@ -259,8 +295,10 @@ CK_RV session_close(struct worker *worker, struct session *session)
 	return rv;
 }
 
-void sessions_close_instance(struct worker *worker, const unsigned char *instance)
+bool sessions_close_instance(struct worker *worker, const unsigned char *instance)
 {
+	bool used = false;
+
 	for (unsigned place = 0; place < worker->sessions.max; place++) {
 		pthread_mutex_lock(&worker->sessions.lock);
 		const struct session *listed = worker->sessions.slots[place];
@@ -269,9 +307,11 @@ void sessions_close_instance(struct worker *worker, const unsigned char *instanc
 		struct session *session = handle != 0 ? session_acquire(worker, instance, handle) : NULL;
 		if (!session)
 			continue;
+		used = track_used_private(session, login_epoch(worker)) || used;
 		(void)!session_close(worker, session);
 		session_release(worker, session);
 	}
+	return used;
 }
 
 void sessions_reopen(struct worker *worker)

@@ -98,6 +98,18 @@ bool track_reauthenticates(const struct session *session)
 	return false;
 }
 
+bool track_used_private(const struct session *session, unsigned login)
+{
+	bool used = false;
+
+	for (int i = 0; i < OPERATION_COUNT; i++) {
+		const struct session_operation *operation = &session->operations[i];
+		used = used || (operation->begun && operation->logouts == login &&
+				       (operation->found_private || (operation->private && operation->has_parts)));
+	}
+	return used;
+}
+
 void track_reauthenticated(struct session *session)
 {
 	for (int i = 0; i < OPERATION_COUNT; i++) {
@@ -246,6 +258,8 @@ void track_after(struct session *session, const struct call *call, CK_RV rv, str
 		return;
 	if (row->step == STEP_INIT && rv == CKR_OK)
 		begin(operation, call, key, forced, logouts);
+	if (row->step == STEP_UPDATE && rv == CKR_OK)
+		operation->has_parts = true;
 	if (row->step == STEP_UPDATE && rv == CKR_OK && input_counts(row->operation) &&
 		row->arguments[1].kind == WIRE_BYTES)
 		input_add(operation, &call->values[1]);

@@ -60,6 +60,7 @@ struct request {
 	int channel; /* the pair it came on, for questions to the gateway */
 	bool holds_module; /* the module cannot be re-initialised meanwhile; kept by the core alone */
 	bool private_use; /* counted in login.private_uses; kept by the core alone */
+	struct session *client; /* the session that its call has locked, or NULL; kept by the core alone */
 	bool one_use; /* it is its turn to end the login; kept by the core alone */
 	bool pin_tried; /* its last login has reached the token; kept by the core alone */
 	/* After a wrong PIN: how many more go to the token, where that is known (A25); kept by the core alone. */
