@@ -163,14 +163,14 @@ static enum status send_request(struct exchange *exchange, const struct worker_r
 
 enum status exchange_request(struct worker_process *process, unsigned pair, const struct worker_request *request,
 	int64_t deadline_ms, struct arena *arena, struct buffer *payload, struct worker_response *ret_response,
-	struct process_use *ret_use)
+	struct process_use *use)
 {
 	struct exchange exchange = exchange_of(process, pair, deadline_ms, arena, payload);
 	exchange.identity = request->identity;
-	exchange.use = ret_use;
+	exchange.use = use;
 	enum status status = send_request(&exchange, request);
 	/* Without its last datagram a request is none. */
-	ret_use->sent = status == STATUS_OK;
+	use->sent = status == STATUS_OK;
 	if (status == STATUS_OK)
 		status = await(&exchange, FRAME_RESPONSE);
 	if (status == STATUS_OK)

@@ -199,9 +199,9 @@ void token_changed(struct token *token);
  */
 void token_acquire(struct worker_process *process, unsigned pair, const char *identity,
 	const struct token_acquire *question, struct token_grant *ret_grant);
-/* The worker has finished with the token, and may have logged in: then `use`, unless NULL, says so. STATUS_MALFORMED if it did not have it. */
+/* The worker has finished with the token; if it has logged in, that is the login of the client of `use`. STATUS_MALFORMED if it did not have it. */
 enum status token_release(struct worker_process *process, unsigned pair, const char *identity,
-	const struct token_release *news, struct process_use *use) MUST_USE;
+	const struct token_release *news, const struct process_use *use) MUST_USE;
 /*
  * Takes the token from a thread of the worker that forgot to release it, or from any (pair < 0) when the process is gone. A PIN that it
  * had the token for counts as tried.
@@ -364,7 +364,8 @@ struct login_ended {
 struct process_use {
 	bool sent; /* the worker may have seen the request */
 	bool login; /* it may have begun a login in it */
-	bool logged_in; /* it has */
+	const struct registry_client
+		*client; /* whose login that is; set by the caller, NULL: nobody's who could lose the right to it */
 };
 
 /* What a worker has the token for. */
@@ -456,11 +457,11 @@ void process_leave(struct worker_process *process, const struct process_use *use
 /*
  * Runs one request: at most request->deadline_ms of waiting for a free thread of the worker, and then at most as long for
  * the answer (a worker must not be ended because others kept a request waiting).
- * STATUS_OK; STATUS_BUSY, STATUS_NO_MEMORY (nothing was sent); STATUS_TIMEOUT; STATUS_CLOSED, with ret_use->sent telling whether
+ * STATUS_OK; STATUS_BUSY, STATUS_NO_MEMORY (nothing was sent); STATUS_TIMEOUT; STATUS_CLOSED, with use->sent telling whether
  * the worker may have seen the request. After TIMEOUT and CLOSED the worker is ending.
  */
 enum status process_request(struct worker_process *process, const struct worker_request *request, struct arena *arena,
-	struct buffer *payload, struct worker_response *ret_response, struct process_use *ret_use) MUST_USE;
+	struct buffer *payload, struct worker_response *ret_response, struct process_use *use) MUST_USE;
 
 /* Begins the end: no new requests; those that run are finished; SIGKILL later if it comes to that (keeper). */
 void process_end(struct worker_process *process, enum end_cause cause);
@@ -510,7 +511,7 @@ void logout_with_process(struct worker_process *process);
 /* The frames of one request on one pair. As process_request, and STATUS_MALFORMED when the worker broke the protocol. */
 enum status exchange_request(struct worker_process *process, unsigned pair, const struct worker_request *request,
 	int64_t deadline_ms, struct arena *arena, struct buffer *payload, struct worker_response *ret_response,
-	struct process_use *ret_use) MUST_USE;
+	struct process_use *use) MUST_USE;
 /* FRAME_START to FRAME_STARTED on pair 0. */
 enum status exchange_start(struct worker_process *process, const char *application_hash, int64_t deadline_ms,
 	struct arena *arena, struct buffer *payload, struct worker_started *ret_started) MUST_USE;

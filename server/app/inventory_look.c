@@ -15,7 +15,7 @@ void documents_free(struct slot_documents *documents, size_t count)
 static enum status ask(struct watched_module *watched, bool reinit, struct arena *arena, struct buffer *payload,
 	struct worker_response *ret_response)
 {
-	struct process_use use;
+	struct process_use use = {.client = NULL};
 	struct worker_request request = {
 		.route = ROUTE_inventory,
 		.identity = "",

@@ -49,8 +49,8 @@ void login_claim(struct worker_process *process, const char *identity, const str
 		process_void_login(process, LOGIN_END_REVOKED);
 }
 
-/* A copy of the owner, since no lock may be held while it is judged. False: there is none, or no memory. */
-static bool owner_of(struct worker_process *process, struct principal *ret_owner)
+/* A copy of the owner, since no lock may be held while it is judged. STATUS_NOT_FOUND: nobody is logged in. */
+static enum status owner_of(struct worker_process *process, struct principal *ret_owner)
 {
 	pthread_mutex_lock(&process->mutex);
 	const struct principal *owner = &process->owner;
@@ -59,7 +59,7 @@ static bool owner_of(struct worker_process *process, struct principal *ret_owner
 		status = principal_init(
 			ret_owner, owner->identity, (struct bytes){owner->certificate.data, owner->certificate.len});
 	pthread_mutex_unlock(&process->mutex);
-	return status == STATUS_OK;
+	return status;
 }
 
 void logins_follow(struct registry *registry, const struct settings *settings, registry_judge *judge, void *context)
@@ -67,10 +67,15 @@ void logins_follow(struct registry *registry, const struct settings *settings, r
 	size_t count = 0;
 	struct worker_process **processes = registry_processes(registry, NULL, NULL, &count);
 	for (size_t i = 0; i < count; i++) {
-		struct principal owner;
-		if (processes[i]->application == NULL || !owner_of(processes[i], &owner))
+		struct principal owner = {.identity = NULL};
+		if (processes[i]->application == NULL)
 			continue;
-		if (!principal_entitled(&owner, settings, processes[i]->application, judge, context))
+		enum status status = owner_of(processes[i], &owner);
+		if (status == STATUS_NOT_FOUND)
+			continue;
+		/* Without memory to judge it, it ends. */
+		if (status != STATUS_OK ||
+			!principal_entitled(&owner, settings, processes[i]->application, judge, context))
 			process_void_login(processes[i], LOGIN_END_REVOKED);
 		principal_done(&owner);
 	}

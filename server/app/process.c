@@ -187,9 +187,9 @@ static enum status process_failed(
 }
 
 enum status process_request(struct worker_process *process, const struct worker_request *request, struct arena *arena,
-	struct buffer *payload, struct worker_response *ret_response, struct process_use *ret_use)
+	struct buffer *payload, struct worker_response *ret_response, struct process_use *use)
 {
-	*ret_use = (struct process_use){.sent = false};
+	*use = (struct process_use){.client = use->client};
 	int64_t allowed_ms = request->deadline_ms > INT32_MAX ? INT32_MAX : (int64_t)request->deadline_ms;
 	enum status status = fifo_enter(&process->pool, clock_ms() + allowed_ms);
 	if (status != STATUS_OK)
@@ -199,9 +199,8 @@ enum status process_request(struct worker_process *process, const struct worker_
 		fifo_leave(&process->pool);
 		return STATUS_CLOSED;
 	}
-	status = exchange_request(
-		process, pair, request, clock_ms() + allowed_ms, arena, payload, ret_response, ret_use);
-	if (status != STATUS_OK && !(status == STATUS_NO_MEMORY && !ret_use->sent))
+	status = exchange_request(process, pair, request, clock_ms() + allowed_ms, arena, payload, ret_response, use);
+	if (status != STATUS_OK && !(status == STATUS_NO_MEMORY && !use->sent))
 		status = process_failed(process, request, pair, status);
 	give_back_pair(process, pair);
 	fifo_leave(&process->pool);

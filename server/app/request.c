@@ -75,15 +75,13 @@ static void record(const struct attempt *attempt, enum status status)
 static enum status use_shared(struct attempt *attempt, struct worker_process *process, struct application *application,
 	const struct worker_request *request, bool *ret_sent)
 {
-	struct process_use use = {.sent = false};
+	struct process_use use = {.client = attempt->client};
 	process_enter(process);
 	enum status status = note_instance(attempt, application, request);
 	if (status == STATUS_OK)
 		status = process_request(process, request, attempt->arena, attempt->payload, attempt->response, &use);
 	if (status == STATUS_OK)
 		status = note_operation(attempt, process, request);
-	if (use.logged_in)
-		login_claim(process, request->identity, attempt->client);
 	/* What has to run once more alone has done nothing yet. */
 	if (use.sent && (status != STATUS_OK || attempt->response->status != 0))
 		record(attempt, status);
@@ -145,7 +143,7 @@ static enum status run_anonymous(struct attempt *attempt, const struct worker_re
 	struct application_key key = {.domain = attempt->key->domain, .slot = attempt->key->slot};
 	struct worker_request alone = *request;
 	struct worker_process *process = NULL;
-	struct process_use use;
+	struct process_use use = {.client = NULL};
 
 	if (RAND_bytes(key.id, sizeof key.id) != 1)
 		return STATUS_NO_MEMORY;

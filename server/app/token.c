@@ -333,14 +333,15 @@ static bool hold_of(struct worker_process *process, unsigned pair, struct token_
 }
 
 enum status token_release(struct worker_process *process, unsigned pair, const char *identity,
-	const struct token_release *news, struct process_use *use)
+	const struct token_release *news, const struct process_use *use)
 {
 	struct token_hold hold;
 	if (!hold_of(process, pair, &hold))
 		return STATUS_MALFORMED;
-	if (use != NULL && news->rv == CKR_OK && hold.question.purpose == TOKEN_FOR_LOGIN &&
+	/* Before anybody else can log in. */
+	if (use != NULL && use->client != NULL && news->rv == CKR_OK && hold.question.purpose == TOKEN_FOR_LOGIN &&
 		hold.question.user_type != CKU_CONTEXT_SPECIFIC)
-		use->logged_in = true;
+		login_claim(process, identity, use->client);
 	/* What became of a token that was initialised, later workers will find. */
 	if (hold.question.purpose != TOKEN_FOR_INIT_TOKEN)
 		slot_found(process, news->serial);

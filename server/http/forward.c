@@ -227,7 +227,10 @@ static bool still_entitled(void *context)
 	peer_identify(generation, request->connection->session, false, &peer);
 	bool entitled = peer.refusal == NULL && peer.identity != NULL &&
 			strcmp(peer.identity, request->peer->identity) == 0 &&
-			(config_permissions(generation->config, peer.identity, request->slot) & PERMISSIONS_LOGIN) != 0;
+			(config_permissions(generation->config, peer.identity, request->slot) & PERMISSIONS_LOGIN) !=
+				0 &&
+			strcmp(request->application.domain, config_domain(generation->config, peer.identity,
+								    request->slot, request->application.id)) == 0;
 	generation_release(generation);
 	return entitled;
 }

@@ -120,6 +120,31 @@ Test(principal, B14_the_last_login_is_the_one_whose_certificate_counts)
 	cr_expect_eq(login_of(1), LOGIN_USER);
 }
 
+static bool is_logged_in(void *id)
+{
+	return login_of(*(char *)id) == LOGIN_USER;
+}
+
+Test(principal, B14_a_login_has_its_owner_from_its_beginning_not_when_the_request_ends)
+{
+	char id = 1, revoked[] = "one";
+	struct asked first = {.fixture = &fixture,
+		.domain = "alice",
+		.slot = "demo",
+		.id = id,
+		.query = LOG_IN ";stay",
+		.certificate = "one"};
+	ask_begin(&first);
+	cr_assert(becomes(is_logged_in, &id));
+	ask(&fixture, id, "acquire=2;release=0,0");
+	log_in("alice", id, "two");
+	ask(&fixture, id, "go");
+	ask_join(&first);
+	registry_revoke(fixture.registry, is_not, revoked);
+	cr_expect_eq(voided(id), 0);
+	cr_expect_eq(login_of(id), LOGIN_USER);
+}
+
 Test(principal, B14_a_login_that_failed_is_nobodys)
 {
 	char revoked[] = "two";
