@@ -74,7 +74,10 @@ criterion() { # criterion PROGRAM [ARG ...]: counts by Criterion's summary line
 		sed -n 's/.*Synthesis: Tested: \([0-9]*\) | Passing: [0-9]* | Failing: \([0-9]*\) | Crashing: \([0-9]*\).*/\1 \2/p' | tail -n 1)
 	tested=${tested:-0} bad=${bad:-0}
 	if [ "$status" -ne 0 ] || [ "$bad" -ne 0 ] || [ "$tested" -eq 0 ]; then
-		sed 's/\x1b\[[0-9;]*m//g' "$logs/out" | grep -vE '^\[(PASS|RUN |SKIP)' | tail -n 60
+		# Criterion's own lines first: what the tests' processes say may be long.
+		sed 's/\x1b\[[0-9;]*m//g' "$logs/out" > "$logs/plain"
+		grep -E '^\[(FAIL|CRASH|ERR |----)' "$logs/plain" | head -n 60
+		grep -vE '^\[(PASS|RUN |SKIP|FAIL|CRASH|ERR |----)' "$logs/plain" | tail -n 40
 		[ "$bad" -gt 0 ] || bad=1
 	fi
 	for report in "$logs"/sanitizer*; do
