@@ -163,11 +163,22 @@ static bool makes_token_object(const union wire_value *template)
 }
 
 /* The row's, and what the arguments add to it. */
-unsigned call_permissions(const struct call *call)
+static unsigned permissions_needed(const struct call *call)
 {
 	const struct call_row *row = call->row;
 
 	if (row->id == CALL_DeriveKey && makes_token_object(&call->values[call_argument(row, WIRE_TEMPLATE)]))
 		return row->permissions | PERMISSIONS_WRITE;
 	return row->permissions;
+}
+
+CK_RV call_check_permission(struct running_call *run)
+{
+	if (run->row->place != PLACE_MODULE)
+		return CKR_FUNCTION_NOT_SUPPORTED;
+	if ((permissions_needed(run->call) & ~run->request->message->permissions) != 0) {
+		run->refused = "the identity has no permission for this class of operation on the slot";
+		return CKR_FUNCTION_REJECTED;
+	}
+	return CKR_OK;
 }

@@ -313,14 +313,8 @@ static void wipe_pins(const struct call *call)
 	}
 }
 
-static CK_RV run_allowed(struct running_call *run)
+static CK_RV run_it(struct running_call *run)
 {
-	if (run->row->place != PLACE_MODULE)
-		return CKR_FUNCTION_NOT_SUPPORTED;
-	if ((call_permissions(run->call) & ~run->request->message->permissions) != 0) {
-		run->refused = "the identity has no permission for this class of operation on the slot";
-		return CKR_FUNCTION_REJECTED;
-	}
 	return special[run->row->id] ? special[run->row->id](run) : run_on_session(run);
 }
 
@@ -354,14 +348,17 @@ static CK_RV wait_for_turns(struct request *request, const struct call *call, bo
 bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 {
 	struct running_call run = {.request = request, .call = call, .row = call->row, .began = clock_us()};
-	bool making;
+	bool making = false;
 
 	if (call->row->arguments[0].kind == WIRE_SESSION)
 		run.handle = call->values[0].number;
-	CK_RV rv = wait_for_turns(request, call, &making);
+	/* Who may not make the call neither waits for it nor logs the token in. */
+	CK_RV rv = call_check_permission(&run);
+	if (rv == CKR_OK)
+		rv = wait_for_turns(request, call, &making);
 	module_share(request);
 	if (rv == CKR_OK)
-		rv = run_allowed(&run);
+		rv = run_it(&run);
 	bool recorded = call_record(&run, rv);
 	request->client = NULL;
 	if (run.session)

@@ -50,8 +50,8 @@ bool call_object_is_private(struct running_call *run, CK_OBJECT_HANDLE handle);
 
 /* --- call_rules.c: CKR_OK, or how the call is refused; `refused` may say why --- */
 
-/* The permissions that the call needs, a mask of 1u << enum permission: its row's, and what its arguments add. */
-unsigned call_permissions(const struct call *call);
+/* Before anything else: whether the identity may make the call, by its row and what its arguments add. */
+CK_RV call_check_permission(struct running_call *run) MUST_USE;
 /* Before call_translate: private objects after a forced logout. */
 CK_RV call_check_login(struct running_call *run) MUST_USE;
 /* A key that the client names, with the handle `theirs`, in the mechanism's parameter. */

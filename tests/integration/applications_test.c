@@ -434,7 +434,7 @@ Test(applications_brief, C14_a_killed_program_loses_its_sessions_and_one_that_is
 	struct application killed = logged_in(ALICE, "set 1 1"), idle = logged_in(ALICE, "set 2 2"),
 			   stopped = logged_in(ALICE, "set 3 3");
 
-	cr_assert_eq(kill(stopped.pid, SIGSTOP), 0);
+	process_halt(stopped.pid);
 	application_kill(&killed);
 	cr_expect_str_eq(state_under(ALICE, "set 1 1"), "user", "before the lease has ended");
 	cr_assert(await_condition(is_public, &g, "set 1 1", SECONDS), "its login did not end");
@@ -450,7 +450,7 @@ Test(applications_brief, C14_a_program_that_is_idle_after_an_answer_that_came_to
 	shell("sed -i 's/^\\[Gateway\\]/&\\nTimeout = 5/' '%s'", g.configuration);
 	struct application late = logged_in(ALICE, "set 1 1"), killed = logged_in(ALICE, "set 2 2");
 
-	cr_assert_eq(kill(g.pid, SIGSTOP), 0);
+	process_halt(g.pid);
 	const char *answer = tell(&late, "digest");
 	cr_assert_eq(kill(g.pid, SIGCONT), 0);
 	cr_expect_str_eq(answer, "0x5");

@@ -97,6 +97,9 @@ long process_status(pid_t pid, const char *field);
 bool await_condition(bool (*holds)(const struct gateway *g, void *argument), const struct gateway *g, void *argument,
 	unsigned seconds);
 
+/* SIGSTOP, and waits until every thread of the process stands still; SIGCONT lets it go on. */
+void process_halt(pid_t pid);
+
 /* Logs alice or bob in over REST and makes a key; asserts success. */
 void rest_login(const struct gateway *g, enum person who, const char *const headers[]);
 void rest_key(const struct gateway *g, const char *body);

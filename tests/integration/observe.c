@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,4 +91,42 @@ bool await_condition(bool (*holds)(const struct gateway *g, void *argument), con
 		usleep(10000);
 	}
 	return false;
+}
+
+/* The state letter in /proc/PID/task/TID/stat, behind the program's name in brackets; '\0' for a thread that is gone. */
+static char thread_state(pid_t process, const char *thread)
+{
+	char path[340], line[512] = "";
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", (int)process, thread);
+	FILE *file = fopen(path, "re");
+	if (file == NULL)
+		return '\0';
+	const char *bracket = fgets(line, sizeof(line), file) == NULL ? NULL : strrchr(line, ')');
+	(void)fclose(file);
+	return bracket == NULL ? '\0' : bracket[2];
+}
+
+static bool is_halted(const struct gateway *g, void *argument)
+{
+	const pid_t *pid = argument;
+	bool halted = true;
+	char path[64];
+
+	(void)g;
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)*pid);
+	DIR *threads = opendir(path);
+	cr_assert_not_null(threads, "process %d is gone", (int)*pid);
+	for (struct dirent *entry = readdir(threads); entry != NULL; entry = readdir(threads)) {
+		char state = entry->d_name[0] == '.' ? '\0' : thread_state(*pid, entry->d_name);
+		halted = halted && (state == '\0' || state == 'T');
+	}
+	(void)closedir(threads);
+	return halted;
+}
+
+void process_halt(pid_t pid)
+{
+	cr_assert_eq(kill(pid, SIGSTOP), 0);
+	cr_assert(await_condition(is_halted, NULL, &pid, 10), "process %d does not stop", (int)pid);
 }

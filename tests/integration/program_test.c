@@ -286,7 +286,7 @@ static bool is_stopping(const struct gateway *g, void *unused)
 	return contains(path_in(g, "gateway.log"), "\"stopping\"");
 }
 
-static void signal_workers(const struct gateway *g, int signal)
+static void each_worker(const struct gateway *g, void (*act)(pid_t worker))
 {
 	enum { MAX = 16 };
 	pid_t workers[MAX];
@@ -294,7 +294,12 @@ static void signal_workers(const struct gateway *g, int signal)
 
 	cr_assert_gt(count, 0);
 	for (size_t i = 0; i < count; i++)
-		cr_assert_eq(kill(workers[i], signal), 0);
+		act(workers[i]);
+}
+
+static void go_on(pid_t worker)
+{
+	cr_assert_eq(kill(worker, SIGCONT), 0);
 }
 
 Test(program, a_stop_lets_the_request_in_flight_finish)
@@ -307,12 +312,12 @@ Test(program, a_stop_lets_the_request_in_flight_finish)
 	rest_login(&g, ALICE, NULL);
 	/* The login's own request may have its answer and not be over yet. */
 	cr_assert(await_condition(is_at_rest, &g, NULL, 10));
-	signal_workers(&g, SIGSTOP);
+	each_worker(&g, process_halt);
 	cr_assert_eq(pthread_create(&thread, NULL, generate, &generation), 0);
 	cr_assert(await_condition(is_at_work, &g, NULL, 10));
 	kill(g.pid, SIGTERM);
 	cr_assert(await_condition(is_stopping, &g, NULL, 10));
-	signal_workers(&g, SIGCONT);
+	each_worker(&g, go_on);
 	pthread_join(thread, NULL);
 	cr_expect_eq(generation.status, 201, "%ld", generation.status);
 	cr_expect(await_condition(has_ended, &g, NULL, 15));

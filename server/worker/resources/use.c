@@ -136,6 +136,8 @@ static bool ask(struct use *use, CK_OBJECT_HANDLE name, const unsigned char sha2
 		return false;
 	case OPERATION_OPENED: break;
 	}
+	/* The use that may end the login is that of the answer (B7). */
+	request->private_used = false;
 	append_quoted(realm, sizeof realm, worker_token_label(request->worker));
 	snprintf(challenge, sizeof challenge, "PKCS11-PIN realm=\"%s\", operation=\"%s\"", realm, id);
 	reply_problem(request, PROBLEM_REAUTHENTICATION_REQUIRED,

@@ -234,6 +234,33 @@ Test(login_mode, A24_an_operation_waits_for_its_pin_while_the_module_is_logged_o
 	expect_state(&first, LOGIN_USER, LOGIN_NONE);
 }
 
+Test(login_mode, A24_what_only_asks_for_the_pin_is_no_private_use_and_the_answer_is_one)
+{
+	start(false, LOGOUT_AFTER_PRIVATE_OP);
+	make_resource_key(&one, "EC", "guarded", ",\"always_authenticate\":true");
+	expect_logged_out(&first, session);
+	log_in();
+	REST_AUTO struct rest asked = REST(&one, 401, .route = ROUTE_key_sign, .key = "guarded",
+		.body = "{\"algorithm\":\"ES256\",\"data\":\"YQ\"}");
+	expect_state(&first, LOGIN_USER, LOGIN_USER);
+	REST_ONLY(&one, 200, .route = ROUTE_operation_reauthenticate, .operation = text_at(asked.json, "operation/id"),
+		.body = PIN_BODY);
+	expect_logged_out(&first, session);
+}
+
+Test(login_mode, B4_a_call_without_permission_does_not_log_the_token_in)
+{
+	start(true, LOGOUT_AFTER_NEVER);
+	key = find_private(&first, session);
+	struct client reader = first;
+	reader.permissions = 1u << PERMISSION_READ;
+	unsigned before = token.asked[TOKEN_FOR_PRIVATE_USE];
+	expect(&reader, "CKR_FUNCTION_REJECTED", SIGN_INIT, session, key);
+	cr_expect_eq(token.asked[TOKEN_FOR_PRIVATE_USE], before);
+	sign(&first, session, key);
+	cr_expect_gt(token.asked[TOKEN_FOR_PRIVATE_USE], before);
+}
+
 Test(login_mode, B17_a_context_login_never_uses_it)
 {
 	start(true, LOGOUT_AFTER_NEVER);
