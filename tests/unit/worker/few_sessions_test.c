@@ -26,6 +26,7 @@ static void start(bool cache, enum logout_after after)
 			.pin_cache_idle_ms = HOUR_MS,
 			.internal_wait_ms = 1000}};
 	struct login_policy rules = options.login;
+	static const unsigned char nobody[16] = {0xff};
 
 	mock_new(&mock);
 	worker_fixture_start(&token, &options, &one);
@@ -37,6 +38,9 @@ static void start(bool cache, enum logout_after after)
 	expect(&first, "CKR_SESSION_COUNT", "{\"OpenSession\":{\"flags\":6}}");
 	rules.logout_after = after;
 	worker_fixture_policy(&one, &rules);
+	/* Commands are carried out in their order; this one tells when the rules are in force. */
+	worker_fixture_end_instance(&one, nobody, false);
+	(void)worker_fixture_state(&one);
 }
 
 TestSuite(few_sessions, .timeout = 60);

@@ -25,11 +25,14 @@ static struct worker_fixture one;
 static struct client first = {.worker = &one};
 static json_int_t session, busy, secret;
 
-/* Logged in, with a private key and two sessions; from then on each private use logs out. */
+/* Logged in, with a private key and two sessions. */
 static void start(void)
 {
-	struct worker_options options = {.mock = &mock,
-		.login = {.pin_cache_ttl_ms = 8 * HOUR_MS, .pin_cache_idle_ms = HOUR_MS, .internal_wait_ms = 1000}};
+	const struct worker_options options = {.mock = &mock,
+		.login = {.logout_after = LOGOUT_AFTER_PRIVATE_OP,
+			.pin_cache_ttl_ms = 8 * HOUR_MS,
+			.pin_cache_idle_ms = HOUR_MS,
+			.internal_wait_ms = 1000}};
 
 	mock_new(&mock);
 	worker_fixture_start(&token, &options, &one);
@@ -37,8 +40,8 @@ static void start(void)
 	session = open_logged_in(&first);
 	secret = number(&first, "key", MAKE_SECRET, session);
 	busy = open_session(&first);
-	options.login.logout_after = LOGOUT_AFTER_PRIVATE_OP;
-	worker_fixture_policy(&one, &options.login);
+	/* Making the key was a private use. */
+	expect(&first, "CKR_OK", LOGIN, session);
 }
 
 TestSuite(given_up, .init = start, .timeout = 60);
