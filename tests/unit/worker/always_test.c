@@ -206,7 +206,6 @@ Test(always, A23_modules_that_know_no_context_logins_are_normalised_over_rest_to
 	}
 }
 
-#define CONTEXT_LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_CONTEXT_SPECIFIC\",\"pin\":\"MTIzNA\"}}"
 #define RSA_INIT(call) \
 	"{\"" call "Init\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_RSA_PKCS\"},\"key\":%lld}}"
 

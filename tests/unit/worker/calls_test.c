@@ -7,9 +7,6 @@
 #include "tests/unit/worker/fixture.h"
 
 /* 32 bytes to sign. */
-#define DIGEST "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
-#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":128}}"
 #define READ_VALUE "{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_VALUE\":16}]}}"
 #define SO_LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_SO\",\"pin\":\"MTIzNDU2Nzg\"}}"
 

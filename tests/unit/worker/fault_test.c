@@ -7,14 +7,6 @@
 
 /* Tokens with faults that SoftHSM does not have: tests/support/modules/shim_module.c. */
 
-#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":\"%s\"}}"
-#define RIGHT "MTIzNA"
-#define WRONG "OTk5OQ"
-#define DIGEST "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
-#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":128}}"
-#define CAREFUL ",{\"CKA_ALWAYS_AUTHENTICATE\":true}"
-
 static struct token_fixture token;
 static struct worker_fixture worker;
 static struct client client = {.worker = &worker};

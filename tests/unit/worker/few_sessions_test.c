@@ -3,9 +3,6 @@
 
 #include "tests/unit/worker/fixture.h"
 
-#define LOGOUT "{\"Logout\":{\"session\":%lld}}"
-#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
-#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\",\"signature\":128}}"
 #define DIGEST_INIT "{\"DigestInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_SHA256\"}}}"
 #define DIGEST_DATA "{\"Digest\":{\"session\":%lld,\"data\":\"AAEC\",\"digest\":32}}"
 

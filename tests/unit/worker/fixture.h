@@ -16,6 +16,20 @@
 #include "server/common/message.h"
 #include "tests/support/lib/mock.h"
 
+/* --- bodies of calls, as formats: RIGHT and WRONG are user PINs of the token, DIGEST is 32 bytes --- */
+
+#define RIGHT "MTIzNA"
+#define WRONG "OTk5OQ"
+#define DIGEST "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":\"%s\"}}"
+#define USER_LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}"
+#define CONTEXT_LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_CONTEXT_SPECIFIC\",\"pin\":\"MTIzNA\"}}"
+#define LOGOUT "{\"Logout\":{\"session\":%lld}}"
+#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
+#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":128}}"
+/* For make_key: the key asks for its PIN at every use. */
+#define CAREFUL ",{\"CKA_ALWAYS_AUTHENTICATE\":true}"
+
 enum { FIXTURE_PAIRS = 4 };
 
 #define FIXTURE_PIN "1234"

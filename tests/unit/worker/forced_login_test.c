@@ -10,11 +10,6 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":\"%s\"}}"
-#define RIGHT "MTIzNA"
-#define WRONG "OTk5OQ"
-#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
-#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\",\"signature\":128}}"
 #define CONTEXT(pin) "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_CONTEXT_SPECIFIC\",\"pin\":\"" pin "\"}}"
 #define WITH_ID ",{\"CKA_ID\":\"aWQx\"}"
 /* A key pair of the label "release" whose private key is a session object with another label. */

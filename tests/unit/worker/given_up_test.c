@@ -3,8 +3,6 @@
 
 #include "tests/unit/worker/fixture.h"
 
-#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}"
-#define LOGOUT "{\"Logout\":{\"session\":%lld}}"
 #define CLOSE "{\"CloseSession\":{\"session\":%lld}}"
 #define MAKE_SECRET \
 	"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_GEN\"},\"attributes\":[{" \
@@ -41,7 +39,7 @@ static void start(void)
 	secret = number(&first, "key", MAKE_SECRET, session);
 	busy = open_session(&first);
 	/* Making the key was a private use. */
-	expect(&first, "CKR_OK", LOGIN, session);
+	expect(&first, "CKR_OK", USER_LOGIN, session);
 }
 
 TestSuite(given_up, .init = start, .timeout = 60);
@@ -97,7 +95,7 @@ Test(given_up, B7_all_sessions_of_a_client_count)
 Test(given_up, B7_an_operation_of_an_earlier_login_takes_no_later_one_along)
 {
 	decrypt_part();
-	expect(&first, "CKR_OK", LOGOUT "," LOGIN "," CLOSE, session, session, busy);
+	expect(&first, "CKR_OK", LOGOUT "," USER_LOGIN "," CLOSE, session, session, busy);
 	expect_login(LOGIN_USER);
 }
 

@@ -16,11 +16,10 @@
  */
 
 /* 32 bytes */
-#define DIGEST "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 /* 64 bytes */
 #define SIGNATURE "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0-Pw"
 #define INIT "{\"%sInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"%s\"},\"key\":%lld}}"
-#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":256}}"
+#define SIGN_LONG "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":256}}"
 #define PRIVATE_USES "[{\"CKA_SIGN\":true},{\"CKA_DECRYPT\":true},{\"CKA_UNWRAP\":true},{\"CKA_DERIVE\":true}]"
 #define PUBLIC_USES "{\"CKA_VERIFY\":true},{\"CKA_ENCRYPT\":true},{\"CKA_WRAP\":true}"
 #define SECRET_USES \
@@ -118,7 +117,7 @@ static void expect_ecdsa_signs(json_int_t session)
 {
 	struct made_key key = make(session, kind_of(CKK_EC));
 
-	expect(&client, "CKR_OK", INIT "," SIGN, "Sign", session, "CKM_ECDSA", key.private_key, session);
+	expect(&client, "CKR_OK", INIT "," SIGN_LONG, "Sign", session, "CKM_ECDSA", key.private_key, session);
 }
 
 Test(key_type, a_mechanism_of_another_key_type_is_refused_and_the_session_signs_afterwards)
@@ -144,7 +143,7 @@ Test(key_type, a_mechanism_of_another_key_type_is_refused_and_the_session_signs_
 		struct made_key key = make(session, kind_of(misfits[i].type));
 		expect(&client, "CKR_KEY_TYPE_INCONSISTENT", INIT, "Sign", session, misfits[i].mechanism,
 			key.private_key);
-		expect(&client, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
+		expect(&client, "CKR_OPERATION_NOT_INITIALIZED", SIGN_LONG, session);
 		expect(&client, "CKR_KEY_TYPE_INCONSISTENT", INIT, "Verify", session, misfits[i].mechanism,
 			key.public_key);
 		expect(&client, "CKR_OPERATION_NOT_INITIALIZED",
@@ -201,7 +200,7 @@ Test(key_type, an_operation_that_is_active_already_goes_on)
 
 	expect(&client, "CKR_OK", INIT, "Sign", session, "CKM_ECDSA", key.private_key);
 	expect(&client, "CKR_OPERATION_ACTIVE", INIT, "Sign", session, "CKM_DSA_SHA1", key.private_key);
-	expect(&client, "CKR_OK", SIGN, session);
+	expect(&client, "CKR_OK", SIGN_LONG, session);
 }
 
 /* --- every mechanism, every type --- */

@@ -3,13 +3,6 @@
 
 #include "tests/unit/worker/fixture.h"
 
-#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":\"%s\"}}"
-#define RIGHT "MTIzNA"
-#define WRONG "OTk5OQ"
-#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
-#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\",\"signature\":128}}"
-#define CAREFUL ",{\"CKA_ALWAYS_AUTHENTICATE\":true}"
-
 static struct token_fixture token = {.generation = 1, .last_tries = true};
 static struct mock mock;
 static struct worker_fixture one;

@@ -8,12 +8,6 @@
 #include "server/common/wipe_free.h"
 #include "tests/unit/worker/fixture.h"
 
-#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":\"%s\"}}"
-#define RIGHT "MTIzNA"
-#define WRONG "OTk5OQ"
-#define DIGEST "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
-#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":128}}"
 /* The public key "b"; the search stays open. */
 #define FIND_B \
 	"{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_PUBLIC_KEY\"},{\"CKA_LABEL\":" \

@@ -6,13 +6,6 @@
 #include "tests/unit/worker/fixture.h"
 
 #define REFUSED "fault C_Logout * return CKR_DEVICE_ERROR\n"
-#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":\"%s\"}}"
-#define LOGOUT "{\"Logout\":{\"session\":%lld}}"
-#define RIGHT "MTIzNA"
-#define WRONG "OTk5OQ"
-#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
-#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\",\"signature\":128}}"
-#define CAREFUL ",{\"CKA_ALWAYS_AUTHENTICATE\":true}"
 /* Needs a login, whatever became of handles. */
 #define MAKE_PRIVATE \
 	"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_GEN\"},\"attributes\":[{" \

@@ -10,10 +10,6 @@
 #include "tests/unit/worker/fixture.h"
 
 #define GROUP "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[%s]}]}"
-#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}"
-#define DIGEST "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
-#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":128}}"
 
 enum { ROUNDS = 150 };
 
@@ -95,7 +91,7 @@ static void *wander(void *argument)
 			return "a session could not be opened";
 		json_int_t session = member(last, "session");
 		if (rand_r(&seed) % 3 == 0) {
-			snprintf(calls, sizeof calls, LOGIN, session);
+			snprintf(calls, sizeof calls, USER_LOGIN, session);
 			last_rv(&client, rv, NULL, calls);
 		}
 		snprintf(calls, sizeof calls,
@@ -154,8 +150,6 @@ Test(parallel, fresh_logins_among_many_threads_stay_in_order)
 	wander_all(&(struct worker_options){.threads = FIXTURE_PAIRS, .fresh = true});
 }
 
-#define CONTEXT_LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_CONTEXT_SPECIFIC\",\"pin\":\"MTIzNA\"}}"
-
 /* One call (printf), without waiting for its answer. */
 static void __attribute__((format(printf, 2, 3))) send_call(const struct client *client, const char *format, ...)
 {
@@ -189,7 +183,7 @@ Test(parallel, X10_a_login_that_starts_the_module_anew_and_a_context_login_do_no
 	expect(&signer, "CKR_OK", SIGN_INIT, session, key);
 	expect(&other, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", second);
 	token.generation++;
-	send_call(&other, LOGIN, second);
+	send_call(&other, USER_LOGIN, second);
 	/* Its question for the token: the login is under way. */
 	cr_assert_eq(poll(&asked, 1, -1), 1);
 	send_call(&signer, CONTEXT_LOGIN, session);

@@ -4,11 +4,6 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":\"%s\"}}"
-#define RIGHT "MTIzNA"
-#define WRONG "OTk5OQ"
-#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
-#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\",\"signature\":128}}"
 #define EXCLUSIVE "exclusive CKR_DEVICE_ERROR\n"
 
 enum { HOUR_MS = 3600000 };

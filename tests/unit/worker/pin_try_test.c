@@ -3,10 +3,7 @@
 
 #include "tests/unit/worker/fixture.h"
 
-#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":\"%s\"}}"
 #define SET_PIN "{\"SetPIN\":{\"session\":%lld,\"old_pin\":\"%s\",\"new_pin\":\"NDMyMQ\"}}"
-#define RIGHT "MTIzNA"
-#define WRONG "OTk5OQ"
 
 static struct token_fixture token = {.generation = 1};
 static struct mock mock;

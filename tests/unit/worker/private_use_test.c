@@ -5,11 +5,6 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}"
-
-#define DIGEST "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
-#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":128}}"
 #define LABEL "{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":16}]}}"
 #define REST_SIGN "{\"algorithm\":\"ES256\",\"data\":\"YQ\"}"
 
@@ -35,7 +30,7 @@ TestSuite(private_use, .timeout = 60);
 
 static void *log_in(void *unused)
 {
-	expect(&first, "CKR_OK", LOGIN, session);
+	expect(&first, "CKR_OK", USER_LOGIN, session);
 	return unused;
 }
 

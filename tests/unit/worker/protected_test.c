@@ -5,8 +5,6 @@
 #include "tests/unit/worker/fixture.h"
 
 #define NO_PIN "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":null}}"
-#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
-#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\",\"signature\":128}}"
 #define PROTECTED "protected_path 1\n"
 
 static struct token_fixture token = {.generation = 1};

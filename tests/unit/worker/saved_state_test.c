@@ -4,8 +4,9 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":\"MTIzNA\"}}"
-#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA_SHA256\"},\"key\":%lld}}"
+#define LOGIN_AS "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":\"MTIzNA\"}}"
+#define SIGN_DATA_INIT \
+	"{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA_SHA256\"},\"key\":%lld}}"
 #define UPDATE "{\"SignUpdate\":{\"session\":%lld,\"part\":\"AAEC\"}}"
 #define FINAL "{\"SignFinal\":{\"session\":%lld,\"signature\":128}}"
 #define SET \
@@ -28,7 +29,7 @@ static void start_with(const struct login_policy *login)
 	worker_fixture_start(&token, &(struct worker_options){.mock = &mock, .login = *login}, &worker);
 	cr_assert_eq(worker.started_rv, 0, "%s", worker.started_detail);
 	session = open_session(&client);
-	expect(&client, "CKR_OK", LOGIN, session, "CKU_USER");
+	expect(&client, "CKR_OK", LOGIN_AS, session, "CKU_USER");
 	key = make_key(&client, session, "release", "");
 }
 
@@ -43,7 +44,7 @@ static void save(void)
 static void start(void)
 {
 	start_with(&(struct login_policy){0});
-	expect(&client, "CKR_OK", SIGN_INIT "," UPDATE, session, key, session);
+	expect(&client, "CKR_OK", SIGN_DATA_INIT "," UPDATE, session, key, session);
 	save();
 }
 
@@ -68,7 +69,7 @@ Test(saved_state, X4_of_a_private_key_ends_with_its_login)
 {
 	expect(&client, "CKR_OK", "{\"Logout\":{\"session\":%lld}}", session);
 	expect(&client, "CKR_SAVED_STATE_INVALID", SET, session, state);
-	expect(&client, "CKR_OK", LOGIN, session, "CKU_USER");
+	expect(&client, "CKR_OK", LOGIN_AS, session, "CKU_USER");
 	expect(&client, "CKR_SAVED_STATE_INVALID", SET, session, state);
 	expect(&client, "CKR_OPERATION_NOT_INITIALIZED", FINAL, session);
 }
@@ -100,7 +101,7 @@ Test(saved_state, X9_of_another_application_is_as_unknown_as_one_of_nobody)
 	const struct client stranger = {.worker = &other};
 	worker_fixture_start(&token, &(struct worker_options){.mock = &mock}, &other);
 	json_int_t theirs = open_session(&stranger);
-	expect(&stranger, "CKR_OK", LOGIN, theirs, "CKU_USER");
+	expect(&stranger, "CKR_OK", LOGIN_AS, theirs, "CKU_USER");
 	expect(&stranger, "CKR_SAVED_STATE_INVALID", SET, theirs, state);
 	expect(&stranger, "CKR_SAVED_STATE_INVALID", SET, theirs, "AAECAwQFBgcICQoLDA0ODw");
 	expect(&stranger, "CKR_OPERATION_NOT_INITIALIZED", FINAL, theirs);
@@ -112,7 +113,7 @@ Test(saved_state, A4_an_operation_that_awaits_its_pin_does_not_go_on_beside_one_
 	json_int_t other = open_session(&client);
 	json_int_t careful = make_key(&client, session, "careful", ",{\"CKA_ALWAYS_AUTHENTICATE\":true}");
 	mock_control(&mock, "logout_keeps 1\nalways_authenticate_stored 1\n");
-	expect(&client, "CKR_OK", SIGN_INIT, other, careful);
+	expect(&client, "CKR_OK", SIGN_DATA_INIT, other, careful);
 	expect(&client, "CKR_OK", SET, other, state);
 	REST_AUTO struct rest rest = REST(&worker, 200, .route = ROUTE_calls,
 		.body = text_of(
@@ -125,7 +126,7 @@ Test(saved_state, B10_an_operation_that_was_brought_back_keeps_the_module_logged
 {
 	start_with(
 		&(struct login_policy){.cache_pin = 1, .pin_cache_ttl_ms = 8 * 3600000, .pin_cache_idle_ms = 3600000});
-	expect(&client, "CKR_OK", SIGN_INIT "," UPDATE, session, key, session);
+	expect(&client, "CKR_OK", SIGN_DATA_INIT "," UPDATE, session, key, session);
 	save();
 	expect(&client, "CKR_OK", FINAL, session);
 	json_int_t other = open_session(&client);

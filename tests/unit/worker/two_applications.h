@@ -6,13 +6,6 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-#define LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"%s\",\"pin\":\"%s\"}}"
-#define LOGOUT "{\"Logout\":{\"session\":%lld}}"
-#define RIGHT "MTIzNA"
-#define WRONG "OTk5OQ"
-#define DIGEST "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-#define SIGN_INIT "{\"SignInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDSA\"},\"key\":%lld}}"
-#define SIGN "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":128}}"
 #define SIGN_LENGTH "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":null}}"
 #define SIGN_SHORT "{\"Sign\":{\"session\":%lld,\"data\":\"" DIGEST "\",\"signature\":1}}"
 #define INFO "{\"GetSessionInfo\":{\"session\":%lld}}"
