@@ -5,8 +5,6 @@
 
 TestSuite(handle, .timeout = 60);
 
-#define DESTROY "{\"DestroyObject\":{\"session\":%lld,\"object\":%lld}}"
-
 /* The second application destroys what it finds of that class first. */
 static void destroy_theirs(json_int_t theirs, const char *class)
 {

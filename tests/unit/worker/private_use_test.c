@@ -3,34 +3,18 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "tests/unit/worker/resource_fixture.h"
+#include "tests/unit/worker/application.h"
 
 #define LABEL "{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":16}]}}"
 #define REST_SIGN "{\"algorithm\":\"ES256\",\"data\":\"YQ\"}"
 
-enum { HOUR_MS = 3600000, LOGINS = 40 };
-
-static struct token_fixture token;
-static struct worker_fixture one;
-static struct client first = {.worker = &one};
-static json_int_t session, key;
-
-static struct login_policy rules(bool cache, enum logout_after after)
-{
-	return (struct login_policy){
-		.cache_pin = cache,
-		.logout_after = after,
-		.pin_cache_ttl_ms = 8 * HOUR_MS,
-		.pin_cache_idle_ms = HOUR_MS,
-		.internal_wait_ms = 10000,
-	};
-}
+enum { LOGINS = 40 };
 
 TestSuite(private_use, .timeout = 60);
 
-static void *log_in(void *unused)
+static void *log_in_beside(void *unused)
 {
-	expect(&first, "CKR_OK", USER_LOGIN, session);
+	log_in();
 	return unused;
 }
 
@@ -46,7 +30,7 @@ Test(private_use, B11_a_key_is_made_while_its_application_logs_in)
 	cr_assert_eq(one.started_rv, 0, "%s", one.started_detail);
 	session = open_session(&first);
 	mock_control(&mock, "fault C_Login 1 slow 500\n");
-	cr_assert_eq(pthread_create(&thread, NULL, log_in, NULL), 0);
+	cr_assert_eq(pthread_create(&thread, NULL, log_in_beside, NULL), 0);
 	mock_await_call(&mock, "C_Login", 1);
 	/* Nobody is logged in and no PIN is kept yet: both are so when its turn comes. */
 	REST_ONLY(&one, 201, .route = ROUTE_key_generate, .pair = 1, .body = "{\"type\":\"EC\",\"label\":\"release\"}");
@@ -88,15 +72,9 @@ static void start(bool cache, enum logout_after after)
 		parts[i].client = (struct client){.worker = &one, .pair = i};
 		parts[i].session = open_session(&parts[i].client);
 	}
-	log_in(NULL);
-	json_t *found = client_call(&first,
-		"{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_PRIVATE_KEY\"}]}},"
-		"{\"FindObjects\":{\"session\":%lld,\"objects\":10}}",
-		session, session);
-	key = json_integer_value(json_at(found, "objects/0"));
-	json_decref(found);
-	expect(&first, "CKR_OK", "{\"FindObjectsFinal\":{\"session\":%lld}}", session);
-	expect(&first, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
+	log_in();
+	key = find_private(&first, session);
+	expect(&first, "CKR_OK", CLOSE, session);
 	session = parts[0].session;
 }
 
@@ -110,7 +88,7 @@ static unsigned login_now(void)
 	return login;
 }
 
-static json_t *sign(const struct part *part)
+static json_t *sign_part(const struct part *part)
 {
 	return client_call(&part->client, SIGN, part->session);
 }
@@ -170,11 +148,11 @@ static void expect_one_signature_per_login(void)
 {
 	for (unsigned i = 0; i < LOGINS; i++) {
 		if (login_now() == LOGIN_NONE)
-			log_in(NULL);
+			log_in();
 		for (unsigned j = 0; j < FIXTURE_PAIRS; j++)
 			expect(&parts[j].client, "CKR_OK", SIGN_INIT, parts[j].session, key);
 		cr_assert_eq(login_now(), LOGIN_USER);
-		unsigned signatures = successes_of(sign, "CKR_OPERATION_NOT_INITIALIZED");
+		unsigned signatures = successes_of(sign_part, "CKR_OPERATION_NOT_INITIALIZED");
 		cr_assert_eq(signatures, 1, "%u signatures of one login", signatures);
 		expect_nobody_in();
 	}
@@ -184,7 +162,7 @@ static void expect_one_private_use_per_login(void)
 {
 	for (unsigned i = 0; i < LOGINS; i++) {
 		if (login_now() == LOGIN_NONE)
-			log_in(NULL);
+			log_in();
 		unsigned uses = successes_of(read_label, "CKR_USER_NOT_LOGGED_IN");
 		cr_assert_eq(uses, 1, "%u private uses of one login", uses);
 		expect_nobody_in();
@@ -245,7 +223,7 @@ static void expect_one_signature_over_rest_per_login(void)
 	for (unsigned i = 0; i < LOGINS; i++) {
 		unsigned signatures = 0, refused = 0;
 		if (login_now() == LOGIN_NONE)
-			log_in(NULL);
+			log_in();
 		pthread_barrier_init(&together, NULL, FIXTURE_PAIRS);
 		for (unsigned j = 0; j < FIXTURE_PAIRS; j++)
 			cr_assert_eq(pthread_create(&parts[j].thread, NULL, sign_over_rest, &parts[j]), 0);
