@@ -4,20 +4,7 @@
 #include "api/cryptoki.h"
 #include "tests/unit/app/fixture.h"
 
-static struct fixture fixture;
-
-static void set_up(void)
-{
-	fixture_init(&fixture);
-	fixture_start(&fixture);
-}
-
-static void tear_down(void)
-{
-	fixture_done(&fixture);
-}
-
-TestSuite(verify, .init = set_up, .fini = tear_down, .timeout = 60);
+FIXTURE_SUITE(verify);
 
 Test(verify, B20_a_pin_is_verified_by_a_worker_of_its_own_that_ends_then)
 {
