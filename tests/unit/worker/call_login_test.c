@@ -6,16 +6,7 @@
 #define READ_VALUE "{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_VALUE\":16}]}}"
 #define SO_LOGIN "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_SO\",\"pin\":\"MTIzNDU2Nzg\"}}"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-static struct client client = {.worker = &worker, .instance = "first instance"};
-
-static void start(void)
-{
-	resource_setup(&token, &worker, NULL);
-}
-
-TestSuite(call_login, .init = start, .timeout = 60);
+CLIENT_SUITE(call_login);
 
 Test(call_login, X3_private_handles_end_with_a_logout_even_after_a_new_login)
 {

@@ -7,16 +7,7 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-static struct client client = {.worker = &worker, .instance = "first instance"};
-
-static void start(void)
-{
-	resource_setup(&token, &worker, NULL);
-}
-
-TestSuite(call_record, .init = start, .timeout = 60);
+CLIENT_SUITE(call_record);
 
 Test(call_record, every_key_use_login_and_object_change_leaves_an_event)
 {

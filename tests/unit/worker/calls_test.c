@@ -4,16 +4,7 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-static struct client client = {.worker = &worker, .instance = "first instance"};
-
-static void start(void)
-{
-	resource_setup(&token, &worker, NULL);
-}
-
-TestSuite(calls, .init = start, .timeout = 60);
+CLIENT_SUITE(calls);
 
 Test(calls, a_key_pair_is_made_and_signs)
 {
