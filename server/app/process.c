@@ -1,4 +1,4 @@
-#include "server/app/internal.h"
+#include "server/app/process.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "api/route.h"
+#include "server/app/token.h"
 #include "server/common/log.h"
 
 static const char *const cause_labels[] = {

@@ -1,4 +1,4 @@
-#include "server/app/internal.h"
+#include "server/app/process.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/secret.h"
+#include "server/app/token.h"
 #include "server/common/log.h"
 #include "api/hex.h"
 

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "api/cryptoki.h"
+#include "server/app/process.h"
+#include "server/app/token.h"
 #include "tests/unit/app/fixture.h"
 
 FIXTURE_SUITE(failures);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/app/process.h"
 #include "tests/unit/app/fixture.h"
 
 static struct fixture fixture;

@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include "api/cryptoki.h"
+#include "server/app/process.h"
 #include "tests/unit/app/fixture.h"
 
 FIXTURE_SUITE(verify);
