@@ -150,6 +150,7 @@ $(BUILD)/tests/mock_module.so: $(call pic,tests/support/mock api)
 	$(call say,LD,$@)
 	$(Q)$(CC) -shared $(LDFLAGS) -Wl,-z,defs -o $@ $^ -lcrypto -lpthread
 $(BUILD)/tests/sequence: $(BUILD)/obj/tests/support/lib/sequence.o
+$(BUILD)/tests/test_worker: $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/support/test_worker/*.c))
 $(TEST_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/support/%_main.o $(COMMON) $(API)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
