@@ -214,10 +214,9 @@ static CK_RV run_on_session(struct running_call *run)
 	struct worker *worker = run->request->worker;
 	struct session_operation before = {0};
 
-	run->session = session_acquire(worker, run->request->message->instance, run->handle);
+	run->session = session_acquire(run->request, run->handle);
 	if (!run->session)
 		return run_checked(run);
-	run->request->client = run->session;
 	CK_RV rv = session_settle(worker, run->session);
 	if (rv != CKR_OK)
 		return rv;
@@ -252,13 +251,13 @@ static CK_RV run_close(struct running_call *run)
 {
 	struct worker *worker = run->request->worker;
 	const union wire_value none[] = {{.number = CK_INVALID_HANDLE}};
-	struct session *session = session_acquire(worker, run->request->message->instance, run->handle);
+	struct session *session = session_acquire(run->request, run->handle);
 
 	if (!session)
 		return invoke(run->request, CALL_CloseSession, none);
 	run->request->private_used = track_used_private(session, login_epoch(worker));
 	CK_RV rv = session_close(worker, session);
-	session_release(worker, session);
+	session_release(run->request);
 	return rv;
 }
 
@@ -360,9 +359,7 @@ bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 	if (rv == CKR_OK)
 		rv = run_it(&run);
 	bool recorded = call_record(&run, rv);
-	request->client = NULL;
-	if (run.session)
-		session_release(request->worker, run.session);
+	session_release(request);
 	free(run.init);
 	object_info_release(run.key);
 	object_info_release(run.wrapped);

@@ -136,6 +136,7 @@ struct session {
 	unsigned char instance[INSTANCE_ID_LEN];
 	unsigned refs; /* under sessions.lock; the table's own is one of them */
 	bool closed; /* under lock */
+	bool spoiled; /* the worker may have left an operation in it: no call before session_cancel */
 	struct session_operation operations[OPERATION_COUNT];
 	CK_SESSION_HANDLE parked[SESSION_PARKED_MAX];
 	unsigned parked_count;
@@ -147,6 +148,7 @@ struct sessions {
 	pthread_mutex_t lock;
 	struct session **slots; /* `max` of them */
 	unsigned max, count, read_only;
+	unsigned in_module; /* how many of them have a session in the module */
 	uint32_t serial; /* keeps the handles of one place in the table apart */
 	struct login_wishes of_login; /* those that were in force at the login; they last as long as it does */
 	/* The strictest wishes of all sessions and of the login, for login_rules. */
@@ -154,12 +156,14 @@ struct sessions {
 	atomic_uint logout_after, force_login;
 };
 
-/* Idle module sessions for the resource routes, and the anchor (X5). */
+/* Idle module sessions for who needs one next, and the anchor (X5). */
 struct pool {
 	pthread_mutex_t lock;
 	CK_SESSION_HANDLE idle[POOL_MAX];
 	unsigned count;
 	CK_SESSION_HANDLE anchor; /* CK_INVALID_HANDLE: none */
+	bool anchor_used; /* somebody logs in or out through it, and it must not go */
+	pthread_cond_t anchor_free; /* with `lock`: nobody does any more */
 };
 
 /* --- login --- */
@@ -364,11 +368,24 @@ void token_release(struct worker *worker, int channel, CK_RV rv);
 
 /* session.c */
 bool sessions_init(struct sessions *sessions, unsigned max) MUST_USE;
-/* The instance's session, locked; NULL if it has none of that handle. */
-struct session *session_acquire(struct worker *worker, const unsigned char *instance, CK_ULONG handle);
-void session_release(struct worker *worker, struct session *session);
-/* Anybody's session, locked, rather one that no call runs in; NULL: there is none in the module. */
-struct session *session_acquire_any(struct worker *worker);
+/* The session of the request's instance, locked, and the request's `client` until session_release; NULL if it has none of that handle. */
+struct session *session_acquire(struct request *request, CK_ULONG handle);
+void session_release(struct request *request); /* nothing if it has none */
+/* What a module session is needed for. */
+enum session_use {
+	SESSION_TO_LOG_IN, /* or out */
+	SESSION_TO_SEARCH, /* and to read attributes; no search is left in it */
+	SESSION_TO_OPERATE, /* anything; unless something fails, no operation is left in it */
+	SESSION_TO_TRY, /* an operation is left in it */
+};
+/* Whether the session, which is locked, could be used for that besides what its client does in it; not for SESSION_TO_TRY. */
+bool session_serves(const struct session *session, enum session_use use);
+/*
+ * Anybody's session that serves, locked until session_return, rather one that no call runs in; unless `wait`, only such a one. NULL: there
+ * is none. Who waits holds no session, nor a lock that comes after it.
+ */
+struct session *session_take_any(struct worker *worker, enum session_use use, bool wait);
+void session_return(struct worker *worker, struct session *session);
 /* True if the request's instance has a session of that handle. */
 bool session_exists(struct request *request, CK_ULONG handle);
 CK_RV session_open(struct request *request, const union wire_value v[]) MUST_USE;
@@ -380,28 +397,51 @@ bool sessions_close_instance(struct worker *worker, const unsigned char *instanc
 void sessions_reopen(struct worker *worker);
 bool sessions_have_operation(struct worker *worker);
 unsigned sessions_count(struct worker *worker);
+/* How many of them the module has, so that it stays logged in without the anchor. */
+unsigned sessions_in_module(struct worker *worker);
 unsigned sessions_read_only(struct worker *worker);
-/* Ends in the module what a logout has ended (X4). Any CKR of C_OpenSession. */
+/*
+ * Before a call: ends in the module what a logout has ended (X4) or the worker has left, and opens the session there if it has been lost.
+ * Any CKR of C_OpenSession.
+ */
 CK_RV session_settle(struct worker *worker, struct session *session) MUST_USE;
-/* Gives the session a module session without any operation. */
+/*
+ * Gives the session a module session without any operation. CKR_SESSION_COUNT: the token has no other one, and session objects or the
+ * login would end with the present one; or it has ended and there is no other, until session_settle finds one.
+ */
 CK_RV session_cancel(struct worker *worker, struct session *session) MUST_USE;
 
-/* pool.c */
-CK_RV pool_open(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
-/* As session_lend, without a private use. */
-CK_RV pool_lend(struct request *request, CK_SESSION_HANDLE *ret_session) MUST_USE;
+/* pool.c: C_OpenSession in the application's slot, counted in the reply unless `request` is NULL. CKR_TOKEN_NOT_PRESENT: it has no token. */
+CK_RV pool_open(
+	struct worker *worker, struct request *request, CK_FLAGS flags, CK_SESSION_HANDLE *ret_session) MUST_USE;
+/* The same; if the token has none left, what the worker keeps for itself goes first (X5). It may wait for a login or logout in the module. */
+CK_RV pool_open_giving_way(
+	struct worker *worker, struct request *request, CK_FLAGS flags, CK_SESSION_HANDLE *ret_session) MUST_USE;
+/* Read-write if the token allows it. */
+CK_RV pool_open_widest(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
+void pool_close(struct worker *worker, CK_SESSION_HANDLE session);
 void pool_close_idle(struct worker *worker);
+void pool_give_way(struct worker *worker);
 void pool_forget(struct worker *worker); /* the module has been finalized */
-/* The anchor, opened if it is not. */
-CK_RV anchor_open(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
-void anchor_close(struct worker *worker);
+/* Tries to have an anchor. */
+void anchor_open(struct worker *worker);
+void anchor_close(struct worker *worker); /* under login.lock */
+
+/*
+ * lend.c: lends a module session until session_give_back. On a token without another one it is a client's, which is locked: who has it takes
+ * no lock before session.lock. SESSION_TO_SEARCH may give one that the request has already, so at such times no search is active there;
+ * SESSION_TO_TRY gives none of the clients'. Any CKR of C_OpenSession.
+ */
+CK_RV pool_lend(struct request *request, enum session_use use, CK_SESSION_HANDLE *ret_session) MUST_USE;
+/* Whether the lent session is a client's. */
+bool session_is_clients(struct request *request, CK_SESSION_HANDLE session);
 /*
  * What the module is logged in and out through: the anchor, or one of the clients' sessions where the token has no other left. Under
  * login.lock, with the module and no session. To be given back before either.
  */
 struct lever {
 	CK_SESSION_HANDLE session; /* the module's */
-	struct session *client; /* whose it is, locked; NULL: the anchor */
+	struct session *client; /* whose it is, locked; NULL: the anchor, which nobody closes meanwhile */
 };
 CK_RV lever_take(struct worker *worker, struct lever *ret_lever) MUST_USE;
 void lever_give_back(struct worker *worker, const struct lever *lever); /* one that was taken */
@@ -507,6 +547,11 @@ CK_RV module_freshen(struct worker *worker, uint64_t generation) MUST_USE;
 void login_lock_out(struct request *request, CK_RV rv);
 /* Under login.lock, without the module held: nobody is logged in to the module afterwards, as after login_end_locked. Unrecorded. */
 void login_drop(struct request *request);
+/*
+ * C_Login of the module alone, with the PIN of the application, which is logged in already (B4). Under login.lock, with the token. Any CKR of
+ * C_Login but that somebody is logged in: that is CKR_FUNCTION_FAILED, and nobody is afterwards.
+ */
+CK_RV login_internal(struct request *request, CK_SESSION_HANDLE session, const union wire_value *pin) MUST_USE;
 /* Ends the login of the module alone, so that other applications can use the token (B4); the application stays logged in. */
 CK_RV logout_internal(struct worker *worker, struct request *request, CK_SESSION_HANDLE session) MUST_USE;
 

@@ -2,8 +2,10 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 
 #include "tests/unit/worker/forced_login.h"
+#include "tests/unit/worker/mock_application.h"
 
 static void start_cached(void)
 {
@@ -162,4 +164,61 @@ Test(forced_login_cached, B20_a_module_that_starts_anew_for_every_login_works_as
 	start_forced(&options, WITH_ID);
 	add_certificate(NULL, "nonRepudiation", "aWQx");
 	expect_a_pin_per_signature();
+}
+
+/* On the mock: the login that is to verify the PIN finds the module logged in, once. */
+static void expect_no_login_is_left(const char *answer)
+{
+	struct worker_options options = mock_options(true, LOGOUT_AFTER_NEVER);
+
+	options.login.force_login = FORCE_LOGIN_NON_REPUDIATION;
+	start_on_mock(&options);
+	key = make_key(&first, session, "release", WITH_ID);
+	add_certificate(NULL, "nonRepudiation", "aWQx");
+	expect(&first, "CKR_OK", SIGN_INIT, session, key);
+	mock_control(&mock, "fault C_Login 1 after %s\n", answer);
+	expect(&first, "CKR_FUNCTION_FAILED", CONTEXT(RIGHT), session);
+	expect(&first, "CKR_OK", CONTEXT(RIGHT), session);
+	expect(&first, "CKR_OK", SIGN, session);
+}
+
+Test(forced_login_cached, X1_a_module_that_is_logged_in_before_the_pin_is_tried_is_logged_out, .init = NULL)
+{
+	expect_no_login_is_left("CKR_USER_ALREADY_LOGGED_IN");
+}
+
+Test(forced_login_cached, X1_a_module_with_another_user_before_the_pin_is_tried_is_logged_out, .init = NULL)
+{
+	expect_no_login_is_left("CKR_USER_ANOTHER_ALREADY_LOGGED_IN");
+}
+
+/* How many of the keys that the search in the session gives can be used. */
+static size_t usable_after_logout(const char *template)
+{
+	size_t usable = 0, i;
+	json_t *handle;
+
+	expect(&first, "CKR_OK", "{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[%s]}}", session, template);
+	expect(&first, "CKR_OK", LOGOUT, session);
+	json_t *found = client_call(&first, "{\"FindObjects\":{\"session\":%lld,\"objects\":10}}", session);
+	cr_expect_str_eq(text_at(found, "rv"), "CKR_OK");
+	cr_expect_eq(json_array_size(json_object_get(found, "objects")), 1);
+	json_array_foreach(json_object_get(found, "objects"), i, handle)
+	{
+		json_t *size = client_call(&first, "{\"GetObjectSize\":{\"session\":%lld,\"object\":%lld}}", session,
+			json_integer_value(handle));
+		usable += strcmp(text_at(size, "rv"), "CKR_OBJECT_HANDLE_INVALID") != 0;
+		json_decref(size);
+	}
+	json_decref(found);
+	expect(&first, "CKR_OK", SEARCH_END, session);
+	expect(&first, "CKR_OK", USER_LOGIN, session);
+	return usable;
+}
+
+Test(forced_login_cached, X3_a_search_that_was_sifted_goes_on_after_a_logout_as_the_modules_own_does)
+{
+	add_certificate(NULL, "nonRepudiation", "aWQx");
+	cr_expect_eq(usable_after_logout("{\"CKA_CLASS\":\"CKO_PRIVATE_KEY\"}"), 0);
+	cr_expect_eq(usable_after_logout("{\"CKA_ALWAYS_AUTHENTICATE\":true}"), 0);
 }
