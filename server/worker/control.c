@@ -74,13 +74,22 @@ static bool end_instance(struct worker *worker, const struct buffer *payload)
 	arena_init(&arena, FRAME_CHUNK);
 	if (end_instance_unpack(payload->data, payload->len, &arena, &message) != STATUS_OK)
 		return true;
+	/* Before the sessions take what their client asked for along. */
+	bool one_use = login_rules(worker).logout_after == LOGOUT_AFTER_PRIVATE_OP;
 	pthread_rwlock_rdlock(&worker->module.lock);
-	(void)sessions_close_instance(worker, message.instance);
+	bool used = sessions_close_instance(worker, message.instance);
 	pthread_rwlock_unlock(&worker->module.lock);
 	atomic_store(&worker->login.held, message.held != 0);
-	enum login_state ended = login_expire(worker, LOGIN_END_LEASE);
+	enum login_end end = LOGIN_END_LEASE;
+	enum login_state ended = login_expire(worker, end);
+	if (ended == LOGIN_NONE && used && one_use) {
+		end = LOGIN_END_PRIVATE_OP;
+		ended = login_revoke(worker, end);
+	}
+	if (!one_use)
+		one_use_settle(worker);
 	private_use_settle(worker);
-	return tell_state(worker, ended, LOGIN_END_LEASE);
+	return tell_state(worker, ended, end);
 }
 
 /* What the hold alone kept; sessions go on, and so does a login over REST, which is one (C15). False: see tell_state. */

@@ -3,12 +3,12 @@
  *
  * Locks, in the order in which a thread may take them:
  *
- *   one_use           what may end the login under the rules of B5–B8, one request at a time; a wait for it is bounded
+ *   one_use           what may end the login under the rules of B5–B8, one request at a time, as they come; a wait for it is bounded
  *   login.lock        one login, logout, PIN change or re-initialisation at a time; held while the gateway is asked
  *   module.lock       shared by whoever calls the module or holds one of its handles, exclusive for re-initialisation
  *   session.lock      one call at a time in a session
  *   objects.refind    objects found again after a re-initialisation
- *   sessions.lock, objects.lock, pool.lock, states.lock, policy.lock    leaves: held for table look-ups, never across a module call
+ *   sessions.lock, objects.lock, pool.lock, states.lock, policy.lock, one_use.lock    leaves: held for table look-ups, never across a module call
  *
  * So whoever holds the module gives it up (module_unshare) before login.lock, and looks anew at what it knew of logins and
  * module handles once it has both. The gateway is asked for the token under login.lock and never while the module is held:
@@ -186,8 +186,11 @@ struct login {
 /* Who may do what ends the login by the rules (one_use.c). */
 struct one_use {
 	pthread_mutex_t lock; /* a leaf */
-	pthread_cond_t free;
-	bool taken;
+	bool taken; /* a request has its turn */
+	struct one_use_waiter *waiting; /* those after it, in the order in which they came */
+	CK_ULONG session; /* whose operation in parts the login is for (one_use_claim); 0: nobody's */
+	unsigned login; /* … under that login_epoch */
+	uint64_t epoch; /* … and with that module.epoch */
 };
 
 /* What becomes of the handles of private token objects at a logout: gone (X3), or to be found again after the next login (B10). */
@@ -333,7 +336,8 @@ CK_RV module_reinitialise(struct worker *worker, bool must) MUST_USE;
 /*
  * Around a call or a route that makes, changes or destroys objects, where the module's store does not bear a login beside it
  * (making.c): begins its private use, if it is one, waits for its turn, and gives it up. The request does not hold the module at either.
- * login.lock is held in between, where no private use can begin. CKR_OK, or what private_use_begin or token_acquire says.
+ * login.lock is held in between, where no private use can begin. CKR_OK, or what private_use_begin or token_acquire says. making_end does
+ * nothing if it is not due.
  */
 CK_RV making_begin(struct request *request, bool private) MUST_USE;
 void making_end(struct request *request);
@@ -388,6 +392,8 @@ struct session *session_take_any(struct worker *worker, enum session_use use, bo
 void session_return(struct worker *worker, struct session *session);
 /* True if the request's instance has a session of that handle. */
 bool session_exists(struct request *request, CK_ULONG handle);
+/* True if there is a session of that handle, of whatever instance. */
+bool session_is_open(struct worker *worker, CK_ULONG handle);
 CK_RV session_open(struct request *request, const union wire_value v[]) MUST_USE;
 /* Closes an acquired session in the module and takes it off the table; still to be released. */
 CK_RV session_close(struct worker *worker, struct session *session);
@@ -578,7 +584,7 @@ int pin_cache_left(struct worker *worker, enum login_end *ret_end);
 CK_RV private_use_begin(struct request *request) MUST_USE;
 /* The same under login.lock, without the module held. */
 CK_RV private_use_begin_locked(struct request *request) MUST_USE;
-/* At the end of every request's or call's work, begun or not. False: an event could not be kept. */
+/* At the end of every call's or route's work, by turns_end, begun or not. False: an event could not be kept. */
 bool private_use_end(struct request *request) MUST_USE;
 /* Ends the request's part in it early, under login.lock; the module is logged out later, by whoever ends its own. */
 void private_use_let_go(struct request *request);
@@ -593,11 +599,34 @@ bool private_use_needed(struct worker *worker, const struct call *call);
  * for an internal logout. Nothing happens if the request has its turn already.
  */
 CK_RV one_use_begin(struct request *request) MUST_USE;
-/* Whether the request had its turn, which is over now. */
+/* Whether the request had its turn, which is over now and goes to who has waited longest. */
 bool one_use_end(struct request *request);
-/* Whether it is for the call, or for a route with these permissions. */
-bool one_use_of_call(struct worker *worker, const struct call *call);
-bool one_use_of_route(struct worker *worker, unsigned permissions);
+/*
+ * The same for a call or for a route with these permissions, if it may end the login. Decides by which rule: request->logout_after, which
+ * everything about this call or route goes by, whatever becomes of the rules meanwhile.
+ */
+CK_RV one_use_begin_call(struct request *request, const struct call *call) MUST_USE;
+CK_RV one_use_begin_route(struct request *request, unsigned permissions) MUST_USE;
+/* At the end of a call or a route: all that it waited for before it held the module. False: an event could not be kept. */
+bool turns_end(struct request *request) MUST_USE;
+/*
+ * Whom the login is for where each private use ends it: with the first part of an operation with a private key its session claims the login,
+ * until it ends. That is at the end of the operation: its last part, an error, the end of the session or of its client. What others want with
+ * private objects meanwhile is refused at once, as after that logout; a wait would end in the same answer, and a client with one thread that
+ * goes back and forth between two sessions would wait for itself. Operations side by side in one session share the claim, as those of the
+ * dual-function calls must, and the first that ends, ends the login for all. An Init claims nothing, since nothing is used yet; a search
+ * does not either, since it is a use when it ends.
+ *
+ * `session`: a client's handle. A claim is made by who has its turn; if another session has one already, nothing happens.
+ */
+void one_use_claim(struct worker *worker, CK_ULONG session);
+/* The claim ends before the login. */
+void one_use_release(struct worker *worker, CK_ULONG session);
+bool one_use_is_of(struct worker *worker, CK_ULONG session);
+/* Whether somebody has claimed it who is not this session; 0: no session. */
+bool one_use_is_anothers(struct worker *worker, CK_ULONG session);
+/* After sessions were closed and the login ended, if it had to: a closed one has no claim any more. */
+void one_use_settle(struct worker *worker);
 
 /* track.c: the operations of a session as the audit and X4 need them; the session is locked. */
 /*
@@ -639,6 +668,8 @@ bool track_input_sha256(struct session *session, const struct call *call, unsign
 bool track_reauthenticates(const struct session *session);
 /* True if an operation under way has used private objects under that login (login_epoch): given up, it was a private use all the same (B7). */
 bool track_used_private(const struct session *session, unsigned login);
+/* True if the session has an operation with a private key, of that login, of which a part is done. */
+bool track_has_private_parts(const struct session *session, unsigned login);
 /* How many operations of all sessions keep the module logged in (B10). */
 unsigned track_keeping_login(void);
 

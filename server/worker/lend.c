@@ -100,8 +100,9 @@ CK_RV pool_lend(struct request *request, enum session_use use, CK_SESSION_HANDLE
 
 CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session)
 {
+	if (request->logout_after == LOGOUT_AFTER_PRIVATE_OP && one_use_is_anothers(request->worker, 0))
+		return CKR_USER_NOT_LOGGED_IN;
 	CK_RV rv = private_use_begin(request);
-
 	if (rv != CKR_OK)
 		return rv;
 	request->private_used = login_state(request->worker) == LOGIN_USER;

@@ -161,19 +161,13 @@ static enum login_end end_by_rules(const struct request *request)
 
 	if (!request->signed_ && !request->private_used && !pin_cache_kept(worker))
 		return LOGIN_END_COUNT;
-	const struct login_rules rules = login_rules(worker);
 	if (login_state(worker) != LOGIN_USER)
 		return LOGIN_END_COUNT;
-	if (rules.logout_after != LOGOUT_AFTER_NEVER && request->signed_)
+	if (request->logout_after != LOGOUT_AFTER_NEVER && request->signed_)
 		return LOGIN_END_SIGNED;
-	if (rules.logout_after == LOGOUT_AFTER_PRIVATE_OP && request->private_used)
+	if (request->logout_after == LOGOUT_AFTER_PRIVATE_OP && request->private_used)
 		return LOGIN_END_PRIVATE_OP;
-	return pin_cache_kept(worker) && !rules.cache_pin ? LOGIN_END_POLICY : LOGIN_END_COUNT;
-}
-
-bool login_is_for_one_use(const struct worker *worker)
-{
-	return login_rules(worker).logout_after != LOGOUT_AFTER_NEVER;
+	return pin_cache_kept(worker) && !login_rules(worker).cache_pin ? LOGIN_END_POLICY : LOGIN_END_COUNT;
 }
 
 void private_use_let_go(struct request *request)

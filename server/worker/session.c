@@ -170,6 +170,18 @@ bool session_exists(struct request *request, CK_ULONG handle)
 	return exists;
 }
 
+bool session_is_open(struct worker *worker, CK_ULONG handle)
+{
+	struct sessions *sessions = &worker->sessions;
+	CK_ULONG place = handle & PLACE_MASK;
+
+	pthread_mutex_lock(&sessions->lock);
+	const struct session *session = place > 0 && place <= sessions->max ? sessions->slots[place - 1] : NULL;
+	bool open = session && session->handle == handle;
+	pthread_mutex_unlock(&sessions->lock);
+	return open;
+}
+
 /* The strictest of all, for who asks and for login_rules. Under sessions->lock. */
 static struct login_wishes wishes_gather(struct sessions *sessions)
 {

@@ -64,6 +64,8 @@ struct request {
 	bool private_use; /* counted in login.private_uses; kept by the core alone */
 	struct session *client; /* the session that its call has locked, or NULL; kept by the core alone */
 	bool one_use; /* it is its turn to end the login; kept by the core alone */
+	bool making; /* making_end is due; kept by the core alone */
+	unsigned logout_after; /* enum logout_after: the rule for its uses, decided once (one_use.c); kept by the core alone */
 	bool pin_tried; /* its last login has reached the token; kept by the core alone */
 	/* After a wrong PIN: how many more go to the token, where that is known (A25); kept by the core alone. */
 	bool attempts_known;
@@ -180,8 +182,8 @@ bool forced_login_demanded(struct request *request, CK_OBJECT_HANDLE key);
 CK_RV login_verify(struct request *request, unsigned login, CK_SESSION_HANDLE *session, CK_OBJECT_HANDLE *object,
 	const unsigned char *pin, size_t pin_len) __attribute__((warn_unused_result));
 
-/* True if the rules end the login with each signature, so that one request makes one at most (B5, B7). */
-bool login_is_for_one_use(const struct worker *worker);
+/* True if the rules end the login with each signature, so that the request makes one at most (B5, B7). */
+bool login_is_for_one_use(const struct request *request);
 
 /* --- object.h --- */
 

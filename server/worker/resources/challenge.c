@@ -165,7 +165,7 @@ static void check(struct use *use, const struct challenge_choice *choice)
 	const struct method *method;
 	if (!challenge_select(use->request, use->session, choice, &key, &method))
 		return;
-	if (key.always_authenticate || login_is_for_one_use(use->request->worker)) {
+	if (key.always_authenticate || login_is_for_one_use(use->request)) {
 		reply_problem(use->request, PROBLEM_ONE_ITEM_PER_PIN,
 			"Its method decides: hmac-sha256, rsa-pkcs1 and eddsa always give the same response.", "/key");
 		return;

@@ -16,6 +16,15 @@
 	"{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"%s\"}]}},{\"FindObjects\":{" \
 	"\"session\":%lld,\"objects\":10}}"
 #define SEARCH_END "{\"FindObjectsFinal\":{\"session\":%lld}}"
+/* A private key that decrypts. */
+#define MAKE_SECRET \
+	"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_GEN\"},\"attributes\":[{" \
+	"\"CKA_VALUE_LEN\":16},{\"CKA_PRIVATE\":true},{\"CKA_DECRYPT\":true},{\"CKA_TOKEN\":true}]}}"
+#define DECRYPT_INIT \
+	"{\"DecryptInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_CBC_PAD\",\"parameter\":" \
+	"\"AAECAwQFBgcICQoLDA0ODw\"},\"key\":%lld}}"
+#define DECRYPT_PART "{\"DecryptUpdate\":{\"session\":%lld,\"encrypted\":\"AAECAwQFBgcICQoLDA0ODw\",\"part\":64}}"
+#define DECRYPT_FINAL "{\"DecryptFinal\":{\"session\":%lld,\"part\":64}}"
 /* Needs a login, whatever became of handles. */
 #define MAKE_PRIVATE \
 	"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_GEN\"},\"attributes\":[{" \

@@ -27,15 +27,11 @@ static void take_all(void)
 static void start(bool cache, enum logout_after after)
 {
 	struct worker_options options = mock_options(cache, LOGOUT_AFTER_NEVER);
-	static const unsigned char nobody[16] = {0xff};
 
 	start_with_key(options, false, "");
 	take_all();
 	options.login.logout_after = after;
-	worker_fixture_policy(&one, &options.login);
-	/* Commands are carried out in their order; this one tells when the rules are in force. */
-	worker_fixture_end_instance(&one, nobody, false);
-	(void)worker_fixture_state(&one);
+	change_rules(&options.login);
 }
 
 /* Keys of non-repudiation certificates ask for their PIN; this one is of such a one if `usage` says so. */

@@ -139,6 +139,10 @@ void answer_free(struct answer *answer);
 void client_send(const struct client *client, uint32_t route, const char *query, const char *body);
 struct answer client_await(const struct client *client);
 
+/* One call (JSON, printf) likewise; of the answer only the rv's name is compared. */
+void send_call(const struct client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void expect_answered(const struct client *client, const char *rv);
+
 /* Runs the calls of one group (JSON, printf) and gives the last result; the caller owns it. */
 json_t *client_call(const struct client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same, and only the rv's name compared. */

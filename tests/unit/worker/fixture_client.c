@@ -95,7 +95,8 @@ void answer_free(struct answer *answer)
 	buffer_done(&answer->raw);
 }
 
-static json_t *call_with(const struct client *client, const char *format, va_list arguments)
+/* One group of these calls as a body; to be freed. */
+static char *body_with(const struct client *client, const char *format, va_list arguments)
 {
 	char *calls = NULL, *body = NULL;
 
@@ -104,15 +105,49 @@ static json_t *call_with(const struct client *client, const char *format, va_lis
 	cr_assert(asprintf(&body,
 			  "{\"login\":%s,\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[%s]}]}",
 			  login, calls) >= 0);
-	struct answer answer = client_post(client, body);
-	cr_assert_eq(answer.status, 200, "%s\n%.*s", body, (int)answer.raw.len, answer.raw.data);
-	json_t *results = json_object_get(json_array_get(json_object_get(answer.body, "groups"), 0), "results");
+	free(calls);
+	return body;
+}
+
+/* Frees the answer. */
+static json_t *last_result(struct answer *answer, const char *body)
+{
+	cr_assert_eq(answer->status, 200, "%s\n%.*s", body, (int)answer->raw.len, answer->raw.data);
+	json_t *results = json_object_get(json_array_get(json_object_get(answer->body, "groups"), 0), "results");
 	cr_assert(json_array_size(results) > 0);
 	json_t *last = json_incref(json_array_get(results, json_array_size(results) - 1));
-	answer_free(&answer);
-	free(calls);
+	answer_free(answer);
+	return last;
+}
+
+static json_t *call_with(const struct client *client, const char *format, va_list arguments)
+{
+	char *body = body_with(client, format, arguments);
+	struct answer answer = client_post(client, body);
+	json_t *last = last_result(&answer, body);
+
 	free(body);
 	return last;
+}
+
+void send_call(const struct client *client, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	char *body = body_with(client, format, arguments);
+	va_end(arguments);
+	client_send(client, ROUTE_calls, "", body);
+	free(body);
+}
+
+void expect_answered(const struct client *client, const char *rv)
+{
+	struct answer answer = client_await(client);
+	json_t *last = last_result(&answer, "");
+
+	cr_assert_str_eq(json_string_value(json_object_get(last, "rv")), rv);
+	json_decref(last);
 }
 
 json_t *client_call(const struct client *client, const char *format, ...)

@@ -63,6 +63,7 @@ static void start(bool cache, enum logout_after after)
 	worker_fixture_start(&token, NULL, &maker);
 	json_int_t theirs = open_logged_in(&another);
 	make_key(&another, theirs, "release", "");
+	(void)number(&another, "key", MAKE_SECRET, theirs);
 	worker_fixture_stop(&maker);
 	worker_fixture_start(
 		&token, &(struct worker_options){.login = rules(cache, after), .threads = FIXTURE_PAIRS}, &one);
@@ -91,6 +92,11 @@ static unsigned login_now(void)
 static json_t *sign_part(const struct part *part)
 {
 	return client_call(&part->client, SIGN, part->session);
+}
+
+static json_t *decrypt_part(const struct part *part)
+{
+	return client_call(&part->client, DECRYPT_PART, part->session);
 }
 
 static json_t *read_label(const struct part *part)
@@ -203,6 +209,46 @@ Test(private_use, B8_of_private_uses_that_come_at_once_one_is_made_per_kept_pin)
 {
 	start(true, LOGOUT_AFTER_PRIVATE_OP);
 	expect_one_private_use_per_login();
+}
+
+static json_int_t find_secret(void)
+{
+	json_t *found = client_call(&first, SEARCH, session, "CKO_SECRET_KEY", session);
+	json_int_t secret = json_integer_value(json_at(found, "objects/0"));
+
+	json_decref(found);
+	expect(&first, "CKR_OK", SEARCH_END, session);
+	return secret;
+}
+
+/* Every session has begun to decrypt under the one login: one of them gets its parts. */
+static void expect_one_operation_in_parts_per_login(void)
+{
+	log_in();
+	json_int_t secret = find_secret();
+	for (unsigned i = 0; i < LOGINS; i++) {
+		log_in();
+		for (unsigned j = 0; j < FIXTURE_PAIRS; j++)
+			expect(&parts[j].client, "CKR_OK", DECRYPT_INIT, parts[j].session, secret);
+		unsigned uses = successes_of(decrypt_part, "CKR_OPERATION_NOT_INITIALIZED");
+		cr_assert_eq(uses, 1, "%u operations of one login", uses);
+		cr_assert_eq(login_now(), LOGIN_USER);
+		for (unsigned j = 0; j < FIXTURE_PAIRS; j++)
+			json_decref(client_call(&parts[j].client, DECRYPT_FINAL, parts[j].session));
+		expect_nobody_in();
+	}
+}
+
+Test(private_use, B7_of_operations_in_parts_that_one_login_began_one_gets_its_parts)
+{
+	start(false, LOGOUT_AFTER_PRIVATE_OP);
+	expect_one_operation_in_parts_per_login();
+}
+
+Test(private_use, B8_of_operations_in_parts_that_one_kept_pin_began_one_gets_its_parts)
+{
+	start(true, LOGOUT_AFTER_PRIVATE_OP);
+	expect_one_operation_in_parts_per_login();
 }
 
 static void *sign_over_rest(void *argument)
