@@ -309,7 +309,7 @@ enum { APPLICATION_BUCKETS = 1024 };
 
 struct registry {
 	pthread_mutex_t mutex; /* guards settings, applications, slots, tokens, locks, processes, stopping */
-	pthread_cond_t reaped;
+	pthread_cond_t processes_changed; /* one was reaped, or has said that it follows newer rules */
 	pthread_mutex_t reload; /* one reload at a time; taken before all others */
 	struct settings *settings;
 	uint64_t generation; /* of the configuration; changed under reload and mutex */

@@ -110,6 +110,7 @@ struct worker_process {
 	bool cache_pin; /* whether its native login, if there is one, is of a kept PIN, with its clients' wishes (B1) */
 	unsigned sessions;
 	uint64_t state_serial;
+	uint64_t policy_generation; /* of the rules that it has said it follows */
 	unsigned uses, uses_login; /* whose answers are not recorded yet; those of them that may have begun a login */
 	uint64_t logins_begun, logins_ended; /* requests that may have begun one; ends that the worker has told of */
 	struct login_ended ended[ENDS_WAITING]; /* to be reported when no use that may have begun a login is left */

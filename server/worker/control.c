@@ -101,14 +101,15 @@ static bool hold_ended(struct worker *worker)
 	return tell_state(worker, ended, LOGIN_END_HOLD);
 }
 
-/* A PIN that the new rules do not let be kept is erased at once (B14). */
+/* A PIN that the new rules do not let be kept is erased at once (B14). The gateway's reload waits for the answer. */
 static bool policy_follow(struct worker *worker, const struct buffer *payload)
 {
 	if (!policy_replace(&worker->policy, payload->data, payload->len))
 		return false;
-	if (!pin_cache_kept(worker) || login_rules(worker).cache_pin)
-		return true;
-	return tell_state(worker, login_revoke(worker, LOGIN_END_POLICY), LOGIN_END_POLICY);
+	enum login_state ended = LOGIN_NONE;
+	if (pin_cache_kept(worker) && !login_rules(worker).cache_pin)
+		ended = login_revoke(worker, LOGIN_END_POLICY);
+	return tell_state(worker, ended, LOGIN_END_POLICY);
 }
 
 static bool login_voided(struct worker *worker, const struct buffer *payload)

@@ -239,6 +239,7 @@ struct policy {
 	atomic_bool cache_pin, aa_oneshot;
 	atomic_uint logout_after, force_login;
 	_Atomic uint64_t ttl_ms, idle_ms, wait_ms;
+	_Atomic uint64_t generation;
 };
 
 struct running {
@@ -304,6 +305,8 @@ bool sandbox_enter(const struct worker_start *start, char ret_why[SANDBOX_WHY_MA
 void policy_init(struct policy *policy);
 bool policy_replace(struct policy *policy, const void *packed, size_t len) MUST_USE;
 /* False: no key is marked, so none need be looked at. */
+/* Of the rules that the worker follows, as the gateway numbers them. Any thread. */
+uint64_t policy_generation(const struct worker *worker);
 bool policy_has_labels(const struct worker *worker);
 /* The rules of logins as they are now; any thread. */
 struct login_rules login_rules(const struct worker *worker);

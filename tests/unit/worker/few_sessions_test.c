@@ -31,7 +31,7 @@ static void start(bool cache, enum logout_after after)
 	start_with_key(options, false, "");
 	take_all();
 	options.login.logout_after = after;
-	change_rules(&options.login);
+	(void)worker_fixture_policy(&one, &options.login);
 }
 
 /* Keys of non-repudiation certificates ask for their PIN; this one is of such a one if `usage` says so. */

@@ -216,15 +216,6 @@ void worker_fixture_start(
 	snprintf(ret_worker->started_detail, sizeof ret_worker->started_detail, "%s", started.detail);
 }
 
-void worker_fixture_policy(struct worker_fixture *worker, const struct login_policy *login)
-{
-	struct buffer policy BUFFER_AUTO;
-
-	buffer_init(&policy, FRAME_CHUNK);
-	pack_policy(&policy, login, NULL);
-	cr_assert_eq(frame_send(worker->control, FRAME_POLICY, policy.data, policy.len), STATUS_OK);
-}
-
 void worker_fixture_void_login(struct worker_fixture *worker, enum login_end cause)
 {
 	struct buffer payload BUFFER_AUTO;
@@ -262,6 +253,16 @@ struct worker_state worker_fixture_state(struct worker_fixture *worker)
 	worker_fixture_await(worker, worker->control, FRAME_STATE, &payload);
 	cr_assert_eq(worker_state_unpack(payload.data, payload.len, &arena, &state), STATUS_OK);
 	return state;
+}
+
+struct worker_state worker_fixture_policy(struct worker_fixture *worker, const struct login_policy *login)
+{
+	struct buffer policy BUFFER_AUTO;
+
+	buffer_init(&policy, FRAME_CHUNK);
+	pack_policy(&policy, login, NULL);
+	cr_assert_eq(frame_send(worker->control, FRAME_POLICY, policy.data, policy.len), STATUS_OK);
+	return worker_fixture_state(worker);
 }
 
 /* Whether a thread is in futex(2), from /proc. */

@@ -97,8 +97,8 @@ void token_fixture_tool(struct token_fixture *token, char *const arguments[]);
 /* Starts a worker and waits for STARTED; `options` may be NULL. */
 void worker_fixture_start(
 	struct token_fixture *token, const struct worker_options *options, struct worker_fixture *ret_worker);
-/* A new policy with these rules of logins, as a reload brings it. */
-void worker_fixture_policy(struct worker_fixture *worker, const struct login_policy *login);
+/* A new policy with these rules of logins, as a reload brings it; what the worker says when it follows them. */
+struct worker_state worker_fixture_policy(struct worker_fixture *worker, const struct login_policy *login);
 /* The gateway says that the login is void. */
 void worker_fixture_void_login(struct worker_fixture *worker, enum login_end cause);
 /* The sessions of that instance end, as at the end of its lease. */

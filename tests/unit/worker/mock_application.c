@@ -25,13 +25,3 @@ void start_on_mock(const struct worker_options *options)
 	cr_assert_eq(one.started_rv, 0, "%s", one.started_detail);
 	session = open_logged_in(&first);
 }
-
-void change_rules(const struct login_policy *login)
-{
-	static const unsigned char nobody[16] = {0xff};
-
-	worker_fixture_policy(&one, login);
-	/* Commands are carried out in their order; this one is answered. */
-	worker_fixture_end_instance(&one, nobody, false);
-	(void)worker_fixture_state(&one);
-}

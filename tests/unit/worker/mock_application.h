@@ -15,7 +15,5 @@ struct worker_options mock_options(bool cache, enum logout_after after);
 
 /* The worker with these options, and a session of the first client, logged in. */
 void start_on_mock(const struct worker_options *options);
-/* Other rules for it, which are in force afterwards. */
-void change_rules(const struct login_policy *login);
 
 #endif

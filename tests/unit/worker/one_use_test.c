@@ -50,7 +50,7 @@ Test(one_use, B5_a_signature_ends_the_login_by_the_rule_that_it_began_under)
 	start(LOGOUT_AFTER_SIGN);
 	sign_and_hang();
 	options.login.logout_after = LOGOUT_AFTER_NEVER;
-	change_rules(&options.login);
+	(void)worker_fixture_policy(&one, &options.login);
 	mock_control(&mock, "# goes on\n");
 	expect_answered(&first, "CKR_OK");
 	expect_state(&first, LOGIN_NONE, LOGIN_NONE);
@@ -61,7 +61,7 @@ Test(one_use, B5_a_signature_that_had_no_turn_ends_no_login)
 	start(LOGOUT_AFTER_NEVER);
 	sign_and_hang();
 	options.login.logout_after = LOGOUT_AFTER_SIGN;
-	change_rules(&options.login);
+	(void)worker_fixture_policy(&one, &options.login);
 	mock_control(&mock, "# goes on\n");
 	expect_answered(&first, "CKR_OK");
 	expect_state(&first, LOGIN_USER, LOGIN_USER);
@@ -72,14 +72,14 @@ Test(one_use, B7_an_operation_that_the_rules_let_go_leaves_the_login_to_others)
 	start(LOGOUT_AFTER_NEVER);
 	json_int_t secret = number(&first, "key", MAKE_SECRET, session), busy = open_session(&first);
 	options.login.logout_after = LOGOUT_AFTER_PRIVATE_OP;
-	change_rules(&options.login);
+	(void)worker_fixture_policy(&one, &options.login);
 	expect(&first, "CKR_OK", DECRYPT_INIT "," DECRYPT_PART, busy, secret, busy);
 	expect(&first, "CKR_USER_NOT_LOGGED_IN", GET_LABEL, session, secret);
 	options.login.logout_after = LOGOUT_AFTER_NEVER;
-	change_rules(&options.login);
+	(void)worker_fixture_policy(&one, &options.login);
 	expect(&first, "CKR_OK", CLOSE, busy);
 	options.login.logout_after = LOGOUT_AFTER_PRIVATE_OP;
-	change_rules(&options.login);
+	(void)worker_fixture_policy(&one, &options.login);
 	expect(&first, "CKR_OK", GET_LABEL, session, secret);
 	expect_state(&first, LOGIN_NONE, LOGIN_NONE);
 }

@@ -62,7 +62,7 @@ void resource_setup_logged_in(
 	{ \
 		worker_fixture_stop(&worker); \
 	} \
-	TestSuite(suite, .init = setup, .fini = teardown, .timeout = 60)
+	TestSuite(suite, .init = setup, .fini = teardown, .timeout = 120)
 
 /* A suite with a `client` of that worker. */
 #define CLIENT_SUITE(suite) \

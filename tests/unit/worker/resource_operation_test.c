@@ -6,7 +6,7 @@
 
 #include "tests/unit/worker/guarded_key.h"
 
-TestSuite(resource_operation, .init = guarded_key_setup, .fini = guarded_key_teardown, .timeout = 60);
+TestSuite(resource_operation, .init = guarded_key_setup, .fini = guarded_key_teardown, .timeout = 120);
 
 Test(resource_operation, A24_a_use_without_the_pin_is_held)
 {

@@ -3,7 +3,7 @@
 
 #include "tests/unit/worker/guarded_key.h"
 
-TestSuite(resource_pin, .init = guarded_key_setup, .fini = guarded_key_teardown, .timeout = 60);
+TestSuite(resource_pin, .init = guarded_key_setup, .fini = guarded_key_teardown, .timeout = 120);
 
 Test(resource_pin, A28_a_pin_in_the_body_signs_in_one_step)
 {

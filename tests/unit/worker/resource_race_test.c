@@ -8,7 +8,7 @@
 
 #include "tests/unit/worker/guarded_key.h"
 
-TestSuite(resource_race, .init = guarded_key_setup, .fini = guarded_key_teardown, .timeout = 60);
+TestSuite(resource_race, .init = guarded_key_setup, .fini = guarded_key_teardown, .timeout = 120);
 
 /* What one of several threads does. */
 struct racer {
