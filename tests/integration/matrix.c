@@ -216,7 +216,10 @@ static void matrix_application_end(const struct gateway *g, struct matrix_applic
 
 void matrix_start(struct gateway *g, struct matrix_application *applications)
 {
+	/* The operations of all are there to the end, however long that takes. */
+	setenv("LIMITS", "operation_ttl_s: 3600", 1);
 	gateway_start(g);
+	unsetenv("LIMITS");
 	rest_login(g, ALICE, NULL);
 	rest_key(g, "{\"type\":\"EC\",\"label\":\"careful\",\"always_authenticate\":true}");
 	for (size_t i = 0; i < APPLICATIONS; i++)
