@@ -65,7 +65,7 @@ struct request {
 	struct session *client; /* the session that its call has locked, or NULL; kept by the core alone */
 	bool one_use; /* it is its turn to end the login; kept by the core alone */
 	bool making; /* making_end is due; kept by the core alone */
-	unsigned logout_after; /* enum logout_after: the rule for its uses, decided once (one_use.c); kept by the core alone */
+	unsigned logout_after; /* enum logout_after, decided once for its uses (one_use.c); kept by the core alone */
 	bool pin_tried; /* its last login has reached the token; kept by the core alone */
 	/* After a wrong PIN: how many more go to the token, where that is known (A25); kept by the core alone. */
 	bool attempts_known;
