@@ -229,10 +229,11 @@ static void send_policy(struct worker_process *process, const struct settings *s
 	process_command(process, FRAME_POLICY, &payload);
 }
 
+/* One that is starting was given the rules from before. */
 static bool follows(struct worker_process *process, uint64_t generation)
 {
 	pthread_mutex_lock(&process->mutex);
-	bool done = process->slot == NULL || process->state != PROCESS_LIVE || process->policy_generation >= generation;
+	bool done = process->slot == NULL || process->state > PROCESS_LIVE || process->policy_generation >= generation;
 	pthread_mutex_unlock(&process->mutex);
 	return done;
 }

@@ -302,6 +302,46 @@ Test(lifetime, a_reload_goes_on_without_a_worker_that_does_not_say_whether_it_fo
 	cr_expect_eq(number_of(&after, "policy"), 1);
 }
 
+static bool is_starting(const struct worker_process *process, const void *context)
+{
+	pthread_mutex_t *mutex = (pthread_mutex_t *)(uintptr_t)&process->mutex;
+	(void)context;
+	pthread_mutex_lock(mutex);
+	bool starting = process->slot != NULL && process->state == PROCESS_STARTING;
+	pthread_mutex_unlock(mutex);
+	return starting;
+}
+
+static bool one_starts(void *registry)
+{
+	return registry_count(registry, is_starting, NULL) == 1;
+}
+
+static bool follows_second(const struct worker_process *process, const void *context)
+{
+	pthread_mutex_t *mutex = (pthread_mutex_t *)(uintptr_t)&process->mutex;
+	(void)context;
+	pthread_mutex_lock(mutex);
+	bool follows = process->slot != NULL && process->policy_generation == 2;
+	pthread_mutex_unlock(mutex);
+	return follows;
+}
+
+Test(lifetime, a_reload_waits_for_a_worker_that_is_starting)
+{
+	struct asked asked = {.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 1, .query = ""};
+	fixture_done(&fixture);
+	fixture_init(&fixture);
+	fixture.modules[0].init_args = "sleep=300";
+	fixture_start(&fixture);
+	ask_begin(&asked);
+	cr_assert(becomes(one_starts, fixture.registry));
+	reload(&fixture);
+	cr_expect_eq(registry_count(fixture.registry, follows_second, NULL), 1);
+	ask_join(&asked);
+	cr_expect_eq(asked.status, STATUS_OK);
+}
+
 static bool a_start_waits(void *context)
 {
 	struct registry *registry = context;
