@@ -228,7 +228,7 @@ static CK_RV run_close(struct running_call *run)
 
 	if (!session)
 		return invoke(run->request, CALL_CloseSession, none);
-	run->request->private_used = track_used_private(session, login_epoch(worker));
+	run->request->private_used = session_in_private_use(worker, session);
 	CK_RV rv = session_close(worker, session);
 	session_release(run->request);
 	return rv;

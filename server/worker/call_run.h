@@ -41,7 +41,10 @@ CK_RV key_type_check(const struct running_call *run) MUST_USE;
 
 /* Fills `native`: handles of the client become those of the module; outputs stay where the codec put them. CKR_OK, or what call_check_parameter says. */
 CK_RV call_translate(struct running_call *run) MUST_USE;
-/* After a call that succeeded: the handles it gave become the client's, in place. CKR_HOST_MEMORY: not all did. */
+/*
+ * After a call that succeeded: the handles it gave become the client's, in place. A search does not show what is private while the login is
+ * for another session's operation (one_use_claim), and goes on in the module for that. CKR_HOST_MEMORY: not all did; any CKR of C_FindObjects.
+ */
 CK_RV call_translate_results(struct running_call *run) MUST_USE;
 /* Whether a rule asks if the call touches private objects, which costs the module a question (B7). */
 bool call_private_counts(const struct running_call *run);

@@ -51,18 +51,41 @@ bool call_object_is_private(struct running_call *run, CK_OBJECT_HANDLE handle)
 	return private;
 }
 
-static bool found_translate(struct running_call *run, const union wire_value *found)
+/* What of it the client is to see, in place. */
+static CK_RV found_sift(struct running_call *run, const union wire_value *found)
 {
 	struct session_operation *search = call_private_counts(run) ? &run->session->operations[OPERATION_FIND] : NULL;
+	bool hides = search && one_use_is_anothers(run->request->worker, run->session->handle);
+	CK_ULONG shown = 0;
 
 	for (CK_ULONG i = 0; i < *found->found.count; i++) {
-		CK_OBJECT_HANDLE *item = &found->found.items[i];
-		if (object_name(run->request, run->native[0].number, *item, item) != CKR_OK)
-			return false;
-		if (search)
-			search->found_private = search->found_private || call_object_is_private(run, *item);
+		CK_OBJECT_HANDLE handle;
+		if (object_name(run->request, run->native[0].number, found->found.items[i], &handle) != CKR_OK)
+			return CKR_HOST_MEMORY;
+		bool private = search && call_object_is_private(run, handle);
+		if (hides && private)
+			continue;
+		found->found.items[shown++] = handle;
+		if (private)
+			search->found_private = true;
 	}
-	return true;
+	*found->found.count = shown;
+	return CKR_OK;
+}
+
+/* Goes on until there is something to see: none would be the end of the search. */
+static CK_RV found_translate(struct running_call *run, const union wire_value *found)
+{
+	CK_ULONG got = *found->found.count;
+	CK_RV rv = found_sift(run, found);
+
+	while (rv == CKR_OK && got > 0 && *found->found.count == 0) {
+		rv = call_outputs_check(run->call, invoke(run->request, run->row->id, run->native));
+		got = rv == CKR_OK ? *found->found.count : 0;
+		if (got > 0)
+			rv = found_sift(run, found);
+	}
+	return rv;
 }
 
 /* A new object: its handle, whether it ends with the session, and what the event says about it. */
@@ -89,14 +112,14 @@ static bool made_translate(struct running_call *run, CK_OBJECT_HANDLE *handle)
 
 CK_RV call_translate_results(struct running_call *run)
 {
-	bool good = true;
+	CK_RV rv = CKR_OK;
 
-	for (size_t i = 0; i < run->row->argument_count; i++) {
+	for (size_t i = 0; rv == CKR_OK && i < run->row->argument_count; i++) {
 		const union wire_value *value = &run->call->values[i];
 		if (run->row->arguments[i].kind == WIRE_FOUND)
-			good = good && found_translate(run, value);
-		else if (run->row->arguments[i].kind == WIRE_NEW_OBJECT)
-			good = good && made_translate(run, value->number_out);
+			rv = found_translate(run, value);
+		else if (run->row->arguments[i].kind == WIRE_NEW_OBJECT && !made_translate(run, value->number_out))
+			rv = CKR_HOST_MEMORY;
 	}
-	return good ? CKR_OK : CKR_HOST_MEMORY;
+	return rv;
 }

@@ -63,17 +63,20 @@ static void claim_follow(const struct running_call *run)
 void call_use_note(const struct running_call *run, const struct session_operation *before, CK_RV rv)
 {
 	const struct call_row *row = run->row;
-	bool ends = before->begun && (row->step == STEP_SINGLE || row->step == STEP_FINAL) &&
+	/* A login that ended meanwhile was that use's; the one that there may be by now is not. */
+	bool over = before->private && before->logouts != login_epoch(run->request->worker);
+	bool ends = before->begun && !over && (row->step == STEP_SINGLE || row->step == STEP_FINAL) &&
 		    rv != CKR_OPERATION_NOT_INITIALIZED && !call_asks_length(run->call, rv);
 	bool signs = row->operation == OPERATION_SIGN || row->operation == OPERATION_SIGN_RECOVER;
+	/* A search from before another session had the login to itself ends with that. */
+	bool found = before->found_private && !one_use_is_anothers(run->request->worker, run->session->handle);
 
 	if (ends && signs)
 		run->request->signed_ = true;
 	/* A part that fails ends the operation as well, section 5.2 of PKCS#11 2.40. */
-	bool fails = row->step == STEP_UPDATE && rv != CKR_OK && !call_asks_length(run->call, rv) && before->begun &&
-		     before->private && before->has_parts;
-	if (fails || run->private ||
-		(ends && (row->operation == OPERATION_FIND ? before->found_private : before->private)))
+	bool fails = !over && row->step == STEP_UPDATE && rv != CKR_OK && !call_asks_length(run->call, rv) &&
+		     before->begun && before->private && before->has_parts;
+	if (fails || run->private || (ends && (row->operation == OPERATION_FIND ? found : before->private)))
 		run->request->private_used = true;
 	claim_follow(run);
 }

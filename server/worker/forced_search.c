@@ -48,6 +48,7 @@ static CK_RV sift(struct request *request, struct session *session, CK_OBJECT_HA
 	struct session_operation *search)
 {
 	struct worker *worker = request->worker;
+	bool hides = request->logout_after == LOGOUT_AFTER_PRIVATE_OP && one_use_is_anothers(worker, session->handle);
 	CK_OBJECT_HANDLE handle;
 	CK_RV rv = object_name(request, session->module, found, &handle);
 
@@ -56,6 +57,7 @@ static CK_RV sift(struct request *request, struct session *session, CK_OBJECT_HA
 	struct object_info *info = object_describe(worker, session->module, handle);
 	bool has = info && info->class == CKO_PRIVATE_KEY;
 	bool fits = has && (info->always_authenticate || forced_login_applies(request, found, info)) == wanted;
+	fits = fits && !(hides && info->private);
 	search->found_private = search->found_private || (fits && info->private);
 	object_info_release(info);
 	return !fits || search_keep(search, handle) ? CKR_OK : CKR_HOST_MEMORY;

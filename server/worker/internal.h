@@ -10,6 +10,9 @@
  *   objects.refind    objects found again after a re-initialisation
  *   sessions.lock, objects.lock, pool.lock, states.lock, policy.lock, one_use.lock    leaves: held for table look-ups, never across a module call
  *
+ * Nobody closes the anchor while somebody logs in or out through it (anchor_used). Others wait for that with a session locked, so who does
+ * it takes neither a session nor objects.refind meanwhile.
+ *
  * So whoever holds the module gives it up (module_unshare) before login.lock, and looks anew at what it knew of logins and
  * module handles once it has both. The gateway is asked for the token under login.lock and never while the module is held:
  * the token may be with a thread that waits to have the module alone. The locks of resources/ come after module.lock.
@@ -304,9 +307,9 @@ bool sandbox_enter(const struct worker_start *start, char ret_why[SANDBOX_WHY_MA
 /* policy.c */
 void policy_init(struct policy *policy);
 bool policy_replace(struct policy *policy, const void *packed, size_t len) MUST_USE;
-/* False: no key is marked, so none need be looked at. */
 /* Of the rules that the worker follows, as the gateway numbers them. Any thread. */
 uint64_t policy_generation(const struct worker *worker);
+/* False: no key is marked, so none need be looked at. */
 bool policy_has_labels(const struct worker *worker);
 /* The rules of logins as they are now; any thread. */
 struct login_rules login_rules(const struct worker *worker);
@@ -400,7 +403,12 @@ bool session_is_open(struct worker *worker, CK_ULONG handle);
 CK_RV session_open(struct request *request, const union wire_value v[]) MUST_USE;
 /* Closes an acquired session in the module and takes it off the table; still to be released. */
 CK_RV session_close(struct worker *worker, struct session *session);
-/* Closes all sessions of one instance. Whether track_used_private held for one of them. */
+/*
+ * Whether the end of the session, which is locked, ends a private use (B7): the login is for its operation, or something under way in it has
+ * used private objects. Not while the login is for another session's operation, whose end ends it.
+ */
+bool session_in_private_use(struct worker *worker, const struct session *session);
+/* Closes all sessions of one instance. Whether session_in_private_use held for one of them. */
 bool sessions_close_instance(struct worker *worker, const unsigned char *instance);
 /* Under module.lock exclusively: opens every session again in the new module. */
 void sessions_reopen(struct worker *worker);
@@ -615,10 +623,10 @@ bool turns_end(struct request *request) MUST_USE;
 /*
  * Whom the login is for where each private use ends it: with the first part of an operation with a private key its session claims the login,
  * until it ends. That is at the end of the operation: its last part, an error, the end of the session or of its client. What others want with
- * private objects meanwhile is refused at once, as after that logout; a wait would end in the same answer, and a client with one thread that
- * goes back and forth between two sessions would wait for itself. Operations side by side in one session share the claim, as those of the
- * dual-function calls must, and the first that ends, ends the login for all. An Init claims nothing, since nothing is used yet; a search
- * does not either, since it is a use when it ends.
+ * private objects meanwhile is refused at once, as after that logout, and their searches find what is public; a wait would end in the same
+ * answer, and a client with one thread that goes back and forth between two sessions would wait for itself. Operations side by side in one
+ * session share the claim, as those of the dual-function calls must, and the first that ends, ends the login for all. An Init claims nothing,
+ * since nothing is used yet; a search does not either, since it is a use when it ends.
  *
  * `session`: a client's handle. A claim is made by who has its turn; if another session has one already, nothing happens.
  */

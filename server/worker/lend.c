@@ -160,6 +160,8 @@ void session_give_back(struct request *request, CK_SESSION_HANDLE session, bool 
 		return_clients(request->worker, back.client, clean);
 	else if (!back.own)
 		return_pools(request->worker, back.session, clean);
-	else if (!clean)
+	else if (!clean && lent_find(request, back.session))
 		session_spoil(request, back.session);
+	else if (!clean && request->client)
+		request->client->spoiled = true;
 }

@@ -146,6 +146,18 @@ static CK_RV verify_kept(struct request *request, unsigned login, const union wi
 	return rv;
 }
 
+/*
+ * Whether another session's operation has got the login to itself while the request had no turn. Then this is no use of it any more, as it
+ * would have been none to begin with (session_lend).
+ */
+static bool login_passed_on(struct request *request)
+{
+	bool passed_on = request->logout_after == LOGOUT_AFTER_PRIVATE_OP && one_use_is_anothers(request->worker, 0);
+
+	request->private_used = request->private_used && !passed_on;
+	return passed_on;
+}
+
 CK_RV pin_verify(struct request *request, unsigned login, const union wire_value *pin, bool begun)
 {
 	struct worker *worker = request->worker;
@@ -163,6 +175,8 @@ CK_RV pin_verify(struct request *request, unsigned login, const union wire_value
 		module_share(request);
 	if (rv == CKR_OK && again != CKR_OK)
 		return again;
+	if (one_use && login_passed_on(request) && rv == CKR_OK)
+		return CKR_USER_NOT_LOGGED_IN;
 	return rv == CKR_OK && login_epoch(worker) != login ? CKR_USER_NOT_LOGGED_IN : rv;
 }
 

@@ -81,6 +81,8 @@ static CK_RV anchor_take(struct worker *worker, CK_SESSION_HANDLE *ret_session)
 	pool->anchor_used = rv == CKR_OK;
 	if (rv == CKR_OK)
 		pool->anchor = session;
+	else
+		pthread_cond_broadcast(&pool->anchor_free);
 	pthread_mutex_unlock(&pool->lock);
 	*ret_session = session;
 	return rv;

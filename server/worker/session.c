@@ -310,6 +310,13 @@ CK_RV session_close(struct worker *worker, struct session *session)
 	return rv;
 }
 
+bool session_in_private_use(struct worker *worker, const struct session *session)
+{
+	if (one_use_is_anothers(worker, session->handle))
+		return false;
+	return one_use_is_of(worker, session->handle) || track_used_private(session, login_epoch(worker));
+}
+
 bool sessions_close_instance(struct worker *worker, const unsigned char *instance)
 {
 	bool used = false;
@@ -322,7 +329,7 @@ bool sessions_close_instance(struct worker *worker, const unsigned char *instanc
 		struct session *session = handle != 0 ? session_take(worker, instance, handle) : NULL;
 		if (!session)
 			continue;
-		used = track_used_private(session, login_epoch(worker)) || used;
+		used = session_in_private_use(worker, session) || used;
 		(void)!session_close(worker, session);
 		session_return(worker, session);
 	}

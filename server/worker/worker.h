@@ -115,7 +115,8 @@ CK_SLOT_ID module_slot(const struct worker *worker);
  * application (same login state) and has no operation active; on a token whose sessions the clients have all it is one of theirs. It must
  * be given back before the request ends, and before login_user is called, which may re-initialise the module; login_context and
  * login_verify say themselves what becomes of it. Object handles are good for the same time. Any CKR of C_OpenSession; CKR_SESSION_COUNT
- * too if the request has REQUEST_LENT_MAX already.
+ * too if the request has REQUEST_LENT_MAX already; CKR_USER_NOT_LOGGED_IN if the login is for a session's operation in parts (B7), or the
+ * kept PIN was no good (B15); the gateway's errors about the token.
  */
 CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session) __attribute__((warn_unused_result));
 

@@ -180,3 +180,30 @@ Test(few_sessions, X5_the_anchor_is_given_up_once_nobody_logs_in_through_it)
 	pthread_join(signer, NULL);
 	expect(&guest, "CKR_OK", DIGEST_INIT "," DIGEST_DATA, other, other);
 }
+
+Test(few_sessions, X5_who_waits_for_the_anchor_goes_on_when_it_cannot_be_opened)
+{
+	pthread_t signer;
+
+	start(true, LOGOUT_AFTER_NEVER);
+	mock_control(&mock, "sessions 2\nfault C_OpenSession 1 hang\n");
+	cr_assert_eq(pthread_create(&signer, NULL, sign_once, NULL), 0);
+	mock_await_call(&mock, "C_OpenSession", 1);
+	send_call(&guest, "{\"OpenSession\":{\"flags\":6}}");
+	mock_await_call(&mock, "C_OpenSession", 2);
+	worker_fixture_await_blocked(&one);
+	mock_control(&mock, "sessions 2\n");
+	expect_answered(&guest, "CKR_SESSION_COUNT");
+	pthread_join(signer, NULL);
+}
+
+Test(few_sessions, X5_a_search_that_a_lookup_has_left_in_the_session_of_its_call_is_not_in_its_clients_way)
+{
+	start(true, LOGOUT_AFTER_NEVER);
+	sign(&first, session, key);
+	mock_control(&mock, "sessions 2\nfault C_FindObjectsFinal 1 return CKR_DEVICE_ERROR\n");
+	json_decref(client_call(&first, SIGN_INIT, session, key));
+	mock_control(&mock, "sessions 2\n");
+	expect(&first, "CKR_OK", SEARCH "," SEARCH_END, session, "CKO_PRIVATE_KEY", session, session);
+	sign(&first, session, key);
+}

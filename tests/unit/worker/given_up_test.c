@@ -144,3 +144,27 @@ Test(given_up, B7_what_is_public_goes_on_beside_an_operation_in_parts)
 	expect(&first, "CKR_OK", "{\"GenerateRandom\":{\"session\":%lld,\"random\":8}}", session);
 	expect_decrypted(busy);
 }
+
+Test(given_up, B7_a_search_beside_an_operation_in_parts_finds_what_is_public)
+{
+	mock_control(&mock, "fault C_DecryptFinal * return CKR_OK\n");
+	decrypt_part();
+	json_t *found = client_call(&first, SEARCH, session, "CKO_SECRET_KEY", session);
+	cr_expect_eq(json_array_size(json_at(found, "objects")), 0);
+	json_decref(found);
+	expect(&first, "CKR_OK", SEARCH_END, session);
+	expect_decrypted(busy);
+}
+
+Test(given_up, B7_a_search_from_before_an_operation_in_parts_takes_no_login_along)
+{
+	json_int_t closed = open_session(&first);
+
+	mock_control(&mock, "fault C_DecryptFinal * return CKR_OK\n");
+	json_decref(client_call(&first, SEARCH, session, "CKO_SECRET_KEY", session));
+	json_decref(client_call(&first, SEARCH, closed, "CKO_SECRET_KEY", closed));
+	decrypt_part();
+	expect(&first, "CKR_OK", SEARCH_END, session);
+	expect(&first, "CKR_OK", CLOSE, closed);
+	expect_decrypted(busy);
+}

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <poll.h>
 
+#include "tests/unit/worker/forced_login.h"
 #include "tests/unit/worker/mock_application.h"
 
 static struct worker_options options;
@@ -45,6 +46,20 @@ Test(one_use, B5_turns_come_in_the_order_in_which_they_were_asked_for)
 	expect_answered(&waiting[1], "CKR_OPERATION_NOT_INITIALIZED");
 }
 
+Test(one_use, B5_a_signature_of_an_earlier_login_takes_no_later_one_along)
+{
+	start(LOGOUT_AFTER_SIGN);
+	other = open_session(&guest);
+	expect(&first, "CKR_OK", SIGN_INIT, session, key);
+	mock_control(&mock, "logout_keeps 1\nfault C_Sign * hang\n");
+	send_call(&first, SIGN, session);
+	mock_await_call(&mock, "C_Sign", 1);
+	expect(&guest, "CKR_OK", LOGOUT "," USER_LOGIN, other, other);
+	mock_control(&mock, "logout_keeps 1\n");
+	expect_answered(&first, "CKR_OK");
+	expect_state(&first, LOGIN_USER, LOGIN_USER);
+}
+
 Test(one_use, B5_a_signature_ends_the_login_by_the_rule_that_it_began_under)
 {
 	start(LOGOUT_AFTER_SIGN);
@@ -81,5 +96,33 @@ Test(one_use, B7_an_operation_that_the_rules_let_go_leaves_the_login_to_others)
 	options.login.logout_after = LOGOUT_AFTER_PRIVATE_OP;
 	(void)worker_fixture_policy(&one, &options.login);
 	expect(&first, "CKR_OK", GET_LABEL, session, secret);
+	expect_state(&first, LOGIN_NONE, LOGIN_NONE);
+}
+
+Test(one_use, B7_a_pin_that_was_tried_meanwhile_takes_the_login_from_no_operation_in_parts)
+{
+	struct client rest = {.worker = &one, .pair = 1, .key = "id:696431"};
+	struct pollfd asked = {.events = POLLIN};
+
+	options = mock_options(false, LOGOUT_AFTER_NEVER);
+	options.threads = FIXTURE_PAIRS;
+	options.login.force_login = FORCE_LOGIN_NON_REPUDIATION;
+	start_on_mock(&options);
+	(void)make_key(&first, session, "release", WITH_ID);
+	add_certificate(NULL, "nonRepudiation", "aWQx");
+	json_int_t secret = number(&first, "key", MAKE_SECRET, session);
+	options.login.logout_after = LOGOUT_AFTER_PRIVATE_OP;
+	(void)worker_fixture_policy(&one, &options.login);
+	mock_control(&mock, "fault C_DecryptFinal * return CKR_OK\n");
+	client_send(&rest, ROUTE_key_sign, "", text_of(REST_SIGN, ",\"pin\":\"1234\""));
+	asked.fd = one.pairs[rest.pair];
+	/* Whether the PIN is good. */
+	cr_assert_eq(poll(&asked, 1, FIXTURE_ANSWER_MS), 1);
+	expect(&first, "CKR_OK", DECRYPT_INIT "," DECRYPT_PART, session, secret, session);
+	struct answer answer = client_await(&rest);
+	cr_expect_eq(one.verified, 1);
+	cr_expect_eq(answer.status, 401);
+	answer_free(&answer);
+	expect(&first, "CKR_OK", DECRYPT_PART "," DECRYPT_FINAL, session, session);
 	expect_state(&first, LOGIN_NONE, LOGIN_NONE);
 }
