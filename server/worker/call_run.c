@@ -231,6 +231,7 @@ static CK_RV run_close(struct running_call *run)
 	run->request->private_used = session_in_private_use(worker, session);
 	CK_RV rv = session_close(worker, session);
 	session_release(run->request);
+	login_anchor(worker, run->request);
 	return rv;
 }
 
@@ -238,7 +239,7 @@ static CK_RV run_close_all(struct running_call *run)
 {
 	struct request *request = run->request;
 
-	request->private_used = sessions_close_instance(request->worker, request->message->instance);
+	request->private_used = sessions_close_instance(request->worker, request, request->message->instance);
 	return CKR_OK;
 }
 
@@ -322,11 +323,15 @@ bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 		run.handle = call->values[0].number;
 	/* Who may not make the call neither waits for it nor logs the token in. */
 	CK_RV rv = call_check_permission(&run);
-	if (rv == CKR_OK)
+	bool allowed = rv == CKR_OK;
+	if (allowed)
 		rv = turns_begin(request, call);
+	bool has_turns = rv == CKR_OK;
 	module_share(request);
-	if (rv == CKR_OK)
+	if (has_turns)
 		rv = run_it(&run);
+	else if (allowed)
+		call_use_give_up(&run);
 	bool recorded = call_record(&run, rv);
 	session_release(request);
 	free(run.init);

@@ -78,6 +78,11 @@ CK_RV call_use_check(struct running_call *run) MUST_USE;
 void call_use_look(struct running_call *run);
 /* After it: notes in the request what a forced logout may follow, and for whom the login is. `before`: the call's operation as it was. */
 void call_use_note(const struct running_call *run, const struct session_operation *before, CK_RV rv);
+/*
+ * Instead of it, when it does not get what it has to wait for: the error ends its operation as one of the module's does (section 5.2 of PKCS#11
+ * 2.40). No use of the login, unless the operation was one already.
+ */
+void call_use_give_up(struct running_call *run);
 
 /* Adds the event that the call, ended with `rv`, must leave. False: it could not be kept. */
 bool call_record(const struct running_call *run, CK_RV rv) MUST_USE;

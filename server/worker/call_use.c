@@ -60,6 +60,22 @@ static void claim_follow(const struct running_call *run)
 	}
 }
 
+void call_use_give_up(struct running_call *run)
+{
+	const struct call_row *row = run->row;
+
+	/* An Init has begun nothing, and a search goes on until its end. */
+	if (row->operation == OPERATION_NONE || row->step == STEP_NONE || row->step == STEP_INIT ||
+		(row->operation == OPERATION_FIND && row->step == STEP_UPDATE))
+		return;
+	run->session = session_acquire(run->request, run->handle);
+	if (!run->session || !run->session->operations[row->operation].begun)
+		return;
+	if (session_cancel(run->request->worker, run->session) != CKR_OK)
+		run->session->spoiled = true;
+	claim_follow(run);
+}
+
 void call_use_note(const struct running_call *run, const struct session_operation *before, CK_RV rv)
 {
 	const struct call_row *row = run->row;

@@ -76,9 +76,7 @@ static bool end_instance(struct worker *worker, const struct buffer *payload)
 		return true;
 	/* Before the sessions take what their client asked for along. */
 	bool one_use = login_rules(worker).logout_after == LOGOUT_AFTER_PRIVATE_OP;
-	pthread_rwlock_rdlock(&worker->module.lock);
-	bool used = sessions_close_instance(worker, message.instance);
-	pthread_rwlock_unlock(&worker->module.lock);
+	bool used = sessions_close_instance(worker, NULL, message.instance);
 	atomic_store(&worker->login.held, message.held != 0);
 	enum login_end end = LOGIN_END_LEASE;
 	enum login_state ended = login_expire(worker, end);

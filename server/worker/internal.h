@@ -164,6 +164,7 @@ struct pool {
 	pthread_mutex_t lock;
 	CK_SESSION_HANDLE idle[POOL_MAX];
 	unsigned count;
+	atomic_uint open; /* how many sessions the module has, the clients' and the anchor among them */
 	CK_SESSION_HANDLE anchor; /* CK_INVALID_HANDLE: none */
 	bool anchor_used; /* somebody logs in or out through it, and it must not go */
 	pthread_cond_t anchor_free; /* with `lock`: nobody does any more */
@@ -176,6 +177,7 @@ struct login {
 	_Atomic int state; /* enum login_state, as the application sees it */
 	_Atomic int native; /* enum login_state of the module itself: LOGIN_NONE between the uses of a kept PIN */
 	atomic_uint logouts; /* completed logouts of the application; internal ones do not count */
+	_Atomic uint64_t lost; /* the login_epoch, plus 1, that went with the module's last session; 0: none */
 	atomic_uint private_uses; /* requests that run a private use with the kept PIN (B11) */
 	atomic_bool held; /* the application is held open (C8) */
 	pthread_cond_t changed; /* with `lock`: private uses ended */
@@ -408,8 +410,11 @@ CK_RV session_close(struct worker *worker, struct session *session);
  * used private objects. Not while the login is for another session's operation, whose end ends it.
  */
 bool session_in_private_use(struct worker *worker, const struct session *session);
-/* Closes all sessions of one instance. Whether session_in_private_use held for one of them. */
-bool sessions_close_instance(struct worker *worker, const unsigned char *instance);
+/*
+ * Closes all sessions of one instance; `request` is NULL outside of one, where the module is not held. Without a session. Whether
+ * session_in_private_use held for one of them.
+ */
+bool sessions_close_instance(struct worker *worker, struct request *request, const unsigned char *instance);
 /* Under module.lock exclusively: opens every session again in the new module. */
 void sessions_reopen(struct worker *worker);
 bool sessions_have_operation(struct worker *worker);
@@ -436,12 +441,18 @@ CK_RV pool_open_giving_way(
 	struct worker *worker, struct request *request, CK_FLAGS flags, CK_SESSION_HANDLE *ret_session) MUST_USE;
 /* Read-write if the token allows it. */
 CK_RV pool_open_widest(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
-void pool_close(struct worker *worker, CK_SESSION_HANDLE session);
+/*
+ * C_CloseSession, uncounted. With the last one the module logs out (section 5.6 of PKCS#11 2.40); login_rest and login_expire end the
+ * application's login then.
+ */
+CK_RV pool_close(struct worker *worker, CK_SESSION_HANDLE session);
 void pool_close_idle(struct worker *worker);
 void pool_give_way(struct worker *worker);
 void pool_forget(struct worker *worker); /* the module has been finalized */
-/* Tries to have an anchor. */
+/* Tries to have an anchor. Under login.lock. */
 void anchor_open(struct worker *worker);
+/* Whether the module is logged in without one, as it is after pool_give_way. Any thread. */
+bool anchor_missing(struct worker *worker);
 void anchor_close(struct worker *worker); /* under login.lock */
 
 /*
@@ -524,8 +535,14 @@ CK_RV login_session(struct request *request, CK_ULONG handle, CK_USER_TYPE user,
 /* `ret_before`: who was logged in until then. */
 CK_RV logout_session(struct request *request, CK_ULONG handle, enum login_state *ret_before) MUST_USE;
 /*
+ * Gives a login that has lost its anchor to the clients' sessions a new one, while one of those is left or another session has just gone (X5,
+ * C8). Takes login.lock and the module; `request` is NULL outside of one.
+ */
+void login_anchor(struct worker *worker, struct request *request);
+/*
  * If neither a client session nor a kept login nor a running resource request is left: logs out for that reason and forgets the
- * handles (C7). False: the event could not be kept.
+ * handles (C7). Otherwise, if the module's last session has taken its login along: ends it, as LOGIN_END_LAST_SESSION. False: the event could
+ * not be kept.
  */
 bool login_rest(struct worker *worker, struct request *request, enum login_end end) MUST_USE;
 /*

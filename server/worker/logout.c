@@ -290,24 +290,58 @@ bool login_keep_over(struct worker *worker)
 	return true;
 }
 
+void login_anchor(struct worker *worker, struct request *request)
+{
+	if (!anchor_missing(worker))
+		return;
+	bool held = request && login_lock(request);
+	if (!request)
+		pthread_mutex_lock(&worker->login.lock);
+	pthread_rwlock_rdlock(&worker->module.lock);
+	if (anchor_missing(worker))
+		anchor_open(worker);
+	pthread_rwlock_unlock(&worker->module.lock);
+	if (request)
+		login_unlock(request, held);
+	else
+		pthread_mutex_unlock(&worker->login.lock);
+}
+
+/* The module's last session has taken the login along; the uses of a kept PIN find that out by themselves. */
+static bool lost(struct worker *worker)
+{
+	return login_state(worker) != LOGIN_NONE && !pin_cache_kept(worker) &&
+	       atomic_load(&worker->login.lost) == (uint64_t)login_epoch(worker) + 1;
+}
+
 static bool at_rest(struct worker *worker)
 {
 	return sessions_count(worker) == 0 && !atomic_load(&worker->login.held) && login_keep_left(worker) <= 0 &&
 	       atomic_load(&worker->login.resources) == 0;
 }
 
+static bool due(struct worker *worker)
+{
+	return at_rest(worker) || lost(worker);
+}
+
 /* Under login.lock; `request` is NULL outside of one. */
 static bool rest(struct worker *worker, struct request *request, enum login_end end, enum login_state *ret_ended)
 {
 	enum login_state before = login_state(worker);
-	bool recorded;
+	bool recorded, unused = at_rest(worker);
 
-	saved_states_clear(worker);
+	if (!unused)
+		end = LOGIN_END_LAST_SESSION;
+	else
+		saved_states_clear(worker);
 	(void)!login_end_locked(worker, request, end, &recorded);
+	*ret_ended = before;
+	if (!unused)
+		return recorded;
 	pthread_rwlock_rdlock(&worker->module.lock);
 	objects_remove_all(worker);
 	pthread_rwlock_unlock(&worker->module.lock);
-	*ret_ended = before;
 	return recorded;
 }
 
@@ -322,14 +356,14 @@ enum login_end login_keep_end(struct worker *worker)
 static bool rest_if_unused(
 	struct worker *worker, struct request *request, enum login_end end, enum login_state *ret_ended)
 {
-	return !at_rest(worker) || rest(worker, request, end, ret_ended);
+	return !due(worker) || rest(worker, request, end, ret_ended);
 }
 
 bool login_rest(struct worker *worker, struct request *request, enum login_end end)
 {
 	enum login_state ended;
 
-	if (!at_rest(worker))
+	if (!due(worker))
 		return true;
 	bool held = login_lock(request);
 	bool kept = rest_if_unused(worker, request, end, &ended);
@@ -341,7 +375,7 @@ enum login_state login_expire(struct worker *worker, enum login_end end)
 {
 	enum login_state ended = LOGIN_NONE;
 
-	if (!at_rest(worker))
+	if (!due(worker))
 		return ended;
 	pthread_mutex_lock(&worker->login.lock);
 	(void)!rest_if_unused(worker, NULL, end, &ended);

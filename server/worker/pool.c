@@ -21,16 +21,26 @@ CK_RV pool_open(struct worker *worker, struct request *request, CK_FLAGS flags, 
 	/* A module that says so without giving one. */
 	if (rv == CKR_OK && session == CK_INVALID_HANDLE)
 		return CKR_DEVICE_ERROR;
-	if (rv == CKR_OK)
-		*ret_session = session;
-	return rv;
+	if (rv != CKR_OK)
+		return rv;
+	atomic_fetch_add(&worker->pool.open, 1);
+	*ret_session = session;
+	return CKR_OK;
 }
 
-void pool_close(struct worker *worker, CK_SESSION_HANDLE session)
+CK_RV pool_close(struct worker *worker, CK_SESSION_HANDLE session)
 {
 	const union wire_value v[] = {{.number = session}};
+	unsigned login = login_epoch(worker);
+	/* Counted before, so that of two that end at the same time one is the last. */
+	bool last = atomic_fetch_sub(&worker->pool.open, 1) == 1;
+	CK_RV rv = invoke_uncounted(worker, CALL_CloseSession, v);
 
-	(void)!invoke_uncounted(worker, CALL_CloseSession, v);
+	if (rv != CKR_OK)
+		atomic_fetch_add(&worker->pool.open, 1);
+	else if (last && login_native_state(worker) != LOGIN_NONE)
+		atomic_store(&worker->login.lost, (uint64_t)login + 1);
+	return rv;
 }
 
 CK_RV pool_open_widest(struct worker *worker, CK_SESSION_HANDLE *ret_session)
@@ -62,6 +72,7 @@ void pool_forget(struct worker *worker)
 	pthread_mutex_lock(&worker->pool.lock);
 	worker->pool.count = 0;
 	worker->pool.anchor = CK_INVALID_HANDLE;
+	atomic_store(&worker->pool.open, 0);
 	pthread_mutex_unlock(&worker->pool.lock);
 }
 
@@ -102,6 +113,18 @@ void anchor_open(struct worker *worker)
 
 	if (anchor_take(worker, &session) == CKR_OK)
 		anchor_let_go(worker);
+}
+
+bool anchor_missing(struct worker *worker)
+{
+	struct pool *pool = &worker->pool;
+
+	if (login_native_state(worker) == LOGIN_NONE)
+		return false;
+	pthread_mutex_lock(&pool->lock);
+	bool missing = pool->anchor == CK_INVALID_HANDLE;
+	pthread_mutex_unlock(&pool->lock);
+	return missing;
 }
 
 /* Takes the anchor from the pool, `unused`: once nobody uses it. */

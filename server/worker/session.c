@@ -294,14 +294,13 @@ static void session_unlist(struct sessions *sessions, struct session *session)
 
 CK_RV session_close(struct worker *worker, struct session *session)
 {
-	const union wire_value v[] = {{.number = session->module}};
 	CK_RV rv = CKR_OK;
 
 	for (unsigned i = 0; i < session->parked_count; i++)
 		pool_close(worker, session->parked[i]);
 	session->parked_count = 0;
 	if (session->module != CK_INVALID_HANDLE)
-		rv = invoke_uncounted(worker, CALL_CloseSession, v);
+		rv = pool_close(worker, session->module);
 	set_module(&worker->sessions, session, CK_INVALID_HANDLE);
 	session->closed = true;
 	track_clear(session);
@@ -317,7 +316,26 @@ bool session_in_private_use(struct worker *worker, const struct session *session
 	return one_use_is_of(worker, session->handle) || track_used_private(session, login_epoch(worker));
 }
 
-bool sessions_close_instance(struct worker *worker, const unsigned char *instance)
+/* The session of that handle, if it is of that instance. Whether session_in_private_use held for it. */
+static bool close_one(struct worker *worker, struct request *request, const unsigned char *instance, CK_ULONG handle)
+{
+	bool used = false;
+
+	if (!request)
+		pthread_rwlock_rdlock(&worker->module.lock);
+	struct session *session = session_take(worker, instance, handle);
+	if (session) {
+		used = session_in_private_use(worker, session);
+		(void)!session_close(worker, session);
+		session_return(worker, session);
+	}
+	if (!request)
+		pthread_rwlock_unlock(&worker->module.lock);
+	login_anchor(worker, request);
+	return used;
+}
+
+bool sessions_close_instance(struct worker *worker, struct request *request, const unsigned char *instance)
 {
 	bool used = false;
 
@@ -326,12 +344,8 @@ bool sessions_close_instance(struct worker *worker, const unsigned char *instanc
 		const struct session *listed = worker->sessions.slots[place];
 		CK_ULONG handle = listed ? listed->handle : 0;
 		pthread_mutex_unlock(&worker->sessions.lock);
-		struct session *session = handle != 0 ? session_take(worker, instance, handle) : NULL;
-		if (!session)
-			continue;
-		used = session_in_private_use(worker, session) || used;
-		(void)!session_close(worker, session);
-		session_return(worker, session);
+		if (handle != 0)
+			used = close_one(worker, request, instance, handle) || used;
 	}
 	return used;
 }

@@ -207,3 +207,56 @@ Test(few_sessions, X5_a_search_that_a_lookup_has_left_in_the_session_of_its_call
 	expect(&first, "CKR_OK", SEARCH "," SEARCH_END, session, "CKO_PRIVATE_KEY", session, session);
 	sign(&first, session, key);
 }
+
+/* The anchor has gone, and with it the last session of the worker's own. */
+static void start_held(void)
+{
+	first.held = guest.held = true;
+	start(false, LOGOUT_AFTER_NEVER);
+}
+
+static void expect_still_logged_in(void)
+{
+	expect_state(&first, LOGIN_USER, LOGIN_USER);
+	session = open_session(&first);
+	expect_session(&first, session, "CKS_RW_USER_FUNCTIONS");
+	sign(&first, session, key);
+}
+
+Test(few_sessions, C8_the_login_of_a_held_application_outlives_the_sessions_that_took_the_place_of_its_anchor)
+{
+	start_held();
+	expect(&guest, "CKR_OK", CLOSE, other);
+	expect(&first, "CKR_OK", CLOSE, session);
+	expect_still_logged_in();
+}
+
+Test(few_sessions, C8_the_login_of_a_held_application_outlives_the_end_of_all_sessions_at_once)
+{
+	start_held();
+	expect(&guest, "CKR_OK", CLOSE, other);
+	other = open_session(&first);
+	expect(&first, "CKR_OK", "{\"CloseAllSessions\":{}}");
+	expect_still_logged_in();
+}
+
+Test(few_sessions, C8_the_login_of_a_held_application_outlives_its_clients)
+{
+	start_held();
+	worker_fixture_end_instance(&one, guest.instance, true);
+	(void)worker_fixture_state(&one);
+	worker_fixture_end_instance(&one, first.instance, true);
+	cr_expect_eq(worker_fixture_state(&one).login, LOGIN_USER);
+	expect_still_logged_in();
+}
+
+Test(few_sessions, C8_a_login_that_has_gone_with_the_modules_last_session_has_ended_for_the_application_too)
+{
+	start_held();
+	mock_control(&mock, "sessions 2\nfault C_OpenSession * return CKR_SESSION_COUNT\n");
+	expect(&guest, "CKR_OK", CLOSE, other);
+	expect(&first, "CKR_OK", CLOSE, session);
+	mock_control(&mock, "sessions 2\n");
+	session = open_session(&first);
+	expect_logged_out(&first, session);
+}

@@ -82,6 +82,21 @@ Test(one_use, B5_a_signature_that_had_no_turn_ends_no_login)
 	expect_state(&first, LOGIN_USER, LOGIN_USER);
 }
 
+Test(one_use, A15_a_signature_that_does_not_get_its_turn_ends_its_operation_and_no_login)
+{
+	start(LOGOUT_AFTER_SIGN);
+	options.login.internal_wait_ms = 200;
+	(void)worker_fixture_policy(&one, &options.login);
+	other = open_session(&guest);
+	expect(&guest, "CKR_OK", SIGN_INIT, other, key);
+	sign_and_hang();
+	expect(&guest, "CKR_DEVICE_ERROR", SIGN, other);
+	expect_state(&guest, LOGIN_USER, LOGIN_USER);
+	expect(&guest, "CKR_OK", SIGN_INIT, other, key);
+	mock_control(&mock, "# goes on\n");
+	expect_answered(&first, "CKR_OK");
+}
+
 Test(one_use, B7_an_operation_that_the_rules_let_go_leaves_the_login_to_others)
 {
 	start(LOGOUT_AFTER_NEVER);
