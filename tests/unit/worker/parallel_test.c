@@ -72,6 +72,8 @@ static json_int_t member(json_t *last, const char *name)
 	return value;
 }
 
+static char unexpected[96]; /* of the last thread that met one */
+
 /* Opens, searches, signs, logs in and out as it comes; only what PKCS#11 allows may come back. */
 static void *wander(void *argument)
 {
@@ -104,8 +106,8 @@ static void *wander(void *argument)
 		for (size_t j = 0; j < sizeof allowed / sizeof allowed[0]; j++)
 			good = good || strcmp(rv, allowed[j]) == 0;
 		if (!good) {
-			fprintf(stderr, "%s\n", rv);
-			return "an answer that PKCS#11 does not give here";
+			snprintf(unexpected, sizeof unexpected, "PKCS#11 does not give %s here", rv);
+			return unexpected;
 		}
 		if (rand_r(&seed) % 4 == 0) {
 			snprintf(calls, sizeof calls, "{\"Logout\":{\"session\":%lld}}", session);
