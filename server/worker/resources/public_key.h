@@ -12,7 +12,7 @@
 struct public_key {
 	const struct key *key;
 	struct bytes modulus, exponent; /* RSA */
-	struct bytes point; /* EC: 04 ‖ x ‖ y; Edwards: the 32 bytes */
+	struct bytes point; /* EC: 04 ‖ x ‖ y; Edwards: the 32 or 57 bytes */
 };
 
 /*

@@ -112,7 +112,7 @@ ParameterizedTestParameters(resource_body, names_the_member_at_fault)
 		{SCHEMA_GenerateRequest, "{\"type\":\"EC\",\"label\":\"a\",\"bits\":\"256\"}", "/bits"},
 		{SCHEMA_GenerateRequest, "{\"type\":\"DSA\",\"label\":\"a\"}", "/type"},
 		{SCHEMA_GenerateRequest, "{\"type\":\"EC\",\"label\":\"a\",\"extractable\":\"yes\"}", "/extractable"},
-		{SCHEMA_GenerateRequest, "{\"type\":\"EC\",\"label\":\"a\",\"id\":\"*\"}", "/id"},
+		{SCHEMA_GenerateRequest, "{\"type\":\"EC\",\"label\":\"a\",\"usage\":[\"sign\",1]}", "/usage/1"},
 		{SCHEMA_SignRequest, "{\"algorithm\":\"ES256\",\"data\":\"a\"}", "/data"},
 		{SCHEMA_SignRequest, "{\"algorithm\":\"ES256\",\"data\":\"aab\"}", "/data"},
 		{SCHEMA_SignRequest, "{\"algorithm\":\"ES256\",\"items\":{}}", "/items"},

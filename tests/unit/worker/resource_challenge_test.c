@@ -189,8 +189,8 @@ Test(resource_challenge, D6_the_best_class_wins_and_two_of_it_are_ambiguous)
 Test(resource_challenge, D6_label_and_id_must_both_match)
 {
 	unsigned char response[32];
-	make_resource_key(&worker, "HMAC", "one", ",\"id\":\"AQ\"");
-	make_resource_key(&worker, "HMAC", "two", ",\"id\":\"Ag\"");
+	make_resource_key(&worker, "HMAC", "one", ",\"id\":\"01\"");
+	make_resource_key(&worker, "HMAC", "two", ",\"id\":\"02\"");
 	response_of(",\"key\":{\"label\":\"one\",\"id\":\"01\"}", "hmac-sha256", response);
 	response_of(",\"key\":{\"id\":\"02\"}", "hmac-sha256", response);
 	response_of(",\"key\":{\"uri\":\"pkcs11:object=two;id=%02\"}", "hmac-sha256", response);

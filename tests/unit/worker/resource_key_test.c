@@ -206,15 +206,15 @@ Test(resource_keys, A30_always_authenticate_is_shown)
 	cr_expect(json_is_true(json_at(list.json, "keys/0/always_authenticate")));
 }
 
-Test(resource_keys, a_taken_label_or_id_is_409_key_exists)
+Test(resource_keys, A40_a_taken_label_or_id_is_409_key_exists)
 {
-	make_resource_key(&worker, "EC", "one", ",\"id\":\"AQI\"");
+	make_resource_key(&worker, "EC", "one", ",\"id\":\"0102\"");
 	REST_AUTO struct rest label = REST(
 		&worker, 409, .route = ROUTE_key_generate, .body = "{\"type\":\"AES\",\"label\":\"one\"}");
 	cr_expect_str_eq(text_at(label.json, "type"), "/docs/errors/key-exists");
 	cr_expect_str_eq(text_at(label.json, "pointer"), "/label");
 	REST_AUTO struct rest id = REST(&worker, 409, .route = ROUTE_key_generate,
-		.body = "{\"type\":\"EC\",\"label\":\"two\",\"id\":\"AQI\"}");
+		.body = "{\"type\":\"EC\",\"label\":\"two\",\"id\":\"0102\"}");
 	cr_expect_str_eq(text_at(id.json, "pointer"), "/id");
 	cr_expect_eq(events_with(&id, "kind", "object"), 0);
 }
@@ -230,7 +230,7 @@ Test(resource_keys, are_found_by_label_id_and_uri)
 		"pkcs11:object=one;type=private;token=demo",
 		"pkcs11:object=one;type=public",
 	};
-	make_resource_key(&worker, "EC", "one", ",\"id\":\"AQI\"");
+	make_resource_key(&worker, "EC", "one", ",\"id\":\"0102\"");
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		REST_ONLY(&worker, strcmp(names[i], "id:01") == 0 ? 404 : 200, .route = ROUTE_key, .key = names[i]);
 	REST_ONLY(&worker, 404, .route = ROUTE_key, .key = "pkcs11:object=one;token=other");

@@ -351,7 +351,7 @@ Test(resource_sign, the_event_says_what_was_signed_with_which_key)
 	EVP_Digest(data, DATA_LEN, digest, NULL, EVP_sha256(), NULL);
 	for (int i = 0; i < 32; i++)
 		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-	make_resource_key(&worker, "EC", "ec", ",\"id\":\"AQI\"");
+	make_resource_key(&worker, "EC", "ec", ",\"id\":\"0102\"");
 	REST_AUTO struct rest rest = REST(
 		&worker, 200, .route = ROUTE_key_sign, .key = "ec", .body = with_data("ES256", ""));
 	cr_assert_eq(json_array_size(rest.events), 1);
