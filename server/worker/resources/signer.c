@@ -166,8 +166,7 @@ static CK_RV authenticate(struct use *use, unsigned login, bool *ret_withheld)
 	return authenticated(use, rv, ret_withheld);
 }
 
-/* The PIN of a key that asks for it by policy, before init: the token would not look at it in between (B20). */
-static CK_RV verify(struct use *use, unsigned login, CK_OBJECT_HANDLE *key, bool *ret_withheld)
+CK_RV signer_verify_pin(struct use *use, unsigned login, CK_OBJECT_HANDLE *key, bool *ret_withheld)
 {
 	const unsigned char *pin = (const unsigned char *)use->pin;
 	/* The login of this request alone was this PIN's, and is in the audit as what it was. */
@@ -186,7 +185,8 @@ static CK_RV run(struct use *use, const struct key *key, CK_MECHANISM *mechanism
 	CK_RV rv = CKR_OK;
 	if (use->context && key->by_policy) {
 		*ret_function = "C_Login";
-		rv = verify(use, login, &init[2].number, ret_withheld);
+		/* Before init: the token would not look at it in between (B20). */
+		rv = signer_verify_pin(use, login, &init[2].number, ret_withheld);
 		init[0].number = use->session;
 		if (rv != CKR_OK || *ret_withheld)
 			return rv;
@@ -211,15 +211,15 @@ static CK_RV run(struct use *use, const struct key *key, CK_MECHANISM *mechanism
 	return rv;
 }
 
-static uint64_t now_us(void)
+uint64_t signer_now_us(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-static bool record(struct use *use, const struct key *key, const CK_MECHANISM *mechanism,
-	const struct signer_input *input, const char *function, CK_RV rv, uint64_t latency_us)
+bool signer_record(struct use *use, const struct key *key, const CK_MECHANISM *mechanism,
+	const struct signer_input *input, const char *function, CK_RV rv, uint64_t begun_us)
 {
 	char scratch[24];
 	const struct event event = {
@@ -233,7 +233,7 @@ static bool record(struct use *use, const struct key *key, const CK_MECHANISM *m
 		.key_class = name_of(NAMES_CLASS, key->class),
 		.input_sha256 = input->sha256,
 		.reauthenticated = use->context && use->pin_rv == CKR_OK,
-		.latency_us = latency_us,
+		.latency_us = signer_now_us() - begun_us,
 	};
 	return answer_event(use->request, &event);
 }
@@ -245,7 +245,7 @@ CK_RV signer_sign(struct use *use, const struct key *key, const struct signer *s
 	CK_RSA_PKCS_PSS_PARAMS pss;
 	struct bytes bytes, signature = {NULL, 0};
 	const char *function = "C_SignInit";
-	uint64_t begun = now_us();
+	uint64_t begun = signer_now_us();
 	*ret_withheld = false;
 	CK_RV rv = prepare(use->request, signer, input, &mechanism, &bytes);
 	if (signer->algorithm != NULL && signer->algorithm->prepare == PREPARE_PSS) {
@@ -256,7 +256,7 @@ CK_RV signer_sign(struct use *use, const struct key *key, const struct signer *s
 	if (rv == CKR_OK)
 		rv = run(use, key, &mechanism, bytes, &signature, &function, ret_withheld);
 	if (!*ret_withheld)
-		*ret_withheld = !record(use, key, &mechanism, input, function, rv, now_us() - begun);
+		*ret_withheld = !signer_record(use, key, &mechanism, input, function, rv, begun);
 	if (rv == CKR_OK && signer->ecdsa && signer->der &&
 		!ecdsa_raw_to_der(use->request->arena, signature, &signature))
 		rv = CKR_DEVICE_ERROR;

@@ -56,4 +56,22 @@ bool signer_input_init(struct signer_input *input, struct bytes bytes, bool is_d
 CK_RV signer_sign(struct use *use, const struct key *key, const struct signer *signer, const struct signer_input *input,
 	struct bytes *ret_signature, bool *ret_withheld) __attribute__((warn_unused_result));
 
+/* --- what other uses of a key have in common with a signature --- */
+
+/* Microseconds of a clock that nobody can set. */
+uint64_t signer_now_us(void);
+
+/*
+ * Has the use's PIN verified before the key is used, for what has no step in which the token would ask for it (B20, A18). `login` is
+ * login_epoch from before; *key, the module's handle, and the use's session may become others. The use's pin_rv keeps the outcome; an
+ * audit event is left. CKR_OK if this request's own login was made with the PIN.
+ */
+CK_RV signer_verify_pin(struct use *use, unsigned login, CK_OBJECT_HANDLE *key, bool *ret_withheld)
+	__attribute__((warn_unused_result));
+
+/* Leaves the audit event of a use; false: it could not, and the reply is complete. `begun_us` is signer_now_us from before. */
+bool signer_record(struct use *use, const struct key *key, const CK_MECHANISM *mechanism,
+	const struct signer_input *input, const char *function, CK_RV rv, uint64_t begun_us)
+	__attribute__((warn_unused_result));
+
 #endif

@@ -1,0 +1,161 @@
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/rand.h>
+#include <openssl/x509.h>
+
+#include "server/worker/resources/answer.h"
+#include "server/worker/resources/challenge.h"
+
+enum { RANDOM_LEN = 32 }; /* bytes of a test challenge */
+
+static size_t field_len(const struct key *key)
+{
+	return (key->curve->bits + 7) / 8;
+}
+
+static void pkey_done(EVP_PKEY **pkey)
+{
+	EVP_PKEY_free(*pkey);
+}
+#define PKEY_AUTO __attribute__((cleanup(pkey_done)))
+
+/* The number, as long as the field, at `out`. */
+static bool coordinate(const EVP_PKEY *peer, const char *name, size_t len, unsigned char *out)
+{
+	BIGNUM *number = NULL;
+	bool good = EVP_PKEY_get_bn_param(peer, name, &number) == 1 && BN_bn2binpad(number, out, (int)len) == (int)len;
+	BN_free(number);
+	return good;
+}
+
+/* The peer's point, 04 ‖ x ‖ y, in the arena; {NULL, 0} if the challenge is not the public key of a peer on the key's curve. */
+static struct bytes peer_point(struct request *request, const struct key *key, struct bytes challenge)
+{
+	const struct bytes none = {NULL, 0};
+	const unsigned char *at = challenge.data;
+	char group[80];
+	size_t len = field_len(key);
+	unsigned char *point = arena_alloc(request->arena, 1 + 2 * len);
+	PKEY_AUTO EVP_PKEY *peer = d2i_PUBKEY(NULL, &at, (long)challenge.len);
+	if (point == NULL || peer == NULL || at != challenge.data + challenge.len || !EVP_PKEY_is_a(peer, "EC") ||
+		EVP_PKEY_get_group_name(peer, group, sizeof group, NULL) != 1 ||
+		OBJ_txt2nid(group) != OBJ_txt2nid(key->curve->openssl))
+		return none;
+	point[0] = POINT_CONVERSION_UNCOMPRESSED;
+	if (!coordinate(peer, OSSL_PKEY_PARAM_EC_PUB_X, len, point + 1) ||
+		!coordinate(peer, OSSL_PKEY_PARAM_EC_PUB_Y, len, point + 1 + len))
+		return none;
+	return (struct bytes){point, 1 + 2 * len};
+}
+
+bool challenge_fits(struct request *request, const struct key *key, const struct method *method, struct bytes challenge)
+{
+	if (method->step != METHOD_AGREE || peer_point(request, key, challenge).data != NULL)
+		return true;
+	return answer_refuse(request, CKR_PUBLIC_KEY_INVALID, "/challenge",
+		"The challenge of ecdh is a public key (SubjectPublicKeyInfo, DER) on the curve of the key.");
+}
+
+/* Of `len` bytes, as a session object that nobody else sees for long. */
+static CK_RV derive_value(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
+	CK_MECHANISM *mechanism, CK_ULONG len, struct bytes *ret_value)
+{
+	CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+	CK_KEY_TYPE type = CKK_GENERIC_SECRET;
+	CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+	CK_ATTRIBUTE template[] = {
+		{CKA_CLASS, &class, sizeof class},
+		{CKA_KEY_TYPE, &type, sizeof type},
+		{CKA_TOKEN, &no, sizeof no},
+		{CKA_PRIVATE, &yes, sizeof yes},
+		{CKA_SENSITIVE, &no, sizeof no},
+		{CKA_EXTRACTABLE, &yes, sizeof yes},
+		{CKA_VALUE_LEN, &len, sizeof len},
+	};
+	CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
+	const union wire_value derive[] = {{.number = session}, {.mechanism = mechanism}, {.number = key},
+		{.attributes = {template, sizeof template / sizeof template[0]}}, {.number_out = &made}};
+	unsigned char *out = arena_alloc(request->arena, len);
+	if (out == NULL)
+		return CKR_HOST_MEMORY;
+	CK_RV rv = invoke(request, CALL_DeriveKey, derive);
+	if (rv != CKR_OK)
+		return rv;
+	CK_ATTRIBUTE value = {CKA_VALUE, out, len};
+	const union wire_value get[] = {{.number = session}, {.number = made}, {.attributes = {&value, 1}}};
+	rv = invoke(request, CALL_GetAttributeValue, get);
+	const union wire_value destroy[] = {{.number = session}, {.number = made}};
+	CK_RV destroyed = invoke(request, CALL_DestroyObject, destroy);
+	*ret_value = (struct bytes){out, value.ulValueLen};
+	if (rv == CKR_OK && value.ulValueLen != len)
+		return CKR_DEVICE_ERROR;
+	return rv == CKR_OK ? destroyed : rv;
+}
+
+/* The value, as long as the mechanism gives it, by a key whose PIN has been verified where it asks for one. */
+static CK_RV run(struct use *use, const struct key *key, CK_MECHANISM *mechanism, CK_ULONG len, struct bytes *ret_value,
+	const char **ret_function, bool *ret_withheld)
+{
+	CK_OBJECT_HANDLE object = key->object;
+	unsigned login = login_epoch(use->request->worker);
+	*ret_function = "C_Login";
+	CK_RV rv = use->context ? signer_verify_pin(use, login, &object, ret_withheld) : CKR_OK;
+	if (rv != CKR_OK || *ret_withheld)
+		return rv;
+	*ret_function = "C_DeriveKey";
+	return derive_value(use->request, use->session, object, mechanism, len, ret_value);
+}
+
+CK_RV challenge_derive(struct use *use, const struct key *key, const struct method *method, struct bytes challenge,
+	struct bytes *ret_value, bool *ret_withheld)
+{
+	CK_HKDF_PARAMS salt = {
+		.bExtract = CK_TRUE,
+		.bExpand = CK_TRUE,
+		.prfHashMechanism = CKM_SHA256,
+		.ulSaltType = CKF_HKDF_SALT_DATA,
+		.pSalt = (CK_BYTE *)(uintptr_t)challenge.data,
+		.ulSaltLen = challenge.len,
+	};
+	CK_ECDH1_DERIVE_PARAMS agree = {.kdf = CKD_NULL};
+	CK_MECHANISM mechanism = {method->mechanism, &salt, sizeof salt};
+	CK_ULONG len = method->raw_len;
+	struct signer_input input;
+	const char *function = "C_DeriveKey";
+	uint64_t begun = signer_now_us();
+	*ret_withheld = false;
+	if (!signer_input_init(&input, challenge, false))
+		return CKR_HOST_MEMORY;
+	if (method->step == METHOD_AGREE) {
+		struct bytes point = peer_point(use->request, key, challenge);
+		agree.pPublicData = (CK_BYTE *)(uintptr_t)point.data;
+		agree.ulPublicDataLen = point.len;
+		mechanism = (CK_MECHANISM){method->mechanism, &agree, sizeof agree};
+		len = field_len(key);
+	}
+	CK_RV rv = run(use, key, &mechanism, len, ret_value, &function, ret_withheld);
+	if (!*ret_withheld)
+		*ret_withheld = !signer_record(use, key, &mechanism, &input, function, rv, begun);
+	return rv;
+}
+
+/* The public key of a new key on the curve. */
+static struct bytes random_peer(struct request *request, const struct key *key)
+{
+	PKEY_AUTO EVP_PKEY *peer = EVP_EC_gen(key->curve->openssl);
+	int len = peer == NULL ? 0 : i2d_PUBKEY(peer, NULL);
+	unsigned char *der = len > 0 ? arena_alloc(request->arena, (size_t)len) : NULL, *end = der;
+	if (der == NULL || i2d_PUBKEY(peer, &end) != len)
+		return (struct bytes){NULL, 0};
+	return (struct bytes){der, (size_t)len};
+}
+
+struct bytes challenge_random(struct request *request, const struct key *key, const struct method *method)
+{
+	if (method->step == METHOD_AGREE)
+		return random_peer(request, key);
+	unsigned char *random = arena_alloc(request->arena, RANDOM_LEN);
+	if (random == NULL || RAND_bytes(random, RANDOM_LEN) != 1)
+		return (struct bytes){NULL, 0};
+	return (struct bytes){random, RANDOM_LEN};
+}
