@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <string.h>
+#include <strings.h>
 
 #include "api/call.h"
 #include "api/json.h"
@@ -25,9 +26,38 @@ static const unsigned char parameter_lengths[PARAMETER_COUNT] = {
 #undef PARAMETER
 };
 
+static const struct {
+	enum route_id route;
+	const char *type;
+} bodies[] = {
+#define BODY(route, type) {ROUTE_##route, type},
+#include "bodies.def"
+};
+
 const struct route_row *route_row(enum route_id id)
 {
 	return &rows[id];
+}
+
+const char *route_body_type(const struct route_row *row, size_t place)
+{
+	size_t found = 0;
+	for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
+		if (bodies[i].route == row->id && found++ == place)
+			return bodies[i].type;
+	return found == 0 && place == 0 ? "application/json" : NULL;
+}
+
+bool route_takes(const struct route_row *row, const char *content_type, size_t len)
+{
+	size_t type_len = 0;
+	const char *type;
+	while (type_len < len && strchr("; \t", content_type[type_len]) == NULL)
+		type_len++;
+	for (size_t i = 0; (type = route_body_type(row, i)) != NULL; i++)
+		if (strlen(type) == type_len && strncasecmp(type, content_type, type_len) == 0)
+			return true;
+	return false;
 }
 
 /* One segment of a request path, raw and decoded. */

@@ -4,6 +4,7 @@
 #ifndef P11GATE_API_ROUTE_H
 #define P11GATE_API_ROUTE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "arena.h"
@@ -31,6 +32,15 @@ struct route_row {
 	unsigned success; /* HTTP status */
 	const char *summary; /* one line for people */
 };
+
+/*
+ * The media types of the route's bodies (bodies.def), the usual one first: `place` counts from 0; NULL behind the last. A route that
+ * reads no body leaves one of application/json alone. Static memory.
+ */
+const char *route_body_type(const struct route_row *row, size_t place);
+
+/* True if the `len` bytes at `content_type`, a Content-Type with or without parameters, name one of those. */
+bool route_takes(const struct route_row *row, const char *content_type, size_t len);
 
 /* The row of `id`, which must be below ROUTE_COUNT. Static memory. */
 const struct route_row *route_row(enum route_id id);

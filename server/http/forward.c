@@ -147,10 +147,12 @@ static bool fill(struct request *request, struct worker_request *message)
 		.query = request_text(request, request->head->query),
 		.accept = request_text(request, request->head->fields[GATE_ACCEPT]),
 		.content_type = request_text(request, request->head->fields[GATE_CONTENT_TYPE]),
+		.if_match = request_text(request, request->head->fields[GATE_IF_MATCH]),
 		.body = request->body,
 	};
 	memcpy(message->instance, request->instance, sizeof message->instance);
-	return message->query != NULL && message->accept != NULL && message->content_type != NULL;
+	return message->query != NULL && message->accept != NULL && message->content_type != NULL &&
+	       message->if_match != NULL;
 }
 
 /*

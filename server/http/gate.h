@@ -30,6 +30,7 @@ enum {
 	FIELD(CONTENT_LENGTH, "content-length", TEXT) \
 	FIELD(CONTENT_TYPE, "content-type", TEXT) \
 	FIELD(ACCEPT, "accept", TEXT) \
+	FIELD(IF_MATCH, "if-match", TEXT) \
 	FIELD(CONNECTION, "connection", TEXT) \
 	FIELD(EXPECT, "expect", TEXT) \
 	FIELD(TRACEPARENT, "traceparent", TEXT) \

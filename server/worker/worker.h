@@ -187,6 +187,10 @@ bool login_is_for_one_use(const struct worker *worker);
 CK_RV object_name(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
 	CK_OBJECT_HANDLE *ret_handle) __attribute__((warn_unused_result));
 
+/* The object that the module knows as `module` is gone, or has other attributes: what is known of it is old. */
+void object_was_destroyed(struct worker *worker, CK_OBJECT_HANDLE module);
+void object_was_changed(struct worker *worker, CK_OBJECT_HANDLE module);
+
 /* --- event.h: audit events; a NULL or empty field is left out --- */
 
 /* What an event says about a further key of its call; NULL and 0: not known. */
@@ -208,6 +212,7 @@ struct event {
 	const char *key_class; /* "CKO_PRIVATE_KEY" */
 	struct event_key wrapped; /* the key that left the token under the event's own key */
 	struct event_key made; /* the key that came into being by the event's own key */
+	struct event_key renamed; /* the new names of the event's own key */
 	const unsigned char *input_sha256; /* 32 bytes: SHA-256 of what was signed, decrypted … */
 	uint64_t session; /* virtual handle, 0: none */
 	const char *user; /* "CKU_USER" for a login */

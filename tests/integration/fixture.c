@@ -192,6 +192,15 @@ static size_t collect(char *data, size_t size, size_t count, void *context)
 	return size * count;
 }
 
+static bool says_type(const char *const headers[])
+{
+	bool says = false;
+
+	for (size_t i = 0; headers != NULL && headers[i] != NULL; i++)
+		says = says || strncasecmp(headers[i], "Content-Type:", strlen("Content-Type:")) == 0;
+	return says;
+}
+
 struct answer request(const struct gateway *g, enum person who, const char *method, const char *path, const char *body,
 	const char *const headers[])
 {
@@ -214,7 +223,8 @@ struct answer request(const struct gateway *g, enum person who, const char *meth
 		curl_easy_setopt(curl, CURLOPT_SSLKEY, key);
 	}
 	if (body != NULL) {
-		list = curl_slist_append(list, "Content-Type: application/json");
+		if (!says_type(headers))
+			list = curl_slist_append(list, "Content-Type: application/json");
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
 	}
 	for (size_t i = 0; headers != NULL && headers[i] != NULL; i++)

@@ -47,7 +47,7 @@ struct answer {
 	char headers[4096];
 };
 
-/* One request. `body` is JSON text or NULL; `headers` are "Name: value" lines ended by NULL, or NULL. */
+/* One request. `body` is text or NULL, JSON unless the headers say otherwise; `headers` are "Name: value" lines ended by NULL, or NULL. */
 struct answer request(const struct gateway *g, enum person who, const char *method, const char *path, const char *body,
 	const char *const headers[]);
 void answer_free(struct answer *answer);

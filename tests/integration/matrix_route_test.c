@@ -236,10 +236,10 @@ Test(matrix_route, X9_another_applications_things_are_as_unknown_at_every_endpoi
 /* Members of request bodies that hold data, or names that no application owns. */
 static bool names_nothing(const struct schema_row *schema, const struct schema_member *member)
 {
-	static const char *const names[] = {"algorithm", "mechanism", "method", "data", "digest", "challenge"};
+	static const char *const names[] = {"algorithm", "mechanism", "method", "data", "digest", "challenge", "usage"};
 
-	/* Of the key that is to be made. */
-	if (schema->id == SCHEMA_GenerateRequest &&
+	/* Of the key that is to be made, and what a key is to be called. */
+	if ((schema->id == SCHEMA_GenerateRequest || schema->id == SCHEMA_KeyChange) &&
 		(strcmp(member->name, "label") == 0 || strcmp(member->name, "id") == 0))
 		return true;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {

@@ -2,10 +2,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "api/base64url.h"
 #include "api/limits.h"
+#include "api/route.h"
 
 enum { POINTER_MAX = 256, DETAIL_MAX = 512 };
 
@@ -168,24 +168,24 @@ void body_refuse(struct request *request, const char *pointer, const char *detai
 	refuse(request, pointer, detail);
 }
 
-static bool is_json(const char *content_type)
+static bool is_taken(const struct request *request)
 {
-	static const char json[] = "application/json";
-	size_t len = strcspn(content_type, "; \t");
-	return len == 0 || (len == sizeof json - 1 && strncasecmp(content_type, json, len) == 0);
+	const char *type = request->message->content_type;
+	return type[0] == '\0' || route_takes(route_row(request->message->route), type, strlen(type));
 }
 
 bool body_read(struct request *request, enum schema_id schema, json_t **ret_body)
 {
 	const struct bytes *text = &request->message->body;
-	if (!is_json(request->message->content_type)) {
-		reply_problem(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
-			"Send the header Content-Type: application/json.", NULL);
+	char detail[DETAIL_MAX];
+	if (!is_taken(request)) {
+		snprintf(detail, sizeof detail, "Content-Type: %s",
+			route_body_type(route_row(request->message->route), 0));
+		reply_problem(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE, detail, NULL);
 		return false;
 	}
 	const char *error;
 	size_t offset;
-	char detail[DETAIL_MAX];
 	if (!json_validate((const char *)text->data, text->len, &error, &offset)) {
 		snprintf(detail, sizeof detail, "not acceptable JSON at byte %zu: %s", offset, error);
 		refuse(request, NULL, detail);

@@ -75,6 +75,9 @@ bool key_find(struct request *request, CK_SESSION_HANDLE session, const struct k
 CK_RV key_find_public(struct request *request, CK_SESSION_HANDLE session, struct key *key)
 	__attribute__((warn_unused_result));
 
+/* True if the token wants a login before it shows private keys, and the user is not logged in. */
+bool key_login_missing(struct request *request) __attribute__((warn_unused_result));
+
 /* 409 key-ambiguous with the candidates, as the whole reply. */
 void key_refuse_ambiguous(struct request *request, const struct key_list *list);
 

@@ -246,9 +246,14 @@ static bool token_wants_login(struct request *request)
 	return invoke(request, CALL_GetTokenInfo, v) != CKR_OK || (token.flags & CKF_LOGIN_REQUIRED) != 0;
 }
 
+bool key_login_missing(struct request *request)
+{
+	return login_state(request->worker) != LOGIN_USER && token_wants_login(request);
+}
+
 void key_refuse_missing(struct request *request, const char *detail)
 {
-	if (login_state(request->worker) != LOGIN_USER && token_wants_login(request))
+	if (key_login_missing(request))
 		reply_return(request, CKR_USER_NOT_LOGGED_IN,
 			"No such key is visible without a login; private keys show after it.");
 	else

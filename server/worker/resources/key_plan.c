@@ -7,6 +7,7 @@
 #include "server/worker/resources/answer.h"
 #include "server/worker/resources/body.h"
 #include "server/worker/resources/key_names.h"
+#include "server/worker/resources/key_state.h"
 #include "server/worker/resources/key_usage.h"
 
 enum { ID_LEN = 16 }; /* bytes of an identifier that nobody has chosen */
@@ -172,7 +173,6 @@ CK_RV key_plan_answer(struct request *request, CK_SESSION_HANDLE session, const 
 {
 	const struct key_query query = {.class = CK_UNAVAILABLE_INFORMATION, .id = plan->id};
 	struct key_list list;
-	struct json_writer w;
 	CK_RV rv = key_search(request, session, &query, &list);
 	if (rv != CKR_OK || list.count != 1)
 		return rv != CKR_OK ? rv : CKR_GENERAL_ERROR;
@@ -180,9 +180,5 @@ CK_RV key_plan_answer(struct request *request, CK_SESSION_HANDLE session, const 
 	if (href == NULL)
 		return CKR_HOST_MEMORY;
 	reply_header(request, "Location", href);
-	answer_begin(request, 201, "application/json", &w);
-	rv = key_write(request, session, &list.items[0], KEY_BY_LABEL, &w);
-	if (rv == CKR_OK)
-		answer_end(request);
-	return rv;
+	return key_answer(request, session, 201, &list.items[0], KEY_BY_LABEL);
 }

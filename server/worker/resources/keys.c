@@ -3,7 +3,7 @@
 
 #include "api/base64url.h"
 #include "server/worker/resources/answer.h"
-#include "server/worker/resources/key.h"
+#include "server/worker/resources/key_state.h"
 #include "server/worker/resources/parameters.h"
 #include "server/worker/resources/resource.h"
 
@@ -171,20 +171,6 @@ static enum key_reference reference_of(const struct key_query *query)
 	return query->id.data != NULL ? KEY_BY_ID : KEY_BY_LABEL;
 }
 
-static CK_RV answer_key(
-	struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference)
-{
-	struct json_writer w;
-	CK_RV rv = key_find_public(request, session, key);
-	if (rv != CKR_OK)
-		return rv;
-	answer_begin(request, 200, "application/json", &w);
-	rv = key_write(request, session, key, reference, &w);
-	if (rv == CKR_OK)
-		answer_end(request);
-	return rv;
-}
-
 void resource_key(struct request *request)
 {
 	struct key_query query;
@@ -197,8 +183,8 @@ void resource_key(struct request *request)
 		reply_return(request, rv, "No session with the token could be opened.");
 		return;
 	}
-	if (key_find(request, session, &query, &key))
-		rv = answer_key(request, session, &key, reference_of(&query));
+	if (key_find(request, session, &query, &key) && (rv = key_find_public(request, session, &key)) == CKR_OK)
+		rv = key_answer(request, session, 200, &key, reference_of(&query));
 	session_give_back(request, session, rv == CKR_OK);
 	if (rv != CKR_OK)
 		reply_return(request, rv, "The key could not be read.");

@@ -14,6 +14,8 @@ static const struct example {
 	enum place place;
 	const char *name, *json;
 } examples[] = {
+#define ETAG(route)
+#define IF_MATCH(route)
 #define MEDIA(route, type)
 #define QUERY(route, name, schema, description)
 #define EXAMPLE(route, place, name, summary, json) {ROUTE_##route, place, name, json},

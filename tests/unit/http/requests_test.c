@@ -239,6 +239,16 @@ Test(requests, a_body_of_another_type_is_refused)
 	fixture_disconnect(client);
 }
 
+Test(requests, a_body_of_another_type_is_told_which_one_is_taken)
+{
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	const char *answer = fixture_ask(client, "PATCH /v1/slots/demo/keys/a HTTP/1.1\r\nHost: a\r\nContent-Type: "
+						 "application/json\r\nContent-Length: 2\r\n\r\n{}");
+	cr_expect_eq(answer_status(answer), 415);
+	cr_expect(answer_has(answer, "application/merge-patch+json"), "%s", answer);
+	fixture_disconnect(client);
+}
+
 Test(requests, a_POST_without_length_has_no_body)
 {
 	struct tls_client *client = fixture_connect(fixture, "alice");

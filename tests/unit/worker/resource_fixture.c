@@ -83,6 +83,7 @@ struct rest rest_ask(struct worker_fixture *worker, struct ask what)
 		.query = or_empty(what.query),
 		.accept = or_empty(what.accept),
 		.content_type = what.content_type != NULL ? what.content_type : "application/json",
+		.if_match = or_empty(what.if_match),
 		.body = {(const unsigned char *)body, strlen(body)},
 	};
 	worker_fixture_exchange(worker, what.pair, &request, &payload);

@@ -14,7 +14,7 @@
 /* A request; NULL stands for "". `pair` is the worker's thread. */
 struct ask {
 	enum route_id route;
-	const char *key, *operation, *query, *accept, *body, *identity, *content_type;
+	const char *key, *operation, *query, *accept, *body, *identity, *content_type, *if_match;
 	unsigned pair;
 	unsigned without; /* mask of 1u << enum permission that the identity lacks */
 	bool anonymous;
