@@ -150,6 +150,7 @@ $(BUILD)/tests/mock_module.so: $(call pic,tests/support/mock api)
 	$(call say,LD,$@)
 	$(Q)$(CC) -shared $(LDFLAGS) -Wl,-z,defs -o $@ $^ -lcrypto -lpthread
 $(BUILD)/tests/sequence: $(BUILD)/obj/tests/support/lib/sequence.o
+$(BUILD)/tests/test_worker: $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/support/test_worker/*.c))
 $(TEST_PROGRAMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/support/%_main.o $(COMMON) $(API)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -165,7 +166,7 @@ check: deps
 
 .PHONY: asan
 asan:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)-asan SANITIZE=address,undefined OPTIMISE='-O1 -g' tests
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-asan SANITIZE=address,undefined OPTIMISE='-O1 -g1' tests
 	@BUILD=$(BUILD)-asan tests/run.sh unit integration
 
 # --- the document of the REST API, from the tables ---
@@ -235,13 +236,13 @@ $(FUZZ_SEEDS)/config: config/p11gated.yaml docker/p11gated.yaml
 	@touch $@
 TARGET ?= $(FUZZ_NAMES)
 SECONDS ?= 60
-.PHONY: fuzz
-fuzz: $(addprefix $(BUILD)/fuzz/,$(TARGET)) $(FUZZ_SEEDS)/config
-	@for t in $(TARGET); do \
-		mkdir -p $(BUILD)/fuzz/found/$$t $(FUZZ_SEEDS)/$$t; \
-		$(BUILD)/fuzz/$$t -max_total_time=$(SECONDS) -max_len=1048576 -len_control=200 -timeout=10 -print_final_stats=1 \
-			-artifact_prefix=$(BUILD)/fuzz/found/$$t- $(BUILD)/fuzz/found/$$t $(FUZZ_SEEDS)/$$t tests/fuzz/corpus/$$t || exit 1; \
-	done
+.PHONY: fuzz $(addprefix fuzz-,$(FUZZ_NAMES))
+fuzz: $(addprefix fuzz-,$(TARGET))
+# A goal for each target: make -j runs several at a time.
+$(addprefix fuzz-,$(FUZZ_NAMES)): fuzz-%: $(BUILD)/fuzz/% $(FUZZ_SEEDS)/config
+	@mkdir -p $(BUILD)/fuzz/found/$* $(FUZZ_SEEDS)/$*
+	$(Q)$(BUILD)/fuzz/$* -max_total_time=$(SECONDS) -max_len=1048576 -len_control=200 -timeout=10 -print_final_stats=1 \
+		-artifact_prefix=$(BUILD)/fuzz/found/$*- $(BUILD)/fuzz/found/$* $(FUZZ_SEEDS)/$* tests/fuzz/corpus/$*
 
 # --- trying it out ---
 

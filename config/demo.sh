@@ -126,7 +126,7 @@ start() {
 	fi
 	! listening "$port" || die "port $port is taken by another program; choose one: make demo PORT=$((port + 1))$where"
 	config/deps.sh build demo
-	make -s --no-print-directory BUILD="$build" all
+	make -s -j"$(nproc)" --no-print-directory BUILD="$build" all
 	[ -d "$demo" ] || new=yes
 	trap 'clean_up $?' EXIT
 	BUILD=$build PORT=$port TOKEN=demo config/sandbox.sh start "$demo" >/dev/null

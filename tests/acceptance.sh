@@ -23,7 +23,7 @@ part_handles() { # a million guesses at other applications' handles
 }
 part_tpm() { config/deps.sh build test demo tpm && make tests && tests/tpm/run.sh; }
 part_asan() { make asan; }
-part_fuzz() { make fuzz SECONDS=420; }
+part_fuzz() { make -j2 --output-sync fuzz SECONDS=420; }
 part_bench() { make bench; }
 part_mutants() { tests/mutants/run.sh; }
 part_docker() { make docker-test && tests/docker/fresh.sh; }

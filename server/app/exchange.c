@@ -1,10 +1,11 @@
-#include "server/app/internal.h"
+#include "server/app/process.h"
 
 #include <limits.h>
 #include <string.h>
 
 #include "api/cryptoki.h"
 #include "api/secret.h"
+#include "server/app/token.h"
 
 static int left_ms(int64_t deadline_ms)
 {

@@ -1,9 +1,10 @@
-#include "server/app/internal.h"
+#include "server/app/token.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/cryptoki.h"
+#include "server/app/process.h"
 #include "server/common/log.h"
 
 /*

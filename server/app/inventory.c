@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/app/process.h"
+#include "server/app/token.h"
 #include "server/common/log.h"
 
 /* Takes the ready ones out of `looked` and fills up with "unavailable" ones. NULL: no memory. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "api/route.h"
+#include "server/app/process.h"
 
 void documents_free(struct slot_documents *documents, size_t count)
 {

@@ -1,4 +1,4 @@
-#include "server/app/internal.h"
+#include "server/app/process.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "server/app/token.h"
 #include "server/common/log.h"
 
 enum {

@@ -1,7 +1,9 @@
-#include "server/app/internal.h"
+#include "server/app/process.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+
+#include "server/app/token.h"
 
 static const char *const cause_labels[END_COUNT] = {
 #define CAUSE(constant, label, news, reason) label,

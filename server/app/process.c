@@ -1,4 +1,4 @@
-#include "server/app/internal.h"
+#include "server/app/process.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "api/route.h"
+#include "server/app/token.h"
 #include "server/common/log.h"
 
 static const char *const cause_labels[] = {
@@ -99,9 +100,17 @@ void process_state_news(struct worker_process *process, const struct worker_stat
 {
 	pthread_mutex_lock(&process->mutex);
 	bool moved = process_take_state(process, state);
+	bool follows = state->policy_generation > process->policy_generation;
+	if (follows)
+		process->policy_generation = state->policy_generation;
 	pthread_mutex_unlock(&process->mutex);
 	if (moved)
 		token_changed(process->token);
+	if (!follows)
+		return;
+	pthread_mutex_lock(&process->registry->mutex);
+	pthread_cond_broadcast(&process->registry->processes_changed);
+	pthread_mutex_unlock(&process->registry->mutex);
 }
 
 void process_policy(struct worker_process *process, const struct settings *settings)
@@ -288,7 +297,7 @@ static void unlist(struct worker_process *process)
 			break;
 		}
 	}
-	pthread_cond_broadcast(&registry->reaped);
+	pthread_cond_broadcast(&registry->processes_changed);
 	pthread_mutex_unlock(&registry->mutex);
 }
 

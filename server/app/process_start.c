@@ -1,4 +1,4 @@
-#include "server/app/internal.h"
+#include "server/app/process.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/cryptoki.h"
+#include "server/app/token.h"
 #include "server/common/log.h"
 
 static struct worker_process *process_alloc(struct registry *registry, const struct process_kind *kind)

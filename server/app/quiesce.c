@@ -1,4 +1,6 @@
-#include "server/app/internal.h"
+#include "server/app/token.h"
+
+#include "server/app/process.h"
 
 /* Requirement X2: the logins on a token end, so that the security officer can log in. */
 

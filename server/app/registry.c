@@ -1,4 +1,4 @@
-#include "server/app/internal.h"
+#include "server/app/process.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/secret.h"
+#include "server/app/token.h"
 #include "server/common/log.h"
 #include "api/hex.h"
 
@@ -17,6 +18,7 @@ enum {
 	STARTS_WAITING = 65536,
 	FREE_GRACE_MS = 5000, /* for workers to end by themselves */
 	FREE_KILLED_MS = 1000, /* for killed ones to be reaped */
+	RELOAD_FOLLOW_MS = 2000, /* for workers to say that they follow new rules */
 };
 
 struct settings *registry_settings(struct registry *registry)
@@ -106,7 +108,7 @@ static void registry_release(struct registry *registry)
 	settings_unref(registry->settings);
 	fifo_done(&registry->starts);
 	pthread_mutex_destroy(&registry->reload);
-	pthread_cond_destroy(&registry->reaped);
+	pthread_cond_destroy(&registry->processes_changed);
 	pthread_mutex_destroy(&registry->mutex);
 	secret_wipe(registry->hash_key, sizeof registry->hash_key);
 	free(registry);
@@ -138,7 +140,7 @@ enum status registry_new(const struct config *config, struct registry **ret_regi
 	if (registry == NULL)
 		return STATUS_NO_MEMORY;
 	pthread_mutex_init(&registry->mutex, NULL);
-	pthread_cond_init(&registry->reaped, NULL);
+	pthread_cond_init(&registry->processes_changed, NULL);
 	pthread_mutex_init(&registry->reload, NULL);
 	fifo_init(&registry->starts, STARTS_AT_ONCE, STARTS_WAITING);
 	enum status status = registry_build(registry, config);
@@ -166,7 +168,7 @@ static bool await_reaped(struct registry *registry, int64_t deadline_ms)
 	bool in_time = true;
 	pthread_mutex_lock(&registry->mutex);
 	while (registry->processes != NULL && in_time)
-		in_time = clock_wait(&registry->reaped, &registry->mutex, deadline_ms);
+		in_time = clock_wait(&registry->processes_changed, &registry->mutex, deadline_ms);
 	bool all = registry->processes == NULL;
 	pthread_mutex_unlock(&registry->mutex);
 	return all;
@@ -227,6 +229,27 @@ static void send_policy(struct worker_process *process, const struct settings *s
 	process_command(process, FRAME_POLICY, &payload);
 }
 
+static bool follows(struct worker_process *process, uint64_t generation)
+{
+	pthread_mutex_lock(&process->mutex);
+	bool done = process->slot == NULL || process->state != PROCESS_LIVE || process->policy_generation >= generation;
+	pthread_mutex_unlock(&process->mutex);
+	return done;
+}
+
+/* When a reload has returned, nobody works by the old rules any more; except who does not answer. */
+static void await_policy(struct registry *registry, struct worker_process *process, uint64_t generation, int64_t until)
+{
+	bool in_time = true;
+	pthread_mutex_lock(&registry->mutex);
+	while (!follows(process, generation) && in_time)
+		in_time = clock_wait(&registry->processes_changed, &registry->mutex, until);
+	pthread_mutex_unlock(&registry->mutex);
+	if (!follows(process, generation))
+		log_event(LOG_LEVEL_WARNING, "a worker does not answer, and works by the old rules until it does",
+			"slot", process->slot->name, "application", process->application_hash, NULL);
+}
+
 /* Workers of slots that serve the new configuration as they are get its policy; the others end. */
 static void bring_up_to_date(struct registry *registry, const struct settings *settings)
 {
@@ -246,9 +269,12 @@ static void bring_up_to_date(struct registry *registry, const struct settings *s
 		else
 			process_end(processes[i], END_RELOAD);
 	}
-	processes_unref(processes, count);
 	leases_follow(registry->leases, registry, settings);
 	holds_follow(registry, settings, NULL, NULL);
+	int64_t until = clock_ms() + RELOAD_FOLLOW_MS;
+	for (size_t i = 0; i < count; i++)
+		await_policy(registry, processes[i], settings->generation, until);
+	processes_unref(processes, count);
 }
 
 void registry_reload(struct registry *registry, const struct config *config)

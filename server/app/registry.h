@@ -50,7 +50,8 @@ void registry_abandon_logins(struct registry *registry);
 
 /*
  * New configuration: workers of slots that changed or vanished end, the others get the new policy. Logins and holds of identities that may
- * no longer log in there end.
+ * no longer log in there end. Returns when all workers follow the new rules; one that does not answer within two seconds is named in the log
+ * and follows when it can.
  */
 void registry_reload(struct registry *registry, const struct config *config);
 

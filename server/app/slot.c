@@ -1,10 +1,11 @@
-#include "server/app/internal.h"
+#include "server/app/token.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/hex.h"
+#include "server/app/process.h"
 
 /*
  * Which token is in a slot. A token is what it is, and not what its slot is called: one that two slots of the configuration name has one

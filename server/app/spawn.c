@@ -1,4 +1,4 @@
-#include "server/app/internal.h"
+#include "server/app/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

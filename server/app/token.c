@@ -1,10 +1,11 @@
-#include "server/app/internal.h"
+#include "server/app/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/cryptoki.h"
+#include "server/app/process.h"
 #include "server/common/log.h"
 
 /* Generations of one token count from a start of its own, so that a worker never takes one token's for another's. */

@@ -1,6 +1,7 @@
-#include "server/app/internal.h"
+#include "server/app/token.h"
 
 #include "api/cryptoki.h"
+#include "server/app/process.h"
 #include "server/common/log.h"
 
 /*

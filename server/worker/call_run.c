@@ -94,35 +94,6 @@ bool call_is_part(const struct call_row *row)
 	return row->step != STEP_NONE && row->id != CALL_DigestKey;
 }
 
-/* Before the call: whether it touches private objects by itself. */
-static void look_at_objects(struct running_call *run)
-{
-	if (call_is_part(run->row) || !call_private_counts(run))
-		return;
-	for (size_t i = 0; i < run->row->argument_count; i++) {
-		if (run->row->arguments[i].kind == WIRE_OBJECT)
-			run->private = run->private || call_object_is_private(run, run->call->values[i].number);
-	}
-}
-
-/* What of this call a forced logout may follow; `before` is its operation as it was before the call (B9). */
-static void note_use(const struct running_call *run, const struct session_operation *before, CK_RV rv)
-{
-	const struct call_row *row = run->row;
-	bool ends = before->begun && (row->step == STEP_SINGLE || row->step == STEP_FINAL) &&
-		    rv != CKR_OPERATION_NOT_INITIALIZED && !call_asks_length(run->call, rv);
-	bool signs = row->operation == OPERATION_SIGN || row->operation == OPERATION_SIGN_RECOVER;
-
-	if (ends && signs)
-		run->request->signed_ = true;
-	/* A part that fails ends the operation as well, section 5.2 of PKCS#11 2.40. */
-	bool fails = row->step == STEP_UPDATE && rv != CKR_OK && !call_asks_length(run->call, rv) && before->begun &&
-		     before->private && before->has_parts;
-	if (fails || run->private ||
-		(ends && (row->operation == OPERATION_FIND ? before->found_private : before->private)))
-		run->request->private_used = true;
-}
-
 /* A search by the effective value of CKA_ALWAYS_AUTHENTICATE, which the token does not know. */
 static CK_RV run_forced_search(struct running_call *run)
 {
@@ -201,7 +172,7 @@ static CK_RV run_checked(struct running_call *run)
 		rv = call_check(run);
 	}
 	if (rv == CKR_OK)
-		look_at_objects(run);
+		call_use_look(run);
 	if (rv != CKR_OK)
 		return rv;
 	rv = run_deferred(run);
@@ -214,17 +185,18 @@ static CK_RV run_on_session(struct running_call *run)
 	struct worker *worker = run->request->worker;
 	struct session_operation before = {0};
 
-	run->session = session_acquire(worker, run->request->message->instance, run->handle);
+	run->session = session_acquire(run->request, run->handle);
 	if (!run->session)
 		return run_checked(run);
-	run->request->client = run->session;
 	CK_RV rv = session_settle(worker, run->session);
 	if (rv != CKR_OK)
 		return rv;
+	rv = call_use_check(run);
 	if (run->row->operation != OPERATION_NONE)
 		before = run->session->operations[run->row->operation];
-	rv = run_checked(run);
-	note_use(run, &before, rv);
+	if (rv == CKR_OK)
+		rv = run_checked(run);
+	call_use_note(run, &before, rv);
 	return rv;
 }
 
@@ -252,13 +224,13 @@ static CK_RV run_close(struct running_call *run)
 {
 	struct worker *worker = run->request->worker;
 	const union wire_value none[] = {{.number = CK_INVALID_HANDLE}};
-	struct session *session = session_acquire(worker, run->request->message->instance, run->handle);
+	struct session *session = session_acquire(run->request, run->handle);
 
 	if (!session)
 		return invoke(run->request, CALL_CloseSession, none);
 	run->request->private_used = track_used_private(session, login_epoch(worker));
 	CK_RV rv = session_close(worker, session);
-	session_release(worker, session);
+	session_release(run->request);
 	return rv;
 }
 
@@ -327,54 +299,48 @@ static bool makes_objects(const struct call_row *row)
 	return makes;
 }
 
-/* What the call has to wait for before it holds the module. `ret_making`: making_end is due. */
-static CK_RV wait_for_turns(struct request *request, const struct call *call, bool *ret_making)
+/* What the call has to wait for before it holds the module. */
+static CK_RV turns_begin(struct request *request, const struct call *call)
 {
 	struct worker *worker = request->worker;
 	bool makes = makes_objects(call->row);
-	CK_RV rv = one_use_of_call(worker, call) ? one_use_begin(request) : CKR_OK;
+	CK_RV rv = one_use_begin_call(request, call);
 
-	*ret_making = false;
 	if (rv != CKR_OK)
 		return rv;
 	bool private = (makes || pin_cache_kept(worker)) && private_use_needed(worker, call);
-	if (!makes)
-		return private ? private_use_begin(request) : CKR_OK;
-	rv = making_begin(request, private);
-	*ret_making = rv == CKR_OK;
-	return rv;
+	if (makes)
+		return making_begin(request, private);
+	return private ? private_use_begin(request) : CKR_OK;
 }
 
 bool call_run(struct request *request, struct call *call, CK_RV *ret_rv)
 {
 	struct running_call run = {.request = request, .call = call, .row = call->row, .began = clock_us()};
-	bool making = false;
 
 	if (call->row->arguments[0].kind == WIRE_SESSION)
 		run.handle = call->values[0].number;
 	/* Who may not make the call neither waits for it nor logs the token in. */
 	CK_RV rv = call_check_permission(&run);
 	if (rv == CKR_OK)
-		rv = wait_for_turns(request, call, &making);
+		rv = turns_begin(request, call);
 	module_share(request);
 	if (rv == CKR_OK)
 		rv = run_it(&run);
 	bool recorded = call_record(&run, rv);
-	request->client = NULL;
-	if (run.session)
-		session_release(request->worker, run.session);
+	session_release(request);
 	free(run.init);
 	object_info_release(run.key);
 	object_info_release(run.wrapped);
 	object_info_release(run.made);
 	module_unshare(request);
-	if (making)
-		making_end(request);
-	recorded = private_use_end(request) && recorded;
-	(void)one_use_end(request);
+	recorded = turns_end(request) && recorded;
 	wipe_pins(call);
-	if (recorded && (call->row->id == CALL_CloseSession || call->row->id == CALL_CloseAllSessions))
-		recorded = login_rest(request->worker, request, LOGIN_END_LAST_SESSION);
+	if (call->row->id == CALL_CloseSession || call->row->id == CALL_CloseAllSessions) {
+		if (request->logout_after != LOGOUT_AFTER_PRIVATE_OP)
+			one_use_settle(request->worker);
+		recorded = recorded && login_rest(request->worker, request, LOGIN_END_LAST_SESSION);
+	}
 	*ret_rv = rv;
 	return recorded;
 }

@@ -61,6 +61,21 @@ CK_RV call_check(struct running_call *run) MUST_USE;
 /* Whether the call's key asks for its PIN by policy (B18). */
 bool call_is_forced(struct running_call *run);
 
+/*
+ * call_use.c: what of a call is a use of the login that the rules may end it after (B5–B9); with the client's session locked, by
+ * request->logout_after.
+ */
+/*
+ * Before the call. While the login serves another session's operation in parts (one_use_claim), this session gets at once what it would get
+ * after the logout that ends that operation: CKR_USER_NOT_LOGGED_IN for what needs a private object, an Init too; its own operations with
+ * private keys are over, so that CKR_OK leaves it to the module to say CKR_OPERATION_NOT_INITIALIZED. Or any CKR of session_cancel.
+ */
+CK_RV call_use_check(struct running_call *run) MUST_USE;
+/* Before the call, with the module's handles: sets run->private if it touches private objects by itself. */
+void call_use_look(struct running_call *run);
+/* After it: notes in the request what a forced logout may follow, and for whom the login is. `before`: the call's operation as it was. */
+void call_use_note(const struct running_call *run, const struct session_operation *before, CK_RV rv);
+
 /* Adds the event that the call, ended with `rv`, must leave. False: it could not be kept. */
 bool call_record(const struct running_call *run, CK_RV rv) MUST_USE;
 

@@ -39,7 +39,7 @@ CK_RV call_translate(struct running_call *run)
 
 bool call_private_counts(const struct running_call *run)
 {
-	return run->session && login_rules(run->request->worker).logout_after == LOGOUT_AFTER_PRIVATE_OP;
+	return run->session && run->request->logout_after == LOGOUT_AFTER_PRIVATE_OP;
 }
 
 bool call_object_is_private(struct running_call *run, CK_OBJECT_HANDLE handle)

@@ -74,13 +74,22 @@ static bool end_instance(struct worker *worker, const struct buffer *payload)
 	arena_init(&arena, FRAME_CHUNK);
 	if (end_instance_unpack(payload->data, payload->len, &arena, &message) != STATUS_OK)
 		return true;
+	/* Before the sessions take what their client asked for along. */
+	bool one_use = login_rules(worker).logout_after == LOGOUT_AFTER_PRIVATE_OP;
 	pthread_rwlock_rdlock(&worker->module.lock);
-	(void)sessions_close_instance(worker, message.instance);
+	bool used = sessions_close_instance(worker, message.instance);
 	pthread_rwlock_unlock(&worker->module.lock);
 	atomic_store(&worker->login.held, message.held != 0);
-	enum login_state ended = login_expire(worker, LOGIN_END_LEASE);
+	enum login_end end = LOGIN_END_LEASE;
+	enum login_state ended = login_expire(worker, end);
+	if (ended == LOGIN_NONE && used && one_use) {
+		end = LOGIN_END_PRIVATE_OP;
+		ended = login_revoke(worker, end);
+	}
+	if (!one_use)
+		one_use_settle(worker);
 	private_use_settle(worker);
-	return tell_state(worker, ended, LOGIN_END_LEASE);
+	return tell_state(worker, ended, end);
 }
 
 /* What the hold alone kept; sessions go on, and so does a login over REST, which is one (C15). False: see tell_state. */
@@ -92,14 +101,15 @@ static bool hold_ended(struct worker *worker)
 	return tell_state(worker, ended, LOGIN_END_HOLD);
 }
 
-/* A PIN that the new rules do not let be kept is erased at once (B14). */
+/* A PIN that the new rules do not let be kept is erased at once (B14). The gateway's reload waits for the answer. */
 static bool policy_follow(struct worker *worker, const struct buffer *payload)
 {
 	if (!policy_replace(&worker->policy, payload->data, payload->len))
 		return false;
-	if (!pin_cache_kept(worker) || login_rules(worker).cache_pin)
-		return true;
-	return tell_state(worker, login_revoke(worker, LOGIN_END_POLICY), LOGIN_END_POLICY);
+	enum login_state ended = LOGIN_NONE;
+	if (pin_cache_kept(worker) && !login_rules(worker).cache_pin)
+		ended = login_revoke(worker, LOGIN_END_POLICY);
+	return tell_state(worker, ended, LOGIN_END_POLICY);
 }
 
 static bool login_voided(struct worker *worker, const struct buffer *payload)

@@ -18,28 +18,22 @@ static void reply_unknown(struct request *request)
 	reply_problem(request, PROBLEM_NOT_FOUND, NULL, NULL);
 }
 
-/* What the route has to wait for before it holds the module. `ret_making`: making_end is due. */
-static CK_RV wait_for_turns(struct request *request, unsigned permissions, bool *ret_making)
+/* What the route has to wait for before it holds the module. */
+static CK_RV turns_begin(struct request *request, unsigned permissions)
 {
-	CK_RV rv = one_use_of_route(request->worker, permissions) ? one_use_begin(request) : CKR_OK;
+	CK_RV rv = one_use_begin_route(request, permissions);
 
-	*ret_making = false;
-	if (rv != CKR_OK || (permissions & PERMISSIONS_WRITE) == 0)
-		return rv;
-	rv = making_begin(request, true);
-	*ret_making = rv == CKR_OK;
-	return rv;
+	return rv == CKR_OK && (permissions & PERMISSIONS_WRITE) != 0 ? making_begin(request, true) : rv;
 }
 
 /* A resource route: module handles are good while it runs, and the application counts as used. */
 static void run_resource(struct request *request, handler run)
 {
 	struct worker *worker = request->worker;
-	bool making;
 
 	atomic_fetch_add(&worker->login.resources, 1);
 	atomic_store(&worker->login.used_ms, (uint64_t)clock_ms());
-	CK_RV rv = wait_for_turns(request, route_row(request->message->route)->permissions, &making);
+	CK_RV rv = turns_begin(request, route_row(request->message->route)->permissions);
 	if (rv == CKR_OK) {
 		module_share(request);
 		run(request);
@@ -50,10 +44,7 @@ static void run_resource(struct request *request, handler run)
 				? "The application was logged out."
 				: "Another program or another request has the token or the login; try again.");
 	}
-	if (making)
-		making_end(request);
-	(void)!private_use_end(request);
-	(void)one_use_end(request);
+	(void)!turns_end(request);
 	atomic_fetch_sub(&worker->login.resources, 1);
 	/* An event that is lost here is told by the reply. */
 	(void)!login_rest(worker, request, login_keep_end(worker));

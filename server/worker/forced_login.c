@@ -89,7 +89,7 @@ bool forced_login_demanded(struct request *request, CK_OBJECT_HANDLE key)
 
 	if (!forced_login_rules(request->worker))
 		return false;
-	if (pool_lend(request, &looking.session) != CKR_OK)
+	if (pool_lend(request, SESSION_TO_SEARCH, &looking.session) != CKR_OK)
 		return true;
 	bool demanded = key_demands(&looking, key) || certificates_demand(&looking, key);
 	session_give_back(request, looking.session, true);

@@ -32,21 +32,28 @@ static CK_RV to_module(void *context, CK_OBJECT_HANDLE *handle)
 	return CKR_OK;
 }
 
+/* What the module says against the Init is said now; the trial ends with its session. Without a session for it, it is said after the login. */
+static CK_RV try_init(struct request *request, const struct call *call, const union wire_value native[])
+{
+	union wire_value trial[] = {native[0], native[1], native[2]};
+	CK_RV rv = pool_lend(request, SESSION_TO_TRY, &trial[0].number);
+
+	if (rv != CKR_OK)
+		return rv == CKR_SESSION_COUNT ? CKR_OK : rv;
+	rv = invoke(request, call->row->id, trial);
+	session_give_back(request, trial[0].number, rv != CKR_OK);
+	return rv;
+}
+
 CK_RV forced_operation_defer(struct request *request, struct session *session, const struct call *call,
 	const union wire_value native[], struct object_info *key, char *init, size_t init_len)
 {
 	struct session_operation *operation = &session->operations[call->row->operation];
 	unsigned logouts = login_epoch(request->worker);
-	union wire_value trial[] = {native[0], native[1], native[2]};
 
 	if (operation->begun)
 		return CKR_OPERATION_ACTIVE;
-	/* What the module says against it is said now; the trial ends with its session. */
-	CK_RV rv = pool_lend(request, &trial[0].number);
-	if (rv != CKR_OK)
-		return rv;
-	rv = invoke(request, call->row->id, trial);
-	session_give_back(request, trial[0].number, rv != CKR_OK);
+	CK_RV rv = try_init(request, call, native);
 	if (rv != CKR_OK)
 		return rv;
 	track_after(session, call, CKR_OK, key, true, logouts);
@@ -76,7 +83,7 @@ static CK_RV begin_deferred(struct request *request, struct session *session, st
 static CK_RV go_on(struct request *request, CK_ULONG handle, uint64_t serial)
 {
 	struct worker *worker = request->worker;
-	struct session *session = session_acquire(worker, request->message->instance, handle);
+	struct session *session = session_acquire(request, handle);
 	CK_RV rv = CKR_SESSION_HANDLE_INVALID;
 
 	if (!session)
@@ -91,22 +98,20 @@ static CK_RV go_on(struct request *request, CK_ULONG handle, uint64_t serial)
 			track_begun(operation);
 		track_reauthenticated(session);
 	}
-	session_release(worker, session);
+	session_release(request);
 	return rv;
 }
 
 bool forced_operation_awaits(struct request *request, CK_ULONG handle, struct forced_operation *ret_operation)
 {
-	struct worker *worker = request->worker;
-	struct session *session = session_acquire(worker, request->message->instance, handle);
+	struct session *session = session_acquire(request, handle);
 	const struct session_operation *operation = session ? track_forced(session) : NULL;
-	bool awaits = operation && operation->logouts == login_epoch(worker);
+	bool awaits = operation && operation->logouts == login_epoch(request->worker);
 
 	if (awaits)
 		*ret_operation = (struct forced_operation){
 			operation->serial, operation->logouts, operation->deferred == NULL};
-	if (session)
-		session_release(worker, session);
+	session_release(request);
 	return awaits;
 }
 

@@ -3,12 +3,12 @@
  *
  * Locks, in the order in which a thread may take them:
  *
- *   one_use           what may end the login under the rules of B5–B8, one request at a time; a wait for it is bounded
+ *   one_use           what may end the login under the rules of B5–B8, one request at a time, as they come; a wait for it is bounded
  *   login.lock        one login, logout, PIN change or re-initialisation at a time; held while the gateway is asked
  *   module.lock       shared by whoever calls the module or holds one of its handles, exclusive for re-initialisation
  *   session.lock      one call at a time in a session
  *   objects.refind    objects found again after a re-initialisation
- *   sessions.lock, objects.lock, pool.lock, states.lock, policy.lock    leaves: held for table look-ups, never across a module call
+ *   sessions.lock, objects.lock, pool.lock, states.lock, policy.lock, one_use.lock    leaves: held for table look-ups, never across a module call
  *
  * So whoever holds the module gives it up (module_unshare) before login.lock, and looks anew at what it knew of logins and
  * module handles once it has both. The gateway is asked for the token under login.lock and never while the module is held:
@@ -136,6 +136,7 @@ struct session {
 	unsigned char instance[INSTANCE_ID_LEN];
 	unsigned refs; /* under sessions.lock; the table's own is one of them */
 	bool closed; /* under lock */
+	bool spoiled; /* the worker may have left an operation in it: no call before session_cancel */
 	struct session_operation operations[OPERATION_COUNT];
 	CK_SESSION_HANDLE parked[SESSION_PARKED_MAX];
 	unsigned parked_count;
@@ -147,6 +148,7 @@ struct sessions {
 	pthread_mutex_t lock;
 	struct session **slots; /* `max` of them */
 	unsigned max, count, read_only;
+	unsigned in_module; /* how many of them have a session in the module */
 	uint32_t serial; /* keeps the handles of one place in the table apart */
 	struct login_wishes of_login; /* those that were in force at the login; they last as long as it does */
 	/* The strictest wishes of all sessions and of the login, for login_rules. */
@@ -154,12 +156,14 @@ struct sessions {
 	atomic_uint logout_after, force_login;
 };
 
-/* Idle module sessions for the resource routes, and the anchor (X5). */
+/* Idle module sessions for who needs one next, and the anchor (X5). */
 struct pool {
 	pthread_mutex_t lock;
 	CK_SESSION_HANDLE idle[POOL_MAX];
 	unsigned count;
 	CK_SESSION_HANDLE anchor; /* CK_INVALID_HANDLE: none */
+	bool anchor_used; /* somebody logs in or out through it, and it must not go */
+	pthread_cond_t anchor_free; /* with `lock`: nobody does any more */
 };
 
 /* --- login --- */
@@ -182,8 +186,11 @@ struct login {
 /* Who may do what ends the login by the rules (one_use.c). */
 struct one_use {
 	pthread_mutex_t lock; /* a leaf */
-	pthread_cond_t free;
-	bool taken;
+	bool taken; /* a request has its turn */
+	struct one_use_waiter *waiting; /* those after it, in the order in which they came */
+	CK_ULONG session; /* whose operation in parts the login is for (one_use_claim); 0: nobody's */
+	unsigned login; /* … under that login_epoch */
+	uint64_t epoch; /* … and with that module.epoch */
 };
 
 /* What becomes of the handles of private token objects at a logout: gone (X3), or to be found again after the next login (B10). */
@@ -232,6 +239,7 @@ struct policy {
 	atomic_bool cache_pin, aa_oneshot;
 	atomic_uint logout_after, force_login;
 	_Atomic uint64_t ttl_ms, idle_ms, wait_ms;
+	_Atomic uint64_t generation;
 };
 
 struct running {
@@ -297,6 +305,8 @@ bool sandbox_enter(const struct worker_start *start, char ret_why[SANDBOX_WHY_MA
 void policy_init(struct policy *policy);
 bool policy_replace(struct policy *policy, const void *packed, size_t len) MUST_USE;
 /* False: no key is marked, so none need be looked at. */
+/* Of the rules that the worker follows, as the gateway numbers them. Any thread. */
+uint64_t policy_generation(const struct worker *worker);
 bool policy_has_labels(const struct worker *worker);
 /* The rules of logins as they are now; any thread. */
 struct login_rules login_rules(const struct worker *worker);
@@ -329,7 +339,8 @@ CK_RV module_reinitialise(struct worker *worker, bool must) MUST_USE;
 /*
  * Around a call or a route that makes, changes or destroys objects, where the module's store does not bear a login beside it
  * (making.c): begins its private use, if it is one, waits for its turn, and gives it up. The request does not hold the module at either.
- * login.lock is held in between, where no private use can begin. CKR_OK, or what private_use_begin or token_acquire says.
+ * login.lock is held in between, where no private use can begin. CKR_OK, or what private_use_begin or token_acquire says. making_end does
+ * nothing if it is not due.
  */
 CK_RV making_begin(struct request *request, bool private) MUST_USE;
 void making_end(struct request *request);
@@ -364,13 +375,28 @@ void token_release(struct worker *worker, int channel, CK_RV rv);
 
 /* session.c */
 bool sessions_init(struct sessions *sessions, unsigned max) MUST_USE;
-/* The instance's session, locked; NULL if it has none of that handle. */
-struct session *session_acquire(struct worker *worker, const unsigned char *instance, CK_ULONG handle);
-void session_release(struct worker *worker, struct session *session);
-/* Anybody's session, locked, rather one that no call runs in; NULL: there is none in the module. */
-struct session *session_acquire_any(struct worker *worker);
+/* The session of the request's instance, locked, and the request's `client` until session_release; NULL if it has none of that handle. */
+struct session *session_acquire(struct request *request, CK_ULONG handle);
+void session_release(struct request *request); /* nothing if it has none */
+/* What a module session is needed for. */
+enum session_use {
+	SESSION_TO_LOG_IN, /* or out */
+	SESSION_TO_SEARCH, /* and to read attributes; no search is left in it */
+	SESSION_TO_OPERATE, /* anything; unless something fails, no operation is left in it */
+	SESSION_TO_TRY, /* an operation is left in it */
+};
+/* Whether the session, which is locked, could be used for that besides what its client does in it; not for SESSION_TO_TRY. */
+bool session_serves(const struct session *session, enum session_use use);
+/*
+ * Anybody's session that serves, locked until session_return, rather one that no call runs in; unless `wait`, only such a one. NULL: there
+ * is none. Who waits holds no session, nor a lock that comes after it.
+ */
+struct session *session_take_any(struct worker *worker, enum session_use use, bool wait);
+void session_return(struct worker *worker, struct session *session);
 /* True if the request's instance has a session of that handle. */
 bool session_exists(struct request *request, CK_ULONG handle);
+/* True if there is a session of that handle, of whatever instance. */
+bool session_is_open(struct worker *worker, CK_ULONG handle);
 CK_RV session_open(struct request *request, const union wire_value v[]) MUST_USE;
 /* Closes an acquired session in the module and takes it off the table; still to be released. */
 CK_RV session_close(struct worker *worker, struct session *session);
@@ -380,28 +406,51 @@ bool sessions_close_instance(struct worker *worker, const unsigned char *instanc
 void sessions_reopen(struct worker *worker);
 bool sessions_have_operation(struct worker *worker);
 unsigned sessions_count(struct worker *worker);
+/* How many of them the module has, so that it stays logged in without the anchor. */
+unsigned sessions_in_module(struct worker *worker);
 unsigned sessions_read_only(struct worker *worker);
-/* Ends in the module what a logout has ended (X4). Any CKR of C_OpenSession. */
+/*
+ * Before a call: ends in the module what a logout has ended (X4) or the worker has left, and opens the session there if it has been lost.
+ * Any CKR of C_OpenSession.
+ */
 CK_RV session_settle(struct worker *worker, struct session *session) MUST_USE;
-/* Gives the session a module session without any operation. */
+/*
+ * Gives the session a module session without any operation. CKR_SESSION_COUNT: the token has no other one, and session objects or the
+ * login would end with the present one; or it has ended and there is no other, until session_settle finds one.
+ */
 CK_RV session_cancel(struct worker *worker, struct session *session) MUST_USE;
 
-/* pool.c */
-CK_RV pool_open(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
-/* As session_lend, without a private use. */
-CK_RV pool_lend(struct request *request, CK_SESSION_HANDLE *ret_session) MUST_USE;
+/* pool.c: C_OpenSession in the application's slot, counted in the reply unless `request` is NULL. CKR_TOKEN_NOT_PRESENT: it has no token. */
+CK_RV pool_open(
+	struct worker *worker, struct request *request, CK_FLAGS flags, CK_SESSION_HANDLE *ret_session) MUST_USE;
+/* The same; if the token has none left, what the worker keeps for itself goes first (X5). It may wait for a login or logout in the module. */
+CK_RV pool_open_giving_way(
+	struct worker *worker, struct request *request, CK_FLAGS flags, CK_SESSION_HANDLE *ret_session) MUST_USE;
+/* Read-write if the token allows it. */
+CK_RV pool_open_widest(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
+void pool_close(struct worker *worker, CK_SESSION_HANDLE session);
 void pool_close_idle(struct worker *worker);
+void pool_give_way(struct worker *worker);
 void pool_forget(struct worker *worker); /* the module has been finalized */
-/* The anchor, opened if it is not. */
-CK_RV anchor_open(struct worker *worker, CK_SESSION_HANDLE *ret_session) MUST_USE;
-void anchor_close(struct worker *worker);
+/* Tries to have an anchor. */
+void anchor_open(struct worker *worker);
+void anchor_close(struct worker *worker); /* under login.lock */
+
+/*
+ * lend.c: lends a module session until session_give_back. On a token without another one it is a client's, which is locked: who has it takes
+ * no lock before session.lock. SESSION_TO_SEARCH may give one that the request has already, so at such times no search is active there;
+ * SESSION_TO_TRY gives none of the clients'. Any CKR of C_OpenSession.
+ */
+CK_RV pool_lend(struct request *request, enum session_use use, CK_SESSION_HANDLE *ret_session) MUST_USE;
+/* Whether the lent session is a client's. */
+bool session_is_clients(struct request *request, CK_SESSION_HANDLE session);
 /*
  * What the module is logged in and out through: the anchor, or one of the clients' sessions where the token has no other left. Under
  * login.lock, with the module and no session. To be given back before either.
  */
 struct lever {
 	CK_SESSION_HANDLE session; /* the module's */
-	struct session *client; /* whose it is, locked; NULL: the anchor */
+	struct session *client; /* whose it is, locked; NULL: the anchor, which nobody closes meanwhile */
 };
 CK_RV lever_take(struct worker *worker, struct lever *ret_lever) MUST_USE;
 void lever_give_back(struct worker *worker, const struct lever *lever); /* one that was taken */
@@ -507,6 +556,11 @@ CK_RV module_freshen(struct worker *worker, uint64_t generation) MUST_USE;
 void login_lock_out(struct request *request, CK_RV rv);
 /* Under login.lock, without the module held: nobody is logged in to the module afterwards, as after login_end_locked. Unrecorded. */
 void login_drop(struct request *request);
+/*
+ * C_Login of the module alone, with the PIN of the application, which is logged in already (B4). Under login.lock, with the token. Any CKR of
+ * C_Login but that somebody is logged in: that is CKR_FUNCTION_FAILED, and nobody is afterwards.
+ */
+CK_RV login_internal(struct request *request, CK_SESSION_HANDLE session, const union wire_value *pin) MUST_USE;
 /* Ends the login of the module alone, so that other applications can use the token (B4); the application stays logged in. */
 CK_RV logout_internal(struct worker *worker, struct request *request, CK_SESSION_HANDLE session) MUST_USE;
 
@@ -533,7 +587,7 @@ int pin_cache_left(struct worker *worker, enum login_end *ret_end);
 CK_RV private_use_begin(struct request *request) MUST_USE;
 /* The same under login.lock, without the module held. */
 CK_RV private_use_begin_locked(struct request *request) MUST_USE;
-/* At the end of every request's or call's work, begun or not. False: an event could not be kept. */
+/* At the end of every call's or route's work, by turns_end, begun or not. False: an event could not be kept. */
 bool private_use_end(struct request *request) MUST_USE;
 /* Ends the request's part in it early, under login.lock; the module is logged out later, by whoever ends its own. */
 void private_use_let_go(struct request *request);
@@ -548,11 +602,34 @@ bool private_use_needed(struct worker *worker, const struct call *call);
  * for an internal logout. Nothing happens if the request has its turn already.
  */
 CK_RV one_use_begin(struct request *request) MUST_USE;
-/* Whether the request had its turn, which is over now. */
+/* Whether the request had its turn, which is over now and goes to who has waited longest. */
 bool one_use_end(struct request *request);
-/* Whether it is for the call, or for a route with these permissions. */
-bool one_use_of_call(struct worker *worker, const struct call *call);
-bool one_use_of_route(struct worker *worker, unsigned permissions);
+/*
+ * The same for a call or for a route with these permissions, if it may end the login. Decides by which rule: request->logout_after, which
+ * everything about this call or route goes by, whatever becomes of the rules meanwhile.
+ */
+CK_RV one_use_begin_call(struct request *request, const struct call *call) MUST_USE;
+CK_RV one_use_begin_route(struct request *request, unsigned permissions) MUST_USE;
+/* At the end of a call or a route: all that it waited for before it held the module. False: an event could not be kept. */
+bool turns_end(struct request *request) MUST_USE;
+/*
+ * Whom the login is for where each private use ends it: with the first part of an operation with a private key its session claims the login,
+ * until it ends. That is at the end of the operation: its last part, an error, the end of the session or of its client. What others want with
+ * private objects meanwhile is refused at once, as after that logout; a wait would end in the same answer, and a client with one thread that
+ * goes back and forth between two sessions would wait for itself. Operations side by side in one session share the claim, as those of the
+ * dual-function calls must, and the first that ends, ends the login for all. An Init claims nothing, since nothing is used yet; a search
+ * does not either, since it is a use when it ends.
+ *
+ * `session`: a client's handle. A claim is made by who has its turn; if another session has one already, nothing happens.
+ */
+void one_use_claim(struct worker *worker, CK_ULONG session);
+/* The claim ends before the login. */
+void one_use_release(struct worker *worker, CK_ULONG session);
+bool one_use_is_of(struct worker *worker, CK_ULONG session);
+/* Whether somebody has claimed it who is not this session; 0: no session. */
+bool one_use_is_anothers(struct worker *worker, CK_ULONG session);
+/* After sessions were closed and the login ended, if it had to: a closed one has no claim any more. */
+void one_use_settle(struct worker *worker);
 
 /* track.c: the operations of a session as the audit and X4 need them; the session is locked. */
 /*
@@ -594,6 +671,8 @@ bool track_input_sha256(struct session *session, const struct call *call, unsign
 bool track_reauthenticates(const struct session *session);
 /* True if an operation under way has used private objects under that login (login_epoch): given up, it was a private use all the same (B7). */
 bool track_used_private(const struct session *session, unsigned login);
+/* True if the session has an operation with a private key, of that login, of which a part is done. */
+bool track_has_private_parts(const struct session *session, unsigned login);
 /* How many operations of all sessions keep the module logged in (B10). */
 unsigned track_keeping_login(void);
 

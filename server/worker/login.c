@@ -64,6 +64,21 @@ static CK_RV login_invoke(
 	return invoke(request, CALL_Login, v);
 }
 
+CK_RV login_internal(struct request *request, CK_SESSION_HANDLE session, const union wire_value *pin)
+{
+	struct worker *worker = request->worker;
+	CK_RV rv = login_invoke(request, session, CKU_USER, pin);
+	bool taken = rv == CKR_USER_ALREADY_LOGGED_IN || rv == CKR_USER_ANOTHER_ALREADY_LOGGED_IN;
+
+	if (rv == CKR_OK || taken)
+		atomic_store(&worker->login.native, LOGIN_USER);
+	if (!taken)
+		return rv;
+	/* Nobody should be: the PIN was not looked at (X1). */
+	(void)!logout_internal(worker, request, session);
+	return CKR_FUNCTION_FAILED;
+}
+
 /*
  * C_Login itself. The module's "already logged in" is never taken for success (X1): it would not have looked at the
  * PIN, and nobody should be logged in here.
@@ -85,22 +100,24 @@ static CK_RV login_native(
 	return rv == CKR_USER_ALREADY_LOGGED_IN ? CKR_FUNCTION_FAILED : rv;
 }
 
-/* On the client's session, or on the anchor for handle 0. Under login.lock and the token's lock. */
+/* On the client's session, or on the worker's own for handle 0. Under login.lock and the token's lock. */
 static CK_RV login_on(struct request *request, CK_ULONG handle, CK_USER_TYPE user, const union wire_value *pin)
 {
 	struct worker *worker = request->worker;
-	CK_RV rv = CKR_OK;
+	struct lever lever;
 
-	CK_SESSION_HANDLE anchor = CK_INVALID_HANDLE;
-	CK_RV anchored = anchor_open(worker, &anchor);
 	if (handle == 0) {
-		rv = anchored == CKR_OK ? login_native(request, anchor, user, pin) : anchored;
-	} else {
-		struct session *session = session_acquire(worker, request->message->instance, handle);
-		rv = login_native(request, session ? session->module : CK_INVALID_HANDLE, user, pin);
-		if (session)
-			session_release(worker, session);
+		CK_RV rv = lever_take(worker, &lever);
+		if (rv != CKR_OK)
+			return rv;
+		rv = login_native(request, lever.session, user, pin);
+		lever_give_back(worker, &lever);
+		return rv;
 	}
+	anchor_open(worker);
+	const struct session *session = session_acquire(request, handle);
+	CK_RV rv = login_native(request, session ? session->module : CK_INVALID_HANDLE, user, pin);
+	session_release(request);
 	return rv;
 }
 
@@ -162,12 +179,12 @@ static CK_RV login_run(struct request *request, CK_ULONG handle, CK_USER_TYPE us
 /* What the client asks for holds from this login on (B1). */
 static void login_wish(struct request *request, CK_ULONG handle)
 {
-	struct session *session = session_acquire(request->worker, request->message->instance, handle);
+	struct session *session = session_acquire(request, handle);
 
 	if (!session)
 		return;
 	session_wish(request->worker, session, &request->wishes);
-	session_release(request->worker, session);
+	session_release(request);
 }
 
 /*
@@ -182,24 +199,23 @@ static bool context_unknown(CK_RV rv)
 /* On a client's session: CKR_OK if an operation of it awaits its PIN. */
 static CK_RV context_awaited(struct request *request, CK_ULONG handle)
 {
-	struct session *session = session_acquire(request->worker, request->message->instance, handle);
+	const struct session *session = session_acquire(request, handle);
 
 	if (!session)
 		return CKR_SESSION_HANDLE_INVALID;
 	CK_RV rv = track_awaits(session) ? CKR_OK : CKR_OPERATION_NOT_INITIALIZED;
-	session_release(request->worker, session);
+	session_release(request);
 	return rv;
 }
 
 /* With the token and the module: gives the PIN to what awaits it, unless that has ended meanwhile. *ret_tried: the module was asked. */
 static CK_RV context_on_client(struct request *request, CK_ULONG handle, const union wire_value *pin, bool *ret_tried)
 {
-	struct worker *worker = request->worker;
-	struct session *session = session_acquire(worker, request->message->instance, handle);
+	struct session *session = session_acquire(request, handle);
 
 	if (!session)
 		return CKR_SESSION_HANDLE_INVALID;
-	CK_RV rv = session_settle(worker, session);
+	CK_RV rv = session_settle(request->worker, session);
 	if (rv == CKR_OK && !track_awaits(session))
 		rv = CKR_OPERATION_NOT_INITIALIZED;
 	*ret_tried = rv == CKR_OK;
@@ -209,7 +225,7 @@ static CK_RV context_on_client(struct request *request, CK_ULONG handle, const u
 		track_reauthenticated(session);
 	if (context_unknown(rv))
 		track_force(session);
-	session_release(worker, session);
+	session_release(request);
 	return rv;
 }
 
@@ -326,6 +342,8 @@ CK_RV login_context(
 	uint64_t epoch = atomic_load(&worker->module.epoch);
 	CK_RV rv = CKR_USER_NOT_LOGGED_IN;
 
+	if (session_is_clients(request, *session))
+		return CKR_SESSION_COUNT;
 	bool held = login_lock(request);
 	/* Until the lock was free others may have logged out and in; from here on nobody does. */
 	if (atomic_load(&worker->module.epoch) == epoch && login_epoch(worker) == login)

@@ -86,14 +86,18 @@ static CK_RV logout_native(
 static CK_RV logout_through(
 	struct worker *worker, struct request *request, CK_ULONG handle, enum logout_handles handles, bool *ret_unknown)
 {
-	struct lever lever = {CK_INVALID_HANDLE, NULL};
-	CK_RV rv = CKR_OK;
+	struct lever lever;
+	CK_RV rv;
 
-	if (handle == 0)
-		rv = lever_take(worker, &lever);
-	else if ((lever.client = session_acquire(worker, request->message->instance, handle)) != NULL)
-		lever.session = lever.client->module;
-	*ret_unknown = handle != 0 && !lever.client;
+	if (handle != 0) {
+		const struct session *session = session_acquire(request, handle);
+		*ret_unknown = !session;
+		rv = logout_native(worker, request, session ? session->module : CK_INVALID_HANDLE, handles);
+		session_release(request);
+		return rv;
+	}
+	*ret_unknown = false;
+	rv = lever_take(worker, &lever);
 	if (rv != CKR_OK)
 		return rv;
 	rv = logout_native(worker, request, lever.session, handles);

@@ -20,6 +20,7 @@ CK_RV making_begin(struct request *request, bool private)
 		rv = token_acquire(worker, request->channel, TOKEN_FOR_OBJECTS, CKU_USER, &grant);
 	if (rv != CKR_OK)
 		pthread_mutex_unlock(&worker->login.lock);
+	request->making = rv == CKR_OK;
 	return rv;
 }
 
@@ -27,8 +28,9 @@ void making_end(struct request *request)
 {
 	struct worker *worker = request->worker;
 
-	if (!worker->start.verify_login_fresh)
+	if (!request->making)
 		return;
+	request->making = false;
 	token_release(worker, request->channel, CKR_OK);
 	pthread_mutex_unlock(&worker->login.lock);
 }

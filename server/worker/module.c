@@ -235,7 +235,7 @@ static void identify_objects(struct worker *worker)
 	CK_SESSION_HANDLE session;
 
 	/* The session ends with the module. */
-	if (worker->objects.count > 0 && pool_open(worker, &session) == CKR_OK)
+	if (worker->objects.count > 0 && pool_open_widest(worker, &session) == CKR_OK)
 		objects_identify(worker, session);
 }
 

@@ -18,15 +18,13 @@ CK_RV pin_check(const struct worker *worker, const union wire_value *pin, enum p
 static CK_RV on_session(struct request *request, const struct call *call)
 {
 	union wire_value v[CALL_ARGUMENTS_MAX];
-	struct worker *worker = request->worker;
-	struct session *session = session_acquire(worker, request->message->instance, call->values[0].number);
+	struct session *session = session_acquire(request, call->values[0].number);
 
 	for (int i = 0; i < CALL_ARGUMENTS_MAX; i++)
 		v[i] = call->values[i];
 	v[0].number = session ? session->module : CK_INVALID_HANDLE;
 	CK_RV rv = invoke(request, call->row->id, v);
-	if (session)
-		session_release(worker, session);
+	session_release(request);
 	return rv;
 }
 

@@ -91,15 +91,12 @@ static CK_RV login_anew(
 		return rv;
 	if (login_native_state(worker) != LOGIN_NONE)
 		rv = logout_internal(worker, request, lever.session);
-	if (rv == CKR_OK) {
-		const union wire_value v[] = {{.number = lever.session}, {.number = CKU_USER}, *pin};
-		*ret_tried = true;
-		rv = invoke(request, CALL_Login, v);
-	}
+	*ret_tried = rv == CKR_OK;
+	if (*ret_tried)
+		rv = login_internal(request, lever.session, pin);
 	lever_give_back(worker, &lever);
 	if (rv != CKR_OK)
-		return rv == CKR_USER_ALREADY_LOGGED_IN ? CKR_FUNCTION_FAILED : rv;
-	atomic_store(&worker->login.native, LOGIN_USER);
+		return rv;
 	atomic_fetch_add(&worker->login.private_uses, 1);
 	request->private_use = true;
 	return CKR_OK;
@@ -173,17 +170,18 @@ CK_RV login_verify(struct request *request, unsigned login, CK_SESSION_HANDLE *s
 	const unsigned char *pin, size_t pin_len)
 {
 	const union wire_value value = {.bytes = {(CK_BYTE *)(uintptr_t)pin, pin_len}};
-	uint64_t epoch = atomic_load(&request->worker->module.epoch);
 	CK_OBJECT_HANDLE name;
 	CK_RV rv = object_name(request, *session, *object, &name);
 
 	if (rv != CKR_OK)
 		return rv;
+	/* It may be a client's, or end with the module. */
+	session_give_back(request, *session, true);
+	*session = CK_INVALID_HANDLE;
 	rv = pin_verify(request, login, &value, false);
-	if (atomic_load(&request->worker->module.epoch) != epoch) {
-		*session = CK_INVALID_HANDLE;
-		rv = rv == CKR_OK ? pool_lend(request, session) : rv;
-	}
+	CK_RV again = pool_lend(request, SESSION_TO_OPERATE, session);
+	if (rv == CKR_OK)
+		rv = again;
 	if (rv == CKR_OK)
 		*object = object_module(request, name);
 	return rv;

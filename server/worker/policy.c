@@ -78,9 +78,15 @@ bool policy_replace(struct policy *policy, const void *packed, size_t len)
 	policy->rules = rules;
 	atomic_store(&policy->has_labels, rules.challenge_only_labels.count > 0);
 	login_keep_rules(policy, &login);
+	atomic_store(&policy->generation, rules.generation);
 	pthread_mutex_unlock(&policy->lock);
 	arena_done(&old);
 	return true;
+}
+
+uint64_t policy_generation(const struct worker *worker)
+{
+	return atomic_load(&worker->policy.generation);
 }
 
 bool policy_has_labels(const struct worker *worker)

@@ -49,16 +49,8 @@ static CK_RV login_kept(struct request *request)
 
 	if (rv != CKR_OK)
 		return rv;
-	const union wire_value v[] = {{.number = lever.session}, {.number = CKU_USER}, pin_cache_pin(worker)};
-	rv = invoke(request, CALL_Login, v);
-	if (rv == CKR_OK) {
-		atomic_store(&worker->login.native, LOGIN_USER);
-	} else if (rv == CKR_USER_ALREADY_LOGGED_IN || rv == CKR_USER_ANOTHER_ALREADY_LOGGED_IN) {
-		/* Nobody should be: the PIN was not looked at (X1). */
-		atomic_store(&worker->login.native, LOGIN_USER);
-		(void)!logout_internal(worker, request, lever.session);
-		rv = CKR_FUNCTION_FAILED;
-	}
+	const union wire_value pin = pin_cache_pin(worker);
+	rv = login_internal(request, lever.session, &pin);
 	lever_give_back(worker, &lever);
 	return rv;
 }
@@ -90,7 +82,7 @@ static CK_RV login_with_token(struct request *request, const struct token_grant 
 }
 
 /* Under login.lock, with a kept PIN and the module logged out. */
-static CK_RV login_internal(struct request *request)
+static CK_RV login_for_use(struct request *request)
 {
 	struct worker *worker = request->worker;
 	struct token_grant grant;
@@ -116,7 +108,7 @@ CK_RV private_use_begin_locked(struct request *request)
 
 	if (request->private_use || !pin_cache_kept(worker))
 		return CKR_OK;
-	CK_RV rv = login_native_state(worker) == LOGIN_NONE ? login_internal(request) : CKR_OK;
+	CK_RV rv = login_native_state(worker) == LOGIN_NONE ? login_for_use(request) : CKR_OK;
 	if (rv != CKR_OK)
 		return rv;
 	pin_cache_used(worker);
@@ -169,19 +161,13 @@ static enum login_end end_by_rules(const struct request *request)
 
 	if (!request->signed_ && !request->private_used && !pin_cache_kept(worker))
 		return LOGIN_END_COUNT;
-	const struct login_rules rules = login_rules(worker);
 	if (login_state(worker) != LOGIN_USER)
 		return LOGIN_END_COUNT;
-	if (rules.logout_after != LOGOUT_AFTER_NEVER && request->signed_)
+	if (request->logout_after != LOGOUT_AFTER_NEVER && request->signed_)
 		return LOGIN_END_SIGNED;
-	if (rules.logout_after == LOGOUT_AFTER_PRIVATE_OP && request->private_used)
+	if (request->logout_after == LOGOUT_AFTER_PRIVATE_OP && request->private_used)
 		return LOGIN_END_PRIVATE_OP;
-	return pin_cache_kept(worker) && !rules.cache_pin ? LOGIN_END_POLICY : LOGIN_END_COUNT;
-}
-
-bool login_is_for_one_use(const struct worker *worker)
-{
-	return login_rules(worker).logout_after != LOGOUT_AFTER_NEVER;
+	return pin_cache_kept(worker) && !login_rules(worker).cache_pin ? LOGIN_END_POLICY : LOGIN_END_COUNT;
 }
 
 void private_use_let_go(struct request *request)

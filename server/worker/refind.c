@@ -274,18 +274,6 @@ static CK_OBJECT_HANDLE settle(struct objects *objects, CK_OBJECT_HANDLE handle,
 	return bound ? found : CK_INVALID_HANDLE;
 }
 
-/* A session to search in: the call's own where the token has no other left. */
-static CK_RV search_begin(struct request *request, CK_SESSION_HANDLE *ret_session)
-{
-	struct session *client = request->client;
-	CK_RV rv = pool_lend(request, ret_session);
-
-	if (rv != CKR_SESSION_COUNT || !client || client->operations[OPERATION_FIND].begun)
-		return rv;
-	*ret_session = client->module;
-	return CKR_OK;
-}
-
 /* Under objects->refind. */
 static CK_OBJECT_HANDLE refind(struct request *request, CK_OBJECT_HANDLE handle)
 {
@@ -296,7 +284,7 @@ static CK_OBJECT_HANDLE refind(struct request *request, CK_OBJECT_HANDLE handle)
 	struct object_identity *identity = identity_take(objects, handle, &module);
 	if (!identity)
 		return module;
-	CK_RV rv = search_begin(request, &session);
+	CK_RV rv = pool_lend(request, SESSION_TO_SEARCH, &session);
 	if (rv == CKR_OK) {
 		rv = find_one(request, session, identity, &found);
 		session_give_back(request, session, rv == CKR_OK);

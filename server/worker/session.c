@@ -24,23 +24,15 @@ bool sessions_init(struct sessions *sessions, unsigned max)
 	       getrandom(&sessions->serial, sizeof sessions->serial, 0) == sizeof sessions->serial;
 }
 
-static void close_native(struct worker *worker, CK_SESSION_HANDLE module)
+/* From now on it is that one in the module; CK_INVALID_HANDLE: none. */
+static void set_module(struct sessions *sessions, struct session *session, CK_SESSION_HANDLE module)
 {
-	const union wire_value v[] = {{.number = module}};
-
-	(void)!invoke_uncounted(worker, CALL_CloseSession, v);
-}
-
-static CK_RV open_native(struct worker *worker, CK_FLAGS flags, CK_SESSION_HANDLE *ret_module)
-{
-	const union wire_value v[] = {
-		{.number = worker->module.slot},
-		{.number = flags},
-		{.notify = {NULL, NULL}},
-		{.number_out = ret_module},
-	};
-
-	return invoke_uncounted(worker, CALL_OpenSession, v);
+	pthread_mutex_lock(&sessions->lock);
+	sessions->in_module -= session->module != CK_INVALID_HANDLE;
+	sessions->in_module += module != CK_INVALID_HANDLE;
+	session->module = module;
+	session->spoiled = false;
+	pthread_mutex_unlock(&sessions->lock);
 }
 
 static void session_free(struct session *session)
@@ -72,7 +64,7 @@ static void session_unref(struct worker *worker, struct session *session)
 		session_free(session);
 }
 
-struct session *session_acquire(struct worker *worker, const unsigned char *instance, CK_ULONG handle)
+static struct session *session_take(struct worker *worker, const unsigned char *instance, CK_ULONG handle)
 {
 	struct sessions *sessions = &worker->sessions;
 
@@ -85,20 +77,56 @@ struct session *session_acquire(struct worker *worker, const unsigned char *inst
 		return NULL;
 	pthread_mutex_lock(&session->lock);
 	if (session->closed) {
-		session_release(worker, session);
+		session_return(worker, session);
 		return NULL;
 	}
 	return session;
 }
 
-void session_release(struct worker *worker, struct session *session)
+void session_return(struct worker *worker, struct session *session)
 {
 	pthread_mutex_unlock(&session->lock);
 	session_unref(worker, session);
 }
 
-/* The session at that place, locked; NULL: none, or none that is any good. Unless `wait`, neither one that is busy. */
-static struct session *acquire_place(struct worker *worker, unsigned place, bool wait)
+struct session *session_acquire(struct request *request, CK_ULONG handle)
+{
+	request->client = session_take(request->worker, request->message->instance, handle);
+	return request->client;
+}
+
+void session_release(struct request *request)
+{
+	if (request->client)
+		session_return(request->worker, request->client);
+	request->client = NULL;
+}
+
+/* Whether the module has begun an operation of that kind in the session. */
+static bool occupied(const struct session *session, int kind)
+{
+	const struct session_operation *operation = &session->operations[kind];
+
+	return operation->begun && !operation->listed && !operation->deferred;
+}
+
+bool session_serves(const struct session *session, enum session_use use)
+{
+	if (session->closed || session->module == CK_INVALID_HANDLE)
+		return false;
+	if (use != SESSION_TO_LOG_IN && session->spoiled)
+		return false;
+	if (use == SESSION_TO_SEARCH)
+		return !occupied(session, OPERATION_FIND);
+	for (int i = 0; use == SESSION_TO_OPERATE && i < OPERATION_COUNT; i++) {
+		if (occupied(session, i))
+			return false;
+	}
+	return true;
+}
+
+/* The session at that place, locked; NULL: none, or none that serves. Unless `wait`, neither one that is busy. */
+static struct session *take_place(struct worker *worker, unsigned place, enum session_use use, bool wait)
 {
 	struct sessions *sessions = &worker->sessions;
 
@@ -115,32 +143,43 @@ static struct session *acquire_place(struct worker *worker, unsigned place, bool
 		session_unref(worker, session);
 		return NULL;
 	}
-	bool searches = session->operations[OPERATION_FIND].begun;
-	if (!session->closed && session->module != CK_INVALID_HANDLE && (wait || !searches))
+	if (session_serves(session, use))
 		return session;
-	session_release(worker, session);
+	session_return(worker, session);
 	return NULL;
 }
 
-struct session *session_acquire_any(struct worker *worker)
+struct session *session_take_any(struct worker *worker, enum session_use use, bool wait)
 {
+	/* Whoever logs in or out may want to search as well. */
+	enum session_use first = use == SESSION_TO_LOG_IN ? SESSION_TO_SEARCH : use;
 	struct session *session = NULL;
 
-	for (int wait = 0; wait < 2 && !session; wait++) {
-		for (unsigned place = 0; place < worker->sessions.max && !session; place++)
-			session = acquire_place(worker, place, wait != 0);
-	}
+	for (unsigned place = 0; place < worker->sessions.max && !session; place++)
+		session = take_place(worker, place, first, false);
+	for (unsigned place = 0; wait && place < worker->sessions.max && !session; place++)
+		session = take_place(worker, place, use, true);
 	return session;
 }
 
 bool session_exists(struct request *request, CK_ULONG handle)
 {
-	struct session *session = session_acquire(request->worker, request->message->instance, handle);
+	bool exists = session_acquire(request, handle) != NULL;
 
-	if (!session)
-		return false;
-	session_release(request->worker, session);
-	return true;
+	session_release(request);
+	return exists;
+}
+
+bool session_is_open(struct worker *worker, CK_ULONG handle)
+{
+	struct sessions *sessions = &worker->sessions;
+	CK_ULONG place = handle & PLACE_MASK;
+
+	pthread_mutex_lock(&sessions->lock);
+	const struct session *session = place > 0 && place <= sessions->max ? sessions->slots[place - 1] : NULL;
+	bool open = session && session->handle == handle;
+	pthread_mutex_unlock(&sessions->lock);
+	return open;
 }
 
 /* The strictest of all, for who asks and for login_rules. Under sessions->lock. */
@@ -210,6 +249,7 @@ static struct session *session_new(
 		session->handle = (CK_ULONG)sessions->serial << PLACE_BITS | (place + 1);
 		sessions->slots[place] = session;
 		sessions->count++;
+		sessions->in_module++;
 		sessions->read_only += !(flags & CKF_RW_SESSION);
 		if (login_wishes_any(&session->wishes))
 			(void)wishes_gather(sessions);
@@ -221,45 +261,19 @@ static struct session *session_new(
 	return NULL;
 }
 
-/* A token with few sessions: what the worker keeps for itself goes first (X5). The login stays with the clients' sessions. */
-static void give_way(struct worker *worker)
-{
-	pool_close_idle(worker);
-	if (sessions_count(worker) > 0)
-		anchor_close(worker);
-}
-
-static CK_RV open_giving_way(struct request *request, const union wire_value v[])
-{
-	CK_RV rv = invoke(request, CALL_OpenSession, v);
-
-	if (rv != CKR_SESSION_COUNT)
-		return rv;
-	give_way(request->worker);
-	return invoke(request, CALL_OpenSession, v);
-}
-
 CK_RV session_open(struct request *request, const union wire_value v[])
 {
 	struct worker *worker = request->worker;
 	CK_SESSION_HANDLE module = CK_INVALID_HANDLE;
 
-	if (!worker->module.slot_found)
-		return CKR_TOKEN_NOT_PRESENT;
-	if (sessions_count(worker) >= worker->sessions.max)
+	if (worker->module.slot_found && sessions_count(worker) >= worker->sessions.max)
 		return CKR_SESSION_COUNT;
-	const union wire_value native[] = {
-		{.number = worker->module.slot},
-		v[1],
-		{.notify = {NULL, NULL}},
-		{.number_out = &module},
-	};
-	CK_RV rv = open_giving_way(request, native);
+	CK_RV rv = pool_open_giving_way(worker, request, v[1].number, &module);
 	if (rv != CKR_OK)
 		return rv;
 	struct session *session = session_new(&worker->sessions, request, v[1].number, module);
 	if (!session) {
-		close_native(worker, module);
+		pool_close(worker, module);
 		return CKR_SESSION_COUNT;
 	}
 	*v[3].number_out = session->handle;
@@ -284,10 +298,11 @@ CK_RV session_close(struct worker *worker, struct session *session)
 	CK_RV rv = CKR_OK;
 
 	for (unsigned i = 0; i < session->parked_count; i++)
-		close_native(worker, session->parked[i]);
+		pool_close(worker, session->parked[i]);
 	session->parked_count = 0;
 	if (session->module != CK_INVALID_HANDLE)
 		rv = invoke_uncounted(worker, CALL_CloseSession, v);
+	set_module(&worker->sessions, session, CK_INVALID_HANDLE);
 	session->closed = true;
 	track_clear(session);
 	objects_remove_of_session(worker, session);
@@ -304,12 +319,12 @@ bool sessions_close_instance(struct worker *worker, const unsigned char *instanc
 		const struct session *listed = worker->sessions.slots[place];
 		CK_ULONG handle = listed ? listed->handle : 0;
 		pthread_mutex_unlock(&worker->sessions.lock);
-		struct session *session = handle != 0 ? session_acquire(worker, instance, handle) : NULL;
+		struct session *session = handle != 0 ? session_take(worker, instance, handle) : NULL;
 		if (!session)
 			continue;
 		used = track_used_private(session, login_epoch(worker)) || used;
 		(void)!session_close(worker, session);
-		session_release(worker, session);
+		session_return(worker, session);
 	}
 	return used;
 }
@@ -324,9 +339,10 @@ void sessions_reopen(struct worker *worker)
 		track_clear(session);
 		session->parked_count = 0;
 		session->objects = 0;
-		session->module = CK_INVALID_HANDLE;
-		if (worker->module.slot_found && open_native(worker, session->flags, &session->module) != CKR_OK)
-			session->module = CK_INVALID_HANDLE;
+		CK_SESSION_HANDLE module = CK_INVALID_HANDLE;
+		if (pool_open(worker, NULL, session->flags, &module) != CKR_OK)
+			module = CK_INVALID_HANDLE;
+		set_module(&worker->sessions, session, module);
 	}
 }
 
@@ -350,6 +366,14 @@ unsigned sessions_count(struct worker *worker)
 	return count;
 }
 
+unsigned sessions_in_module(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->sessions.lock);
+	unsigned count = worker->sessions.in_module;
+	pthread_mutex_unlock(&worker->sessions.lock);
+	return count;
+}
+
 unsigned sessions_read_only(struct worker *worker)
 {
 	pthread_mutex_lock(&worker->sessions.lock);
@@ -367,9 +391,25 @@ static void unpark(struct worker *worker, struct session *session)
 		if (objects_hang_on(worker, session, session->parked[i]))
 			session->parked[kept++] = session->parked[i];
 		else
-			close_native(worker, session->parked[i]);
+			pool_close(worker, session->parked[i]);
 	}
 	session->parked_count = kept;
+}
+
+/* Whether the module session can end before there is another one: no session object ends with it, nor the module's login. */
+static bool may_close_first(struct worker *worker, const struct session *session)
+{
+	return !objects_hang_on(worker, session, session->module) &&
+	       (sessions_in_module(worker) > 1 || login_native_state(worker) == LOGIN_NONE);
+}
+
+static void park_or_close(struct worker *worker, struct session *session)
+{
+	if (session->parked_count < SESSION_PARKED_MAX && objects_hang_on(worker, session, session->module))
+		session->parked[session->parked_count++] = session->module;
+	else
+		pool_close(worker, session->module);
+	set_module(&worker->sessions, session, CK_INVALID_HANDLE);
 }
 
 /*
@@ -379,28 +419,42 @@ static void unpark(struct worker *worker, struct session *session)
 CK_RV session_cancel(struct worker *worker, struct session *session)
 {
 	CK_SESSION_HANDLE fresh = CK_INVALID_HANDLE;
-	CK_RV rv = open_native(worker, session->flags, &fresh);
 
-	if (rv == CKR_SESSION_COUNT) {
-		give_way(worker);
-		rv = open_native(worker, session->flags, &fresh);
+	unpark(worker, session);
+	CK_RV rv = pool_open_giving_way(worker, NULL, session->flags, &fresh);
+	if (rv == CKR_SESSION_COUNT && may_close_first(worker, session)) {
+		park_or_close(worker, session);
+		track_clear(session);
+		rv = pool_open(worker, NULL, session->flags, &fresh);
 	}
 	if (rv != CKR_OK)
 		return rv;
-	unpark(worker, session);
-	if (session->parked_count < SESSION_PARKED_MAX && objects_hang_on(worker, session, session->module))
-		session->parked[session->parked_count++] = session->module;
-	else
-		close_native(worker, session->module);
-	session->module = fresh;
+	if (session->module != CK_INVALID_HANDLE)
+		park_or_close(worker, session);
+	set_module(&worker->sessions, session, fresh);
 	track_clear(session);
 	return CKR_OK;
+}
+
+/* The module itself judges a session that is lost for good. */
+static CK_RV reopen(struct worker *worker, struct session *session)
+{
+	CK_SESSION_HANDLE module = CK_INVALID_HANDLE;
+	CK_RV rv = pool_open_giving_way(worker, NULL, session->flags, &module);
+
+	if (rv == CKR_OK)
+		set_module(&worker->sessions, session, module);
+	return rv == CKR_SESSION_COUNT ? rv : CKR_OK;
 }
 
 CK_RV session_settle(struct worker *worker, struct session *session)
 {
 	unsigned logouts = atomic_load(&worker->login.logouts);
 
+	if (session->module == CK_INVALID_HANDLE)
+		return reopen(worker, session);
+	if (session->spoiled)
+		return session_cancel(worker, session);
 	for (int i = 0; i < OPERATION_COUNT; i++) {
 		const struct session_operation *operation = &session->operations[i];
 		if (operation->begun && operation->private && operation->logouts != logouts)

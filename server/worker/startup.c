@@ -21,9 +21,9 @@ static bool locks_init(struct worker *worker)
 	pthread_mutex_init(&worker->login.lock, NULL);
 	pthread_cond_init(&worker->login.changed, NULL);
 	pthread_mutex_init(&worker->one_use.lock, NULL);
-	pthread_cond_init(&worker->one_use.free, NULL);
 	atomic_init(&worker->login.keep_end, LOGIN_END_LAST_SESSION);
 	pthread_mutex_init(&worker->pool.lock, NULL);
+	pthread_cond_init(&worker->pool.anchor_free, NULL);
 	pthread_mutex_init(&worker->running.lock, NULL);
 	pthread_cond_init(&worker->running.idle, NULL);
 	pthread_mutex_init(&worker->state_lock, NULL);

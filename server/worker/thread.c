@@ -45,6 +45,7 @@ void state_read(struct worker *worker, struct worker_state *ret_state)
 		.sessions = sessions_count(worker),
 		.login = (uint32_t)login_state(worker),
 		.native = (uint32_t)login_native_state(worker),
+		.policy_generation = policy_generation(worker),
 	};
 	pthread_mutex_unlock(&worker->state_lock);
 }

@@ -98,16 +98,24 @@ bool track_reauthenticates(const struct session *session)
 	return false;
 }
 
-bool track_used_private(const struct session *session, unsigned login)
+bool track_has_private_parts(const struct session *session, unsigned login)
 {
-	bool used = false;
+	bool has = false;
 
 	for (int i = 0; i < OPERATION_COUNT; i++) {
 		const struct session_operation *operation = &session->operations[i];
-		used = used || (operation->begun && operation->logouts == login &&
-				       (operation->found_private || (operation->private && operation->has_parts)));
+		has = has ||
+		      (operation->begun && operation->logouts == login && operation->private && operation->has_parts);
 	}
-	return used;
+	return has;
+}
+
+bool track_used_private(const struct session *session, unsigned login)
+{
+	const struct session_operation *search = &session->operations[OPERATION_FIND];
+
+	return (search->begun && search->logouts == login && search->found_private) ||
+	       track_has_private_parts(session, login);
 }
 
 void track_reauthenticated(struct session *session)

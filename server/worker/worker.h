@@ -49,6 +49,8 @@ struct reply {
 struct lent_session {
 	CK_SESSION_HANDLE session;
 	uint64_t epoch; /* of the module that it is a session of */
+	struct session *client; /* a client's, locked for the loan; or NULL */
+	bool own; /* the request has had it before, so that nothing is given back */
 	bool spoiled; /* it is not to be kept (session_spoil) */
 };
 
@@ -62,6 +64,8 @@ struct request {
 	bool private_use; /* counted in login.private_uses; kept by the core alone */
 	struct session *client; /* the session that its call has locked, or NULL; kept by the core alone */
 	bool one_use; /* it is its turn to end the login; kept by the core alone */
+	bool making; /* making_end is due; kept by the core alone */
+	unsigned logout_after; /* enum logout_after: the rule for its uses, decided once (one_use.c); kept by the core alone */
 	bool pin_tried; /* its last login has reached the token; kept by the core alone */
 	/* After a wrong PIN: how many more go to the token, where that is known (A25); kept by the core alone. */
 	bool attempts_known;
@@ -70,7 +74,7 @@ struct request {
 	/* What the rules about forced logouts look at when the request ends (B5–B8). */
 	bool signed_; /* a signature was made or failed */
 	bool private_used; /* a private object was used, read, found, made or changed */
-	struct lent_session lent[REQUEST_LENT_MAX]; /* not given back yet; kept by the pool alone */
+	struct lent_session lent[REQUEST_LENT_MAX]; /* not given back yet; kept by lend.c alone */
 	unsigned lent_count;
 	struct reply reply;
 };
@@ -108,9 +112,10 @@ CK_SLOT_ID module_slot(const struct worker *worker);
 
 /*
  * Lends a module session that nobody else uses until session_give_back: read-write if the token allows it. It belongs to the
- * application (same login state) and has no operation active. It must be given back before the request ends, and before
- * login_user is called, which may re-initialise the module; login_context says itself what becomes of it. Object handles are
- * good for the same time. Any CKR of C_OpenSession; CKR_SESSION_COUNT too if the request has REQUEST_LENT_MAX already.
+ * application (same login state) and has no operation active; on a token whose sessions the clients have all it is one of theirs. It must
+ * be given back before the request ends, and before login_user is called, which may re-initialise the module; login_context and
+ * login_verify say themselves what becomes of it. Object handles are good for the same time. Any CKR of C_OpenSession; CKR_SESSION_COUNT
+ * too if the request has REQUEST_LENT_MAX already.
  */
 CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session) __attribute__((warn_unused_result));
 
@@ -157,7 +162,8 @@ void login_keep(struct worker *worker, uint64_t idle_ms, uint64_t max_ms);
  * Context-specific login on a lent session whose operation awaits it; `login` is login_epoch from before the operation began.
  * The event of the key use tells of it (`reauthenticated`). The module may be re-initialised meanwhile: object handles are
  * good only after CKR_OK, and *session becomes CK_INVALID_HANDLE if it was lost with the old module. CKR_USER_NOT_LOGGED_IN,
- * and the PIN is not used, if the operation has ended with its login (X4); the token's and the gateway's errors.
+ * and the PIN is not used, if the operation has ended with its login (X4); likewise CKR_SESSION_COUNT if the session is a client's, which
+ * cannot be kept from its client for that long; the token's and the gateway's errors.
  */
 CK_RV login_context(struct request *request, CK_SESSION_HANDLE *session, unsigned login, const unsigned char *pin,
 	size_t pin_len) __attribute__((warn_unused_result));
@@ -169,14 +175,15 @@ bool forced_login_demanded(struct request *request, CK_OBJECT_HANDLE key);
 
 /*
  * The PIN for a use of such a key: the token judges it, and nothing is taken from what is known (B20). The session must have no
- * operation active. *object, the key's module handle, may become another one, and *session as well, or CK_INVALID_HANDLE with an error.
+ * operation active; it is given back, and another one is lent: *session, CK_INVALID_HANDLE if there is none. *object, the key's module handle,
+ * may become another one.
  * `login` and errors as in login_context; CKR_DEVICE_ERROR if other uses of the application were in the way for too long.
  */
 CK_RV login_verify(struct request *request, unsigned login, CK_SESSION_HANDLE *session, CK_OBJECT_HANDLE *object,
 	const unsigned char *pin, size_t pin_len) __attribute__((warn_unused_result));
 
-/* True if the rules end the login with each signature, so that one request makes one at most (B5, B7). */
-bool login_is_for_one_use(const struct worker *worker);
+/* True if the rules end the login with each signature, so that the request makes one at most (B5, B7). */
+bool login_is_for_one_use(const struct request *request);
 
 /* --- object.h --- */
 

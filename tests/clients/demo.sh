@@ -4,10 +4,10 @@
 set -uo pipefail
 # shellcheck source=tests/support/clients.sh
 . "$(dirname "$0")/../support/clients.sh"
-export BUILD=$work/build
-mkdir "$BUILD"
+mkdir "$work/build"
 # The demo builds into BUILD; what is built already need not be built twice.
-cp "$root/build"/p11gate* "$BUILD/" 2> /dev/null || true
+cp "$BUILD"/p11gate* "$work/build/"
+export BUILD=$work/build
 demo() { make --no-print-directory "$@" BUILD="$BUILD" PORT="$port"; }
 demo_stop() { make --no-print-directory demo-stop BUILD="$BUILD"; }
 trap 'demo_stop > /dev/null 2>&1; rm -rf "$work"' EXIT

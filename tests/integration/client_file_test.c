@@ -55,6 +55,15 @@ static void card(struct gateway *g, struct mock *mock)
 	start(g, mock, &(struct card_options){.control = CARD});
 }
 
+/* Alice's program with these lines in its file, and bob's, on the card. */
+static void card_with_two(
+	struct gateway *g, struct mock *mock, struct application *she, const char *wishes, struct application *other)
+{
+	card(g, mock);
+	program_start(she, g, ALICE, wishes);
+	program_start(other, g, BOB, "");
+}
+
 /* One login, many signatures. */
 static void sign_thrice(struct application *program)
 {
@@ -140,9 +149,7 @@ Test(client_file, B4_with_the_cache_the_card_is_free_between_uses, .timeout = 60
 	struct mock mock;
 	struct application she, other;
 
-	card(&g, &mock);
-	program_start(&she, &g, ALICE, "P11_EnableCachePIN = 1\\nP11_LogoutAfterSign = 0\\n");
-	program_start(&other, &g, BOB, "");
+	card_with_two(&g, &mock, &she, "P11_EnableCachePIN = 1\\nP11_LogoutAfterSign = 0\\n", &other);
 	open_and_log_in(&she);
 	open_and_log_in(&other);
 	expect(&she, "find key", "0x0 1");
@@ -161,9 +168,7 @@ Test(client_file, B5_without_the_cache_each_signature_ends_her_login_and_until_t
 	struct mock mock;
 	struct application she, other;
 
-	card(&g, &mock);
-	program_start(&she, &g, ALICE, "P11_EnableCachePIN = 0\\nP11_LogoutAfterSign = 1\\n");
-	program_start(&other, &g, BOB, "");
+	card_with_two(&g, &mock, &she, "P11_EnableCachePIN = 0\\nP11_LogoutAfterSign = 1\\n", &other);
 	open_and_log_in(&she);
 	expect(&other, "open", "0x0");
 	expect(&she, "find key", "0x0 1");
@@ -185,9 +190,7 @@ Test(client_file, B6_with_the_cache_the_card_is_free_until_her_signature_and_the
 	struct mock mock;
 	struct application she, other;
 
-	card(&g, &mock);
-	program_start(&she, &g, ALICE, "P11_EnableCachePIN = 1\\nP11_LogoutAfterSign = 1\\n");
-	program_start(&other, &g, BOB, "");
+	card_with_two(&g, &mock, &she, "P11_EnableCachePIN = 1\\nP11_LogoutAfterSign = 1\\n", &other);
 	open_and_log_in(&she);
 	open_and_log_in(&other);
 	expect(&other, "find key", "0x0 1");

@@ -89,6 +89,8 @@ long calls_counted(const struct gateway *g, const char *function);
 
 /* Process ids of the gateway's workers, the inventory's (one per module) among them; the count. */
 size_t worker_processes(const struct gateway *g, pid_t *ret_pids, size_t max);
+/* The one worker that is not among those. */
+pid_t worker_besides(const struct gateway *g, const pid_t *others, size_t others_count);
 
 /* A field of /proc/PID/status, e.g. "Seccomp", as a number; -1 if it is not there. */
 long process_status(pid_t pid, const char *field);

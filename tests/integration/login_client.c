@@ -43,21 +43,6 @@ CK_RV login_client_answer(const struct login_client *client)
 	return strtoul(line, NULL, 16);
 }
 
-pid_t worker_besides(const struct gateway *g, const pid_t *others, size_t others_count)
-{
-	pid_t workers[WORKERS_MAX], found = 0;
-	size_t count = worker_processes(g, workers, WORKERS_MAX);
-
-	for (size_t i = 0; i < count; i++) {
-		bool known = false;
-		for (size_t k = 0; k < others_count; k++)
-			known = known || others[k] == workers[i];
-		found = known ? found : workers[i];
-	}
-	cr_assert_gt(found, 0);
-	return found;
-}
-
 struct login_client login_client_start(const struct gateway *g)
 {
 	struct login_client client;

@@ -15,9 +15,6 @@ struct login_client {
 	FILE *out;
 };
 
-/* The one worker that is not among those. */
-pid_t worker_besides(const struct gateway *g, const pid_t *others, size_t others_count);
-
 /* With an open session. */
 struct login_client login_client_start(const struct gateway *g);
 /* In two steps: tells it a line, and waits for the return value. */

@@ -13,12 +13,6 @@
 #define KEYS "/v1/slots/card/keys"
 #define CARD "exclusive CKR_DEVICE_ERROR\n"
 
-/* A gateway with a slot "card", and `rules` of its logins, if not NULL. */
-static void start(struct gateway *g, struct mock *mock, const char *rules)
-{
-	card_start(g, mock, &(struct card_options){.control = CARD, .rules = rules});
-}
-
 static long log_in(const struct gateway *g, enum person who)
 {
 	ANSWER_AUTO answer = request(g, who, "POST", APPLICATION "/login", "{\"pin\":\"" MOCK_PIN "\"}", NULL);
@@ -51,9 +45,10 @@ static void expect_login(const struct gateway *g, enum person who, const char *l
 	cr_expect_str_eq(member(&answer, "login"), login, "%s", answer.text);
 }
 
-/* Alice makes the key and is logged in again, whatever the rules make of that. */
-static void make_key(const struct gateway *g)
+/* A gateway with a slot "card", and `rules` of its logins, if not NULL. Alice makes the key and is logged in again, whatever these say. */
+static void start(struct gateway *g, struct mock *mock, const char *rules)
 {
+	card_start(g, mock, &(struct card_options){.control = CARD, .rules = rules});
 	cr_assert_eq(log_in(g, ALICE), 200);
 	ANSWER_AUTO made = request(g, ALICE, "POST", KEYS, "{\"type\":\"EC\",\"label\":\"release\"}", NULL);
 	cr_assert_eq(made.status, 201, "%s", made.text);
@@ -61,12 +56,24 @@ static void make_key(const struct gateway *g)
 	cr_assert_eq(log_in(g, ALICE), 200);
 }
 
+/* Changes the configuration with sed, and reloads it. */
+static void reload(const struct gateway *g, const char *change)
+{
+	shell("sed -i '%s' '%s/p11gated.yaml'", change, g->directory);
+	shell("'%s' reload --config '%s/p11gated.yaml'", g->tool, g->directory);
+}
+
+static void expect_alice_out(const struct gateway *g)
+{
+	expect_login(g, ALICE, "none");
+	cr_expect_eq(sign(g, ALICE), 401);
+}
+
 Test(login_modes, B3_without_the_cache_a_card_is_hers_until_she_logs_out, .timeout = 60)
 {
 	struct gateway g;
 	struct mock mock;
 	start(&g, &mock, "enable_cache_pin: 0");
-	make_key(&g);
 	cr_expect_eq(sign(&g, ALICE), 200);
 	cr_expect_eq(log_in(&g, BOB), 423);
 	cr_expect_eq(sign(&g, ALICE), 200);
@@ -81,7 +88,6 @@ Test(login_modes, B4_a_card_is_shared_between_uses_by_default_and_an_hsm_keeps_i
 	struct gateway g;
 	struct mock mock;
 	start(&g, &mock, NULL);
-	make_key(&g);
 	for (int i = 0; i < 3; i++) {
 		cr_expect_eq(sign(&g, ALICE), 200);
 		cr_expect(log_in(&g, BOB) == (i == 0 ? 200 : 409));
@@ -102,7 +108,6 @@ Test(login_modes, B5_each_signature_ends_her_login, .timeout = 60)
 	struct gateway g;
 	struct mock mock;
 	start(&g, &mock, "enable_cache_pin: 0, logout_after: sign");
-	make_key(&g);
 	cr_expect_eq(list(&g, ALICE), 200);
 	expect_login(&g, ALICE, "user");
 	cr_expect_eq(log_in(&g, BOB), 423);
@@ -119,7 +124,6 @@ Test(login_modes, B6_the_card_is_free_until_her_signature_and_the_kept_pin_goes_
 	struct gateway g;
 	struct mock mock;
 	start(&g, &mock, "enable_cache_pin: 1, logout_after: sign");
-	make_key(&g);
 	cr_expect_eq(log_in(&g, BOB), 200);
 	cr_expect_eq(sign(&g, BOB), 200);
 	expect_login(&g, BOB, "none");
@@ -134,7 +138,6 @@ static void expect_a_login_per_private_use(const char *rules)
 	struct gateway g;
 	struct mock mock;
 	start(&g, &mock, rules);
-	make_key(&g);
 	cr_expect_eq(list(&g, ALICE), 200);
 	expect_login(&g, ALICE, "none");
 	cr_expect_eq(sign(&g, ALICE), 401);
@@ -162,12 +165,9 @@ Test(login_modes, B14_a_reload_without_the_cache_logs_her_out, .timeout = 60)
 	struct gateway g;
 	struct mock mock;
 	start(&g, &mock, "enable_cache_pin: 1");
-	make_key(&g);
 	cr_expect_eq(sign(&g, ALICE), 200);
-	shell("sed -i 's/enable_cache_pin: 1/enable_cache_pin: 0/' '%s/p11gated.yaml'", g.directory);
-	shell("'%s' reload --config '%s/p11gated.yaml'", g.tool, g.directory);
-	expect_login(&g, ALICE, "none");
-	cr_expect_eq(sign(&g, ALICE), 401);
+	reload(&g, "s/enable_cache_pin: 1/enable_cache_pin: 0/");
+	expect_alice_out(&g);
 	gateway_stop(&g);
 }
 
@@ -192,7 +192,6 @@ Test(login_modes, B14_a_card_that_was_pulled_out_and_put_back_wants_her_pin_agai
 	struct gateway g;
 	struct mock mock;
 	start(&g, &mock, NULL);
-	make_key(&g);
 	cr_expect_eq(sign(&g, ALICE), 200);
 	unsigned before = mock_logins(&mock, CKU_USER);
 	mock_control(&mock, CARD "removed 1\n");
@@ -200,8 +199,7 @@ Test(login_modes, B14_a_card_that_was_pulled_out_and_put_back_wants_her_pin_agai
 	mock_control(&mock, CARD);
 	cr_expect(await_condition(card_is, &g, "present", 20));
 	cr_expect(await_condition(is_on_record, &g, "\"reason\":\"the token was removed or is another one\"", 20));
-	expect_login(&g, ALICE, "none");
-	cr_expect_eq(sign(&g, ALICE), 401);
+	expect_alice_out(&g);
 	cr_expect_eq(mock_logins(&mock, CKU_USER), before, "nobody gave her PIN to the card again");
 	cr_expect_eq(log_in(&g, ALICE), 200);
 	cr_expect_eq(sign(&g, ALICE), 200);
@@ -213,17 +211,13 @@ Test(login_modes, B14_a_reload_that_takes_her_permission_to_log_in_logs_her_out,
 	struct gateway g;
 	struct mock mock;
 	start(&g, &mock, NULL);
-	make_key(&g);
 	cr_assert_eq(log_in(&g, BOB), 200);
-	shell("sed -i 's/identities: .alice, bob., slots: .card., .*/identities: [alice], slots: [card], allow: [read, "
-	      "use]}\\n"
-	      "  - {identities: [bob], slots: [card], allow: [read, login, use]}/' '%s/p11gated.yaml'",
-		g.directory);
-	shell("'%s' reload --config '%s/p11gated.yaml'", g.tool, g.directory);
+	reload(&g, "s/identities: .alice, bob., slots: .card., .*/identities: [alice], slots: [card], allow: [read, "
+		   "use]}\\n"
+		   "  - {identities: [bob], slots: [card], allow: [read, login, use]}/");
 	cr_expect(await_condition(
 		is_on_record, &g, "\"reason\":\"the identity may not use the application any more\"", 20));
-	expect_login(&g, ALICE, "none");
-	cr_expect_eq(sign(&g, ALICE), 401);
+	expect_alice_out(&g);
 	cr_expect_eq(sign(&g, BOB), 200);
 	gateway_stop(&g);
 }
@@ -233,7 +227,6 @@ Test(login_modes, B15_a_pin_changed_at_the_card_costs_each_application_one_try, 
 	struct gateway g;
 	struct mock mock;
 	start(&g, &mock, NULL);
-	make_key(&g);
 	cr_expect_eq(log_in(&g, BOB), 200);
 	mock_change_pin(&mock, "8888");
 	cr_expect_eq(sign(&g, ALICE), 401);

@@ -133,23 +133,6 @@ Test(logout, is_recorded_with_the_workers_reason_when_the_time_of_a_login_over_r
 	expect_after_stop(&g, 1, &ended, 1);
 }
 
-/* The worker that is not among the first `count`. */
-static pid_t new_worker(const struct gateway *g, const pid_t *before, size_t count)
-{
-	enum { MAX = 16 };
-	pid_t now[MAX], found = 0;
-	size_t all = worker_processes(g, now, MAX);
-
-	for (size_t i = 0; i < all; i++) {
-		bool known = false;
-		for (size_t k = 0; k < count; k++)
-			known = known || before[k] == now[i];
-		found = known ? found : now[i];
-	}
-	cr_assert_gt(found, 0);
-	return found;
-}
-
 Test(logout, is_recorded_once_when_a_worker_was_killed_when_a_client_asked_and_when_the_gateway_stops)
 {
 	enum { MAX = 16 };
@@ -161,7 +144,7 @@ Test(logout, is_recorded_once_when_a_worker_was_killed_when_a_client_asked_and_w
 	size_t count = worker_processes(&g, before, MAX);
 	CK_FUNCTION_LIST *f = module_load(&g, ALICE);
 	CK_SESSION_HANDLE session = module_session(f, &g, true);
-	cr_assert_eq(kill(new_worker(&g, before, count), SIGKILL), 0);
+	cr_assert_eq(kill(worker_besides(&g, before, count), SIGKILL), 0);
 	cr_expect(await_condition(is_recorded, &g, &each[0], 10));
 
 	CK_SESSION_INFO info;

@@ -21,6 +21,23 @@ TestSuite(memory, .timeout = 120);
 /* Workers while one login_client is there: its application's, and the inventory. */
 enum { WORKERS = 2 };
 
+static struct login_client logged_in(const struct gateway *g)
+{
+	struct login_client client = login_client_start(g);
+
+	cr_assert_eq(login_client_tell(&client, "%s", g->pin), CKR_OK);
+	return client;
+}
+
+/* The client logs out, and the PIN is nowhere; then all ends. */
+static void expect_no_trace_of_the_login(struct gateway *g, struct login_client *client)
+{
+	cr_assert_eq(login_client_tell(client, "%s", ""), CKR_OK);
+	expect_nowhere(g, g->pin, WORKERS, "after the logout");
+	login_client_end(client);
+	gateway_stop(g);
+}
+
 /* Tells the line, a call with that PIN, which is found while the call waits for the token. */
 static CK_RV tell_and_look(
 	const struct gateway *g, const struct login_client *client, const char *line, const char *pin)
@@ -75,18 +92,14 @@ Test(memory, B12_a_cached_pin_is_in_one_place_of_the_worker_and_gone_after_the_l
 	struct gateway g;
 
 	canary_start(&g, "login: [{identities: [alice], slots: ['*'], enable_cache_pin: 1}]");
-	struct login_client client = login_client_start(&g);
-	cr_assert_eq(login_client_tell(&client, "%s", g.pin), CKR_OK);
+	struct login_client client = logged_in(&g);
 	expect_kept_once(&g, client.worker, g.pin, "after the login");
 	cr_assert_eq(login_client_tell(&client, "?"), CKR_OK);
 	expect_kept_once(&g, client.worker, g.pin, "after a private use");
 	expect_gone(&g, g.pid, g.pin, "gateway");
 	expect_gone(&g, client.pid, g.pin, "client");
 	cr_expect_eq(process_memory_unprotected(client.worker), 0);
-	cr_assert_eq(login_client_tell(&client, "%s", ""), CKR_OK);
-	expect_nowhere(&g, g.pin, WORKERS, "after the logout");
-	login_client_end(&client);
-	gateway_stop(&g);
+	expect_no_trace_of_the_login(&g, &client);
 }
 
 Test(memory, X6_the_pins_of_a_change_are_in_no_memory_afterwards)
@@ -133,14 +146,10 @@ Test(memory, X6_the_pin_of_a_context_specific_login_is_in_no_memory_afterwards)
 	struct gateway g;
 
 	canary_start(&g, NULL);
-	struct login_client client = login_client_start(&g);
-	cr_assert_eq(login_client_tell(&client, "%s", g.pin), CKR_OK);
+	struct login_client client = logged_in(&g);
 	expect_no_trace_of_context_logins(&g, &client, "+");
 	expect_nowhere(&g, g.pin, WORKERS, "after the signature");
-	cr_assert_eq(login_client_tell(&client, "%s", ""), CKR_OK);
-	expect_nowhere(&g, g.pin, WORKERS, "after the logout");
-	login_client_end(&client);
-	gateway_stop(&g);
+	expect_no_trace_of_the_login(&g, &client);
 }
 
 Test(memory, X6_B20_the_pin_that_is_verified_beside_the_worker_is_in_no_memory_afterwards)
@@ -149,14 +158,10 @@ Test(memory, X6_B20_the_pin_that_is_verified_beside_the_worker_is_in_no_memory_a
 
 	canary_start(&g, POLICY_KEY_RULE(""));
 	policy_key_make(&g);
-	struct login_client client = login_client_start(&g);
-	cr_assert_eq(login_client_tell(&client, "%s", g.pin), CKR_OK);
+	struct login_client client = logged_in(&g);
 	expect_no_trace_of_context_logins(&g, &client, "^");
 	expect_nowhere(&g, g.pin, WORKERS, "after the signature");
-	cr_assert_eq(login_client_tell(&client, "%s", ""), CKR_OK);
-	expect_nowhere(&g, g.pin, WORKERS, "after the logout");
-	login_client_end(&client);
-	gateway_stop(&g);
+	expect_no_trace_of_the_login(&g, &client);
 }
 
 /* A new worker sees to it before it takes its first message. */
@@ -184,8 +189,7 @@ Test(memory, X6_B20_the_process_that_verifies_a_pin_is_in_no_dump_either_and_end
 
 	canary_start(&g, POLICY_KEY_RULE(""));
 	policy_key_make(&g);
-	struct login_client client = login_client_start(&g);
-	cr_assert_eq(login_client_tell(&client, "%s", g.pin), CKR_OK);
+	struct login_client client = logged_in(&g);
 	cr_assert_eq(login_client_tell(&client, "^"), CKR_OK);
 	size_t count = worker_processes(&g, before, WORKERS_MAX);
 	struct held_locks held = locks_hold(&g);
@@ -207,14 +211,10 @@ Test(memory, X6_B20_with_a_kept_pin_the_one_given_for_an_operation_leaves_nothin
 
 	canary_start(&g, POLICY_KEY_RULE(", enable_cache_pin: 1"));
 	policy_key_make(&g);
-	struct login_client client = login_client_start(&g);
-	cr_assert_eq(login_client_tell(&client, "%s", g.pin), CKR_OK);
+	struct login_client client = logged_in(&g);
 	expect_no_trace_of_context_logins(&g, &client, "^");
 	expect_kept_once(&g, client.worker, g.pin, "after the signature");
-	cr_assert_eq(login_client_tell(&client, "%s", ""), CKR_OK);
-	expect_nowhere(&g, g.pin, WORKERS, "after the logout");
-	login_client_end(&client);
-	gateway_stop(&g);
+	expect_no_trace_of_the_login(&g, &client);
 }
 
 /* --- dumps and swap --- */

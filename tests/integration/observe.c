@@ -82,6 +82,22 @@ size_t worker_processes(const struct gateway *g, pid_t *ret_pids, size_t max)
 	return count;
 }
 
+pid_t worker_besides(const struct gateway *g, const pid_t *others, size_t others_count)
+{
+	enum { MAX = 16 };
+	pid_t workers[MAX], found = 0;
+	size_t count = worker_processes(g, workers, MAX);
+
+	for (size_t i = 0; i < count; i++) {
+		bool known = false;
+		for (size_t k = 0; k < others_count; k++)
+			known = known || others[k] == workers[i];
+		found = known ? found : workers[i];
+	}
+	cr_assert_gt(found, 0);
+	return found;
+}
+
 bool await_condition(bool (*holds)(const struct gateway *g, void *argument), const struct gateway *g, void *argument,
 	unsigned seconds)
 {

@@ -10,8 +10,9 @@
 #include <time.h>
 
 /*
- * P11GATE_RACE_ATTEMPTS is how many attempts there are; without it they go on for the time that is short enough for every run. Where the
- * module logs in and out for each use, or another process verifies the PIN, an attempt takes long: there are fewer.
+ * P11GATE_RACE_ATTEMPTS is how many attempts there are; without it they go on for a time that is short enough for every run, on a slow
+ * machine until there were enough. Where the module logs in and out for each use, or another process verifies the PIN, an attempt takes
+ * long: there are fewer.
  */
 enum { THREADS = 64, SHORT_MS = 3000, LEAST = 500, SLOW = 10 };
 
@@ -22,7 +23,7 @@ static struct race {
 	CK_SLOT_ID slot;
 	CK_OBJECT_HANDLE key;
 	const char *pin;
-	unsigned long limit;
+	unsigned long limit, least;
 	long long end_ms;
 	atomic_ulong attempts, stolen, given, busy, odd;
 } race;
@@ -39,7 +40,7 @@ static bool goes_on(void)
 {
 	if (race.limit > 0)
 		return atomic_load(&race.attempts) < race.limit;
-	return now_ms() < race.end_ms;
+	return now_ms() < race.end_ms || atomic_load(&race.attempts) < race.least;
 }
 
 static CK_SESSION_HANDLE session_open(void)
@@ -133,6 +134,7 @@ static void race_run(unsigned share)
 	const char *limit = getenv("P11GATE_RACE_ATTEMPTS");
 
 	race.limit = limit ? strtoul(limit, NULL, 10) / share : 0;
+	race.least = LEAST / share;
 	race.end_ms = now_ms() + SHORT_MS;
 	for (size_t i = 0; i < THREADS; i++) {
 		void *argument = i % 2 ? &race : NULL;
@@ -144,7 +146,6 @@ static void race_run(unsigned share)
 		race.attempts, race.given, race.busy);
 	cr_expect_eq(race.stolen, 0, "%lu signatures without PIN in %lu attempts", race.stolen, race.attempts);
 	cr_expect_eq(race.odd, 0, "%lu answers that should not be", race.odd);
-	cr_expect_geq(race.attempts, LEAST / share, "only %lu attempts", race.attempts);
 	cr_expect_gt(race.given, 0);
 	race.f->C_Finalize(NULL);
 }

@@ -135,7 +135,7 @@ static bool respond_to_all(struct use *use, const struct key *key, const struct 
 	CK_RV rv = CKR_OK;
 	size_t count = profile_inputs(challenge->profile, challenge->fixed, challenge->challenge, memory, inputs);
 	ret_response->len = 0;
-	if (count > 1 && login_is_for_one_use(use->request->worker)) {
+	if (count > 1 && login_is_for_one_use(use->request)) {
 		reply_problem(use->request, PROBLEM_ONE_ITEM_PER_PIN, "Send each half as a challenge of its own.",
 			"/challenge");
 		return false;
@@ -229,7 +229,7 @@ static void check(struct use *use, const struct challenge_choice *choice)
 	const struct method *method;
 	if (!challenge_select(use->request, use->session, choice, &key, &method))
 		return;
-	if (key.always_authenticate || login_is_for_one_use(use->request->worker)) {
+	if (key.always_authenticate || login_is_for_one_use(use->request)) {
 		reply_problem(use->request, PROBLEM_ONE_ITEM_PER_PIN,
 			"Its method decides: hmac-sha256, rsa-pkcs1 and eddsa always give the same response.", "/key");
 		return;

@@ -110,7 +110,7 @@ bool challenge_self_test(struct use *use, const struct key *key, const struct me
 {
 	unsigned char hash[SHA256_LEN];
 	if (method->step != METHOD_SIGN || method->raw_len != 0 || !method->deterministic || key->always_authenticate ||
-		login_is_for_one_use(use->request->worker))
+		login_is_for_one_use(use->request))
 		return true;
 	bool known = fingerprint(use, key, method, hash);
 	if (known && is_tested(hash))

@@ -202,7 +202,7 @@ static bool check_key(struct request *request, const struct key *key, const stru
 		return answer_refuse(request, CKR_KEY_TYPE_INCONSISTENT,
 			sign->signer.by_mechanism ? "/mechanism" : "/algorithm",
 			"The key is of another type or curve; GET the key to see which.");
-	if (sign->batch && (key->always_authenticate || login_is_for_one_use(request->worker))) {
+	if (sign->batch && (key->always_authenticate || login_is_for_one_use(request))) {
 		reply_problem(request, PROBLEM_ONE_ITEM_PER_PIN, "Send each item as a request of its own.", "/items");
 		return false;
 	}

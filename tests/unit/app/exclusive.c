@@ -5,10 +5,16 @@
 
 TestSuite(exclusive, .init = rules_set_up, .fini = rules_tear_down, .timeout = 60);
 
-Test(exclusive, B3_others_wait_for_an_exclusive_login_and_are_refused_in_the_end)
+/* With the token for alice alone. */
+static void start_exclusive(void)
 {
 	rules[0].exclusive_login = EXCLUSIVE_ALWAYS;
 	fixture_start(&ruled);
+}
+
+Test(exclusive, B3_others_wait_for_an_exclusive_login_and_are_refused_in_the_end)
+{
+	start_exclusive();
 	cr_expect_eq(rv_of("alice", 1, USER_LOGIN), CKR_OK);
 	struct asked login = ask_of("bob", 1, USER_LOGIN), use = ask_of("bob", 2, PRIVATE_USE);
 	cr_expect_eq(number_of(&login, "rv"), CKR_DEVICE_ERROR);
@@ -21,8 +27,7 @@ Test(exclusive, B3_others_wait_for_an_exclusive_login_and_are_refused_in_the_end
 
 Test(exclusive, B20_a_pin_is_verified_beside_the_exclusive_login_that_it_is_for)
 {
-	rules[0].exclusive_login = EXCLUSIVE_ALWAYS;
-	fixture_start(&ruled);
+	start_exclusive();
 	cr_expect_eq(rv_of("alice", 1, USER_LOGIN), CKR_OK);
 	cr_expect_eq(rv_of("alice", 1, "verify=1234"), CKR_OK);
 	for (int i = 0; i < 4; i++)
@@ -33,9 +38,8 @@ Test(exclusive, B20_a_pin_is_verified_beside_the_exclusive_login_that_it_is_for)
 /* Alice has the token, and Bob's worker runs a login that waits for it. */
 static void begin_to_wait(struct asked *ret_bob)
 {
-	rules[0].exclusive_login = EXCLUSIVE_ALWAYS;
 	ruled.config.limits.slot_lock_wait_s = 30;
-	fixture_start(&ruled);
+	start_exclusive();
 	cr_expect_eq(rv_of("alice", 1, USER_LOGIN), CKR_OK);
 	*ret_bob = (struct asked){.fixture = &ruled, .domain = "bob", .slot = "demo", .id = 1, .query = USER_LOGIN};
 	ask_begin(ret_bob);
@@ -70,8 +74,7 @@ Test(exclusive, B3_who_waits_goes_on_when_the_others_worker_dies)
 
 Test(exclusive, B3_an_exclusive_login_waits_for_those_that_are_there)
 {
-	rules[0].exclusive_login = EXCLUSIVE_ALWAYS;
-	fixture_start(&ruled);
+	start_exclusive();
 	cr_expect_eq(rv_of("bob", 1, USER_LOGIN), CKR_OK);
 	cr_expect_eq(rv_of("alice", 1, USER_LOGIN), CKR_DEVICE_ERROR);
 	cr_expect_eq(rv_of("bob", 1, LOGOUT), CKR_OK);
@@ -80,8 +83,7 @@ Test(exclusive, B3_an_exclusive_login_waits_for_those_that_are_there)
 
 Test(exclusive, B4_a_kept_pin_leaves_the_token_to_others_between_uses)
 {
-	rules[0].exclusive_login = EXCLUSIVE_ALWAYS;
-	fixture_start(&ruled);
+	start_exclusive();
 	cr_expect_eq(rv_of("alice", 1, KEPT_LOGIN), CKR_OK);
 	cr_expect_eq(rv_of("bob", 1, KEPT_LOGIN), CKR_OK);
 	cr_expect_eq(rv_of("alice", 1, PRIVATE_USE), CKR_OK);

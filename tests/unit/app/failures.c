@@ -7,22 +7,11 @@
 #include <unistd.h>
 
 #include "api/cryptoki.h"
+#include "server/app/process.h"
+#include "server/app/token.h"
 #include "tests/unit/app/fixture.h"
 
-static struct fixture fixture;
-
-static void set_up(void)
-{
-	fixture_init(&fixture);
-	fixture_start(&fixture);
-}
-
-static void tear_down(void)
-{
-	fixture_done(&fixture);
-}
-
-TestSuite(failures, .init = set_up, .fini = tear_down, .timeout = 60);
+FIXTURE_SUITE(failures);
 
 static void restart(const char *init_args)
 {

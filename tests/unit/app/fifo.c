@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 
+#include "server/app/token.h"
 #include "tests/unit/app/fixture.h"
 
 struct visitor {

@@ -25,6 +25,20 @@ void fixture_init(struct fixture *fixture);
 void fixture_start(struct fixture *fixture);
 void fixture_done(struct fixture *fixture);
 
+/* A suite with `fixture`, a started one, for each of its tests. */
+#define FIXTURE_SUITE(suite) \
+	static struct fixture fixture; \
+	static void set_up(void) \
+	{ \
+		fixture_init(&fixture); \
+		fixture_start(&fixture); \
+	} \
+	static void tear_down(void) \
+	{ \
+		fixture_done(&fixture); \
+	} \
+	TestSuite(suite, .init = set_up, .fini = tear_down, .timeout = 60)
+
 /* One request and its outcome. Fill the first part, or use ask(). */
 struct asked {
 	struct fixture *fixture;

@@ -7,20 +7,7 @@
 #include "api/json.h"
 #include "tests/unit/app/fixture.h"
 
-static struct fixture fixture;
-
-static void set_up(void)
-{
-	fixture_init(&fixture);
-	fixture_start(&fixture);
-}
-
-static void tear_down(void)
-{
-	fixture_done(&fixture);
-}
-
-TestSuite(inventory, .init = set_up, .fini = tear_down, .timeout = 60);
+FIXTURE_SUITE(inventory);
 
 static bool everything(void *context, const char *slot)
 {
@@ -250,37 +237,41 @@ static unsigned long long generation_at_login(void)
 	return number_of(&asked, "generation");
 }
 
-Test(inventory, B14_a_token_that_was_away_takes_kept_pins_along_though_nobody_used_it_meanwhile)
+/* The inventory has seen the token, and an application has a worker. */
+static unsigned long long generation_before_change(void)
 {
 	get(INVENTORY_SLOTS, NULL, 0, 0);
 	ask(&fixture, 2, "");
-	unsigned long long before = generation_at_login();
-	set_label(&fixture, "absent");
-	get(INVENTORY_SLOTS, NULL, 0, 0);
-	set_label(&fixture, "first token");
+	return generation_at_login();
+}
+
+static void expect_taken_along(unsigned long long before)
+{
 	get(INVENTORY_SLOTS, NULL, 0, 0);
 	wanted = 1 + LOGIN_END_TOKEN_CHANGED;
 	cr_expect(becomes(is_told, NULL));
 	cr_expect_eq(generation_at_login(), before + 1, "a PIN of before is outdated wherever it is kept");
 }
 
+Test(inventory, B14_a_token_that_was_away_takes_kept_pins_along_though_nobody_used_it_meanwhile)
+{
+	unsigned long long before = generation_before_change();
+	set_label(&fixture, "absent");
+	get(INVENTORY_SLOTS, NULL, 0, 0);
+	set_label(&fixture, "first token");
+	expect_taken_along(before);
+}
+
 Test(inventory, B14_a_token_of_another_serial_number_takes_kept_pins_along)
 {
-	get(INVENTORY_SLOTS, NULL, 0, 0);
-	ask(&fixture, 2, "");
-	unsigned long long before = generation_at_login();
+	unsigned long long before = generation_before_change();
 	set_label(&fixture, "second token");
-	get(INVENTORY_SLOTS, NULL, 0, 0);
-	wanted = 1 + LOGIN_END_TOKEN_CHANGED;
-	cr_expect(becomes(is_told, NULL));
-	cr_expect_eq(generation_at_login(), before + 1);
+	expect_taken_along(before);
 }
 
 Test(inventory, B14_a_module_that_could_not_be_asked_for_a_while_takes_nothing_along)
 {
-	get(INVENTORY_SLOTS, NULL, 0, 0);
-	ask(&fixture, 2, "");
-	unsigned long long before = generation_at_login();
+	unsigned long long before = generation_before_change();
 	unlink(fixture.module_path);
 	struct document gone = get(INVENTORY_SLOT, "demo", 0, 0);
 	HAS(gone, "\"state\":\"unavailable\"");

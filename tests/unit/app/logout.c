@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/app/process.h"
 #include "tests/unit/app/fixture.h"
 
 enum { REPORTS_MAX = 16, REPORT_LEN = 256 };

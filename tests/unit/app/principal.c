@@ -8,20 +8,7 @@
 
 #define LOG_IN "acquire=1,1;release=0,1"
 
-static struct fixture fixture;
-
-static void set_up(void)
-{
-	fixture_init(&fixture);
-	fixture_start(&fixture);
-}
-
-static void tear_down(void)
-{
-	fixture_done(&fixture);
-}
-
-TestSuite(principal, .init = set_up, .fini = tear_down, .timeout = 60);
+FIXTURE_SUITE(principal);
 
 static struct asked log_in(const char *identity, char id, const char *certificate)
 {

@@ -1,6 +1,8 @@
 /* Logins on a token end to make room for the security officer (X2). */
 #include <criterion/criterion.h>
 
+#include "server/app/process.h"
+#include "server/app/token.h"
 #include "tests/unit/app/rules.h"
 
 TestSuite(quiesce, .init = rules_set_up, .fini = rules_tear_down, .timeout = 60);

@@ -5,20 +5,7 @@
 
 #include "tests/unit/app/fixture.h"
 
-static struct fixture fixture;
-
-static void set_up(void)
-{
-	fixture_init(&fixture);
-	fixture_start(&fixture);
-}
-
-static void tear_down(void)
-{
-	fixture_done(&fixture);
-}
-
-TestSuite(requests, .init = set_up, .fini = tear_down, .timeout = 60);
+FIXTURE_SUITE(requests);
 
 static unsigned long long pid_of(const char *domain, const char *slot, char id)
 {

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "server/app/token.h"
 #include "tests/unit/app/rules.h"
 
 /* Slot "spare" names the token of "demo" too, and so does "other", whose module is the same under another name. */

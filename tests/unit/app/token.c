@@ -14,20 +14,7 @@
 #define CHANGE_PIN_WRONGLY "acquire=3;release=0xA0"
 #define INITIALISE_TOKEN "acquire=4;release=0"
 
-static struct fixture fixture;
-
-static void set_up(void)
-{
-	fixture_init(&fixture);
-	fixture_start(&fixture);
-}
-
-static void tear_down(void)
-{
-	fixture_done(&fixture);
-}
-
-TestSuite(token, .init = set_up, .fini = tear_down, .timeout = 60);
+FIXTURE_SUITE(token);
 
 static unsigned long long rv_of(char id, const char *query)
 {

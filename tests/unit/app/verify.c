@@ -2,22 +2,10 @@
 #include <signal.h>
 
 #include "api/cryptoki.h"
+#include "server/app/process.h"
 #include "tests/unit/app/fixture.h"
 
-static struct fixture fixture;
-
-static void set_up(void)
-{
-	fixture_init(&fixture);
-	fixture_start(&fixture);
-}
-
-static void tear_down(void)
-{
-	fixture_done(&fixture);
-}
-
-TestSuite(verify, .init = set_up, .fini = tear_down, .timeout = 60);
+FIXTURE_SUITE(verify);
 
 Test(verify, B20_a_pin_is_verified_by_a_worker_of_its_own_that_ends_then)
 {

@@ -1,62 +1,32 @@
 /* What of the gateway's own makes a request wait, and what it may cost (B3, B16, B20). */
 #include <criterion/criterion.h>
 
-#include "api/cryptoki.h"
-#include "tests/unit/app/fixture.h"
+#include "tests/unit/app/rules.h"
 
-#define EXCLUSIVE_LOGIN "acquire=1,1;release=0,1"
-#define KEPT_LOGIN "acquire=1,1;release=0,1,0"
 #define KEY_LOGIN "acquire=7,1;release=0,1,0"
 #define WRONG_KEY_PIN "acquire=7,1;release=0xA0,1,0"
-#define LOGOUT "acquire=2;release=0,0"
-
-static struct fixture fixture;
-static const char *alice_only[] = {"alice"}, *all_slots[] = {"*"};
-static struct config_login_rule rule;
 
 static void set_up(void)
 {
-	rule = (struct config_login_rule){.identities = alice_only,
-		.identities_count = 1,
-		.slots = all_slots,
-		.slots_count = 1,
-		.pin_cache_ttl_s = 100,
-		.pin_cache_idle_s = 100,
-		.exclusive_login = EXCLUSIVE_ALWAYS,
-		.max_pin_failures = 3};
-	fixture_init(&fixture);
-	fixture.config.logins = &rule;
-	fixture.config.logins_count = 1;
-	fixture.config.limits.token_wait_s = fixture.config.limits.slot_lock_wait_s =
-		fixture.config.limits.internal_logout_wait_s = 1;
-	fixture_start(&fixture);
+	rules_set_up();
+	rules[0].exclusive_login = EXCLUSIVE_ALWAYS;
+	ruled.config.limits.token_wait_s = ruled.config.limits.internal_logout_wait_s = 1;
+	fixture_start(&ruled);
 }
 
-static void tear_down(void)
-{
-	fixture_done(&fixture);
-}
-
-TestSuite(waits, .init = set_up, .fini = tear_down, .timeout = 60);
-
-static struct asked ask_of(const char *identity, const char *query)
-{
-	struct asked asked = {.fixture = &fixture, .domain = identity, .slot = "demo", .id = 1, .query = query};
-	ask_it(&asked);
-	return asked;
-}
+TestSuite(waits, .init = set_up, .fini = rules_tear_down, .timeout = 60);
 
 static void expect_rv(const char *identity, const char *query, CK_RV rv)
 {
-	struct asked asked = ask_of(identity, query);
+	struct asked asked = ask_of(identity, 1, query);
 	cr_expect_eq(number_of(&asked, "rv"), rv, "%s of %s: 0x%llx", query, identity, number_of(&asked, "rv"));
 }
 
 Test(waits, B3_the_login_of_a_key_that_asks_by_policy_waits_for_an_exclusive_login)
 {
 	expect_rv("bob", KEPT_LOGIN, CKR_OK);
-	expect_rv("alice", EXCLUSIVE_LOGIN, CKR_OK);
-	struct asked refused = ask_of("bob", KEY_LOGIN);
+	expect_rv("alice", USER_LOGIN, CKR_OK);
+	struct asked refused = ask_of("bob", 1, KEY_LOGIN);
 	cr_expect_eq(number_of(&refused, "rv"), CKR_DEVICE_ERROR);
 	cr_expect_eq(number_of(&refused, "busy"), 1);
 	cr_expect_geq(refused.took_ms, 900);
@@ -69,10 +39,7 @@ Test(waits, B16_wrong_pins_for_a_key_keep_its_identity_from_new_logins_alone)
 	expect_rv("alice", KEPT_LOGIN, CKR_OK);
 	for (int i = 0; i < 3; i++)
 		expect_rv("alice", WRONG_KEY_PIN, CKR_OK);
-	struct asked other = {
-		.fixture = &fixture, .domain = "alice", .slot = "demo", .id = 2, .query = EXCLUSIVE_LOGIN};
-	ask_it(&other);
-	cr_expect_eq(number_of(&other, "rv"), CKR_PIN_LOCKED);
+	cr_expect_eq(rv_of("alice", 2, USER_LOGIN), CKR_PIN_LOCKED);
 	expect_rv("alice", KEY_LOGIN, CKR_OK);
 }
 
@@ -82,7 +49,7 @@ enum { DEADLINE_MS = 1000, PATIENCE_MS = 4000 }; /* the latter is what the limit
 
 static struct asked ask_in_time(const char *query)
 {
-	struct asked asked = {.fixture = &fixture,
+	struct asked asked = {.fixture = &ruled,
 		.domain = "alice",
 		.slot = "demo",
 		.id = 1,
@@ -119,7 +86,7 @@ Test(waits, X13_a_worker_that_waits_again_and_again_is_ended)
 Test(waits, X13_a_worker_that_contradicts_itself_about_its_wait_is_ended)
 {
 	cr_expect_eq(ask_in_time("waiting;waiting").status, STATUS_CLOSED);
-	cr_expect(metrics_show(&fixture, "p11gate_workers_ended_total{cause=\"protocol\"} 1\n"));
+	cr_expect(metrics_show(&ruled, "p11gate_workers_ended_total{cause=\"protocol\"} 1\n"));
 }
 
 /* As long as a start may take and the waits for the token: two of these and no third one. */

@@ -3,7 +3,6 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -15,16 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api/route.h"
-#include "server/common/frame.h"
 #include "tests/support/lib/scratch.h"
 
 extern char **environ;
 
-enum { ANSWER_MS = 30000, FIRST_PAIR = 4, CONTROL = 3 };
-
-/* The token's lock: as the gateway, one worker thread at a time has the token. */
-static pthread_mutex_t token_lock = PTHREAD_MUTEX_INITIALIZER;
+enum { FIRST_PAIR = 4, CONTROL = 3 };
 
 static char removed_at_exit[4][64];
 static unsigned removed_count;
@@ -169,81 +163,6 @@ static void send_start(struct worker_fixture *worker, const struct worker_option
 	cr_assert_eq(frame_send(worker->pairs[0], FRAME_START, start.data, start.len), STATUS_OK);
 }
 
-/* The token's keeper in the gateway: no lock is needed where one test is the only gateway. */
-static void grant(struct worker_fixture *worker, int fd, const struct buffer *payload, uint32_t *purpose)
-{
-	struct arena arena ARENA_AUTO;
-	struct buffer out BUFFER_AUTO;
-	struct token_acquire question;
-	struct token_fixture *token = worker->token;
-
-	arena_init(&arena, FRAME_CHUNK);
-	buffer_init(&out, FRAME_CHUNK);
-	cr_assert_eq(token_acquire_unpack(payload->data, payload->len, &arena, &question), STATUS_OK);
-	*purpose = question.purpose;
-	pthread_mutex_lock(&token_lock);
-	token->asked[question.purpose]++;
-	const struct token_grant answer = {.rv = token->refuse,
-		.generation = token->generation,
-		.last_tries = token->last_tries,
-		.tries = token->tries,
-		.retry_after_s = token->retry_after_s};
-	token->refuse = 0;
-	token_grant_pack(&out, &answer);
-	if (answer.rv != 0)
-		pthread_mutex_unlock(&token_lock);
-	cr_assert_eq(frame_send(fd, FRAME_TOKEN_GRANT, out.data, out.len), STATUS_OK);
-}
-
-static void released(struct worker_fixture *worker, const struct buffer *payload, uint32_t purpose)
-{
-	struct arena arena ARENA_AUTO;
-	struct token_release news;
-
-	arena_init(&arena, FRAME_CHUNK);
-	cr_assert_eq(token_release_unpack(payload->data, payload->len, &arena, &news), STATUS_OK);
-	worker->token->released_rv = news.rv;
-	memcpy(worker->token->released_serial, news.serial, sizeof news.serial);
-	if (news.rv == 0 && (purpose == TOKEN_FOR_PIN_CHANGE || purpose == TOKEN_FOR_INIT_TOKEN))
-		worker->token->generation++;
-	pthread_mutex_unlock(&token_lock);
-}
-
-static void verify(struct worker_fixture *worker, int fd, struct buffer *payload);
-
-static void note_wait(struct worker_fixture *worker, const struct buffer *payload)
-{
-	struct arena arena ARENA_AUTO;
-	struct request_wait news;
-
-	arena_init(&arena, FRAME_CHUNK);
-	cr_assert_eq(request_wait_unpack(payload->data, payload->len, &arena, &news), STATUS_OK);
-	atomic_fetch_add(news.begun ? &worker->waits : &worker->waits_over, 1);
-}
-
-/* Answers questions until a frame of `wanted` comes. */
-static void await(struct worker_fixture *worker, int fd, enum frame_type wanted, struct buffer *payload)
-{
-	enum frame_type type;
-	uint32_t purpose = 0;
-
-	for (;;) {
-		cr_assert_eq(frame_receive(fd, ANSWER_MS, &type, payload), STATUS_OK, "the worker does not answer");
-		if (type == wanted)
-			return;
-		if (type == FRAME_TOKEN_ACQUIRE)
-			grant(worker, fd, payload, &purpose);
-		else if (type == FRAME_TOKEN_RELEASE)
-			released(worker, payload, purpose);
-		else if (type == FRAME_PIN_VERIFY)
-			verify(worker, fd, payload);
-		else if (type == FRAME_WAIT)
-			note_wait(worker, payload);
-		else
-			cr_assert_fail("unexpected frame %d", type);
-	}
-}
-
 static void spawn(struct worker_fixture *worker, unsigned threads, const struct worker_options *options)
 {
 	posix_spawn_file_actions_t actions;
@@ -291,19 +210,10 @@ void worker_fixture_start(
 	send_start(ret_worker, options, threads);
 	buffer_init(&payload, FRAME_PAYLOAD_MAX);
 	arena_init(&arena, FRAME_CHUNK);
-	await(ret_worker, ret_worker->pairs[0], FRAME_STARTED, &payload);
+	worker_fixture_await(ret_worker, ret_worker->pairs[0], FRAME_STARTED, &payload);
 	cr_assert_eq(worker_started_unpack(payload.data, payload.len, &arena, &started), STATUS_OK);
 	ret_worker->started_rv = started.rv;
 	snprintf(ret_worker->started_detail, sizeof ret_worker->started_detail, "%s", started.detail);
-}
-
-void worker_fixture_policy(struct worker_fixture *worker, const struct login_policy *login)
-{
-	struct buffer policy BUFFER_AUTO;
-
-	buffer_init(&policy, FRAME_CHUNK);
-	pack_policy(&policy, login, NULL);
-	cr_assert_eq(frame_send(worker->control, FRAME_POLICY, policy.data, policy.len), STATUS_OK);
 }
 
 void worker_fixture_void_login(struct worker_fixture *worker, enum login_end cause)
@@ -332,19 +242,6 @@ void worker_fixture_end_hold(struct worker_fixture *worker)
 	cr_assert_eq(frame_send(worker->control, FRAME_HOLD_ENDED, NULL, 0), STATUS_OK);
 }
 
-/* As the gateway: a worker of nobody's application tries the PIN. */
-static void verify(struct worker_fixture *worker, int fd, struct buffer *payload)
-{
-	struct worker_fixture other;
-
-	worker->verified++;
-	worker_fixture_start(worker->token, &worker->options, &other);
-	cr_assert_eq(frame_send(other.pairs[0], FRAME_PIN_VERIFY, payload->data, payload->len), STATUS_OK);
-	await(&other, other.pairs[0], FRAME_PIN_VERIFIED, payload);
-	cr_assert_eq(frame_send(fd, FRAME_PIN_VERIFIED, payload->data, payload->len), STATUS_OK);
-	worker_fixture_stop(&other);
-}
-
 struct worker_state worker_fixture_state(struct worker_fixture *worker)
 {
 	struct buffer payload BUFFER_AUTO;
@@ -353,9 +250,19 @@ struct worker_state worker_fixture_state(struct worker_fixture *worker)
 
 	buffer_init(&payload, FRAME_CHUNK);
 	arena_init(&arena, FRAME_CHUNK);
-	await(worker, worker->control, FRAME_STATE, &payload);
+	worker_fixture_await(worker, worker->control, FRAME_STATE, &payload);
 	cr_assert_eq(worker_state_unpack(payload.data, payload.len, &arena, &state), STATUS_OK);
 	return state;
+}
+
+struct worker_state worker_fixture_policy(struct worker_fixture *worker, const struct login_policy *login)
+{
+	struct buffer policy BUFFER_AUTO;
+
+	buffer_init(&policy, FRAME_CHUNK);
+	pack_policy(&policy, login, NULL);
+	cr_assert_eq(frame_send(worker->control, FRAME_POLICY, policy.data, policy.len), STATUS_OK);
+	return worker_fixture_state(worker);
 }
 
 /* Whether a thread is in futex(2), from /proc. */
@@ -384,7 +291,7 @@ void worker_fixture_await_blocked(const struct worker_fixture *worker)
 	const struct timespec pause = {0, 1000000};
 
 	for (int ms = 0; !any_in_futex(worker->pid); ms++) {
-		cr_assert_lt(ms, ANSWER_MS, "no thread waits for a lock");
+		cr_assert_lt(ms, FIXTURE_ANSWER_MS, "no thread waits for a lock");
 		nanosleep(&pause, NULL);
 	}
 }
@@ -396,174 +303,4 @@ int worker_fixture_stop(struct worker_fixture *worker)
 	cr_assert_eq(frame_send(worker->control, FRAME_SHUTDOWN, NULL, 0), STATUS_OK);
 	cr_assert_eq(waitpid(worker->pid, &status, 0), worker->pid);
 	return status;
-}
-
-static struct answer answer_of(const struct buffer *payload)
-{
-	struct arena arena ARENA_AUTO;
-	struct worker_response response;
-	struct answer answer = {0};
-
-	arena_init(&arena, FRAME_PAYLOAD_MAX);
-	cr_assert_eq(worker_response_unpack(payload->data, payload->len, &arena, &response), STATUS_OK);
-	answer.status = response.status;
-	answer.sessions = response.sessions;
-	answer.login = response.login;
-	answer.native = response.native;
-	snprintf(answer.content_type, sizeof answer.content_type, "%s", response.content_type);
-	buffer_init(&answer.raw, FRAME_PAYLOAD_MAX);
-	buffer_append(&answer.raw, response.body.data, response.body.len);
-	answer.body = json_loadb((const char *)response.body.data, response.body.len, 0, NULL);
-	answer.events = json_array();
-	for (size_t i = 0; i < response.audit.count; i++) {
-		const struct bytes *event = &response.audit.items[i];
-		json_t *parsed = json_loadb((const char *)event->data, event->len, 0, NULL);
-		cr_assert(parsed, "an audit event is not JSON: %.*s", (int)event->len, event->data);
-		json_array_append_new(answer.events, parsed);
-	}
-	return answer;
-}
-
-void worker_fixture_exchange(
-	struct worker_fixture *worker, unsigned pair, const struct worker_request *request, struct buffer *ret_payload)
-{
-	buffer_init(ret_payload, FRAME_PAYLOAD_MAX);
-	worker_request_pack(ret_payload, request);
-	cr_assert_eq(frame_send(worker->pairs[pair], FRAME_REQUEST, ret_payload->data, ret_payload->len), STATUS_OK);
-	await(worker, worker->pairs[pair], FRAME_RESPONSE, ret_payload);
-}
-
-void client_send(const struct client *client, uint32_t route, const char *query, const char *body)
-{
-	struct buffer payload BUFFER_AUTO;
-	struct worker_request request = {
-		.route = route,
-		.permissions = client->permissions ? client->permissions : (1u << PERMISSION_COUNT) - 1,
-		.identity = "tester",
-		.held = client->held,
-		.deadline_ms = ANSWER_MS,
-		.trace = "00112233445566778899aabbccddeeff",
-		.key = client->key ? client->key : "",
-		.operation = "",
-		.query = query,
-		.accept = "",
-		.content_type = "application/json",
-		.body = {(const unsigned char *)body, strlen(body)},
-	};
-
-	memcpy(request.instance, client->instance, sizeof request.instance);
-	buffer_init(&payload, FRAME_PAYLOAD_MAX);
-	worker_request_pack(&payload, &request);
-	cr_assert_eq(
-		frame_send(client->worker->pairs[client->pair], FRAME_REQUEST, payload.data, payload.len), STATUS_OK);
-}
-
-struct answer client_await(const struct client *client)
-{
-	struct buffer payload BUFFER_AUTO;
-
-	buffer_init(&payload, FRAME_PAYLOAD_MAX);
-	await(client->worker, client->worker->pairs[client->pair], FRAME_RESPONSE, &payload);
-	return answer_of(&payload);
-}
-
-struct answer client_request(const struct client *client, uint32_t route, const char *query, const char *body)
-{
-	client_send(client, route, query, body);
-	return client_await(client);
-}
-
-struct answer client_post(const struct client *client, const char *body)
-{
-	return client_request(client, ROUTE_calls, "", body);
-}
-
-void answer_free(struct answer *answer)
-{
-	json_decref(answer->body);
-	json_decref(answer->events);
-	buffer_done(&answer->raw);
-}
-
-static json_t *call_with(const struct client *client, const char *format, va_list arguments)
-{
-	char *calls = NULL, *body = NULL;
-
-	cr_assert(vasprintf(&calls, format, arguments) >= 0);
-	const char *login = client->login ? client->login : "{}";
-	cr_assert(asprintf(&body,
-			  "{\"login\":%s,\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[%s]}]}",
-			  login, calls) >= 0);
-	struct answer answer = client_post(client, body);
-	cr_assert_eq(answer.status, 200, "%s\n%.*s", body, (int)answer.raw.len, answer.raw.data);
-	json_t *results = json_object_get(json_array_get(json_object_get(answer.body, "groups"), 0), "results");
-	cr_assert(json_array_size(results) > 0);
-	json_t *last = json_incref(json_array_get(results, json_array_size(results) - 1));
-	answer_free(&answer);
-	free(calls);
-	free(body);
-	return last;
-}
-
-json_t *client_call(const struct client *client, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	json_t *last = call_with(client, format, arguments);
-	va_end(arguments);
-	return last;
-}
-
-void expect(const struct client *client, const char *rv, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	json_t *last = call_with(client, format, arguments);
-	va_end(arguments);
-	const char *got = json_string_value(json_object_get(last, "rv"));
-	cr_assert_str_eq(got, rv, "%s to %s", got, format);
-	json_decref(last);
-}
-
-json_int_t number(const struct client *client, const char *member, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	json_t *last = call_with(client, format, arguments);
-	va_end(arguments);
-	cr_assert_str_eq(json_string_value(json_object_get(last, "rv")), "CKR_OK", "%s", format);
-	json_t *value = json_object_get(last, member);
-	cr_assert(json_is_integer(value), "no %s in the answer to %s", member, format);
-	json_int_t result = json_integer_value(value);
-	json_decref(last);
-	return result;
-}
-
-json_int_t open_session(const struct client *client)
-{
-	return number(client, "session", "{\"OpenSession\":{\"flags\":6}}");
-}
-
-json_int_t open_logged_in(const struct client *client)
-{
-	json_int_t session = open_session(client);
-
-	expect(client, "CKR_OK", "{\"Login\":{\"session\":%lld,\"user_type\":\"CKU_USER\",\"pin\":\"MTIzNA\"}}",
-		session);
-	return session;
-}
-
-json_int_t make_key(const struct client *client, json_int_t session, const char *label, const char *more)
-{
-	return number(client, "private_key",
-		"{\"GenerateKeyPair\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_EC_KEY_PAIR_GEN\"},"
-		"\"public_attributes\":[{\"CKA_EC_PARAMS\":\"BggqhkjOPQMBBw\"},{\"CKA_TOKEN\":true},{\"CKA_PRIVATE\":"
-		"false},"
-		"{\"CKA_LABEL\":\"%s\"},{\"CKA_VERIFY\":true}],"
-		"\"private_attributes\":[{\"CKA_TOKEN\":true},{\"CKA_PRIVATE\":true},{\"CKA_LABEL\":\"%s\"},{\"CKA_"
-		"SIGN\":true}%s]}}",
-		session, label, label, more);
 }

@@ -1,6 +1,7 @@
 /*
  * A SoftHSM token directory, and real workers on it whose gateway is the test.
  *
+ * fixture.c makes tokens and workers, fixture_gateway.c answers what workers ask of their gateway, fixture_client.c sends requests.
  * Failures of the fixture itself end the test (cr_assert). Everything is removed at the end of the test's process.
  */
 #ifndef P11GATE_TESTS_UNIT_WORKER_FIXTURE_H
@@ -13,6 +14,7 @@
 #include <sys/types.h>
 
 #include "api/call.h"
+#include "server/common/frame.h"
 #include "server/common/message.h"
 #include "tests/support/lib/mock.h"
 
@@ -30,7 +32,7 @@
 /* For make_key: the key asks for its PIN at every use. */
 #define CAREFUL ",{\"CKA_ALWAYS_AUTHENTICATE\":true}"
 
-enum { FIXTURE_PAIRS = 4 };
+enum { FIXTURE_PAIRS = 4, FIXTURE_ANSWER_MS = 30000 };
 
 #define FIXTURE_PIN "1234"
 #define FIXTURE_SO_PIN "12345678"
@@ -95,8 +97,8 @@ void token_fixture_tool(struct token_fixture *token, char *const arguments[]);
 /* Starts a worker and waits for STARTED; `options` may be NULL. */
 void worker_fixture_start(
 	struct token_fixture *token, const struct worker_options *options, struct worker_fixture *ret_worker);
-/* A new policy with these rules of logins, as a reload brings it. */
-void worker_fixture_policy(struct worker_fixture *worker, const struct login_policy *login);
+/* A new policy with these rules of logins, as a reload brings it; what the worker says when it follows them. */
+struct worker_state worker_fixture_policy(struct worker_fixture *worker, const struct login_policy *login);
 /* The gateway says that the login is void. */
 void worker_fixture_void_login(struct worker_fixture *worker, enum login_end cause);
 /* The sessions of that instance end, as at the end of its lease. */
@@ -110,6 +112,8 @@ void worker_fixture_await_blocked(const struct worker_fixture *worker);
 /* Waits for the worker's end after SHUTDOWN and tells its wait status. */
 int worker_fixture_stop(struct worker_fixture *worker);
 
+/* Answers the worker's questions that come on `fd`, its control socket or a pair, until a frame of `wanted` comes. */
+void worker_fixture_await(struct worker_fixture *worker, int fd, enum frame_type wanted, struct buffer *ret_payload);
 /* Sends a request on one pair and answers the worker's questions until the response, which is left packed in `ret_payload`. */
 void worker_fixture_exchange(
 	struct worker_fixture *worker, unsigned pair, const struct worker_request *request, struct buffer *ret_payload);
@@ -134,6 +138,10 @@ void answer_free(struct answer *answer);
 /* In two steps: sends, and waits for what was sent. */
 void client_send(const struct client *client, uint32_t route, const char *query, const char *body);
 struct answer client_await(const struct client *client);
+
+/* One call (JSON, printf) likewise; of the answer only the rv's name is compared. */
+void send_call(const struct client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void expect_answered(const struct client *client, const char *rv);
 
 /* Runs the calls of one group (JSON, printf) and gives the last result; the caller owns it. */
 json_t *client_call(const struct client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -5,8 +5,6 @@
 
 TestSuite(handle, .timeout = 60);
 
-#define DESTROY "{\"DestroyObject\":{\"session\":%lld,\"object\":%lld}}"
-
 /* The second application destroys what it finds of that class first. */
 static void destroy_theirs(json_int_t theirs, const char *class)
 {
@@ -25,8 +23,8 @@ Test(handle, X3_the_handle_of_a_key_that_was_destroyed_meanwhile_is_invalid)
 	expect(&first, "CKR_OBJECT_HANDLE_INVALID", SIGN_INIT, session, key);
 }
 
-/* SoftHSM's EC private keys tell nothing of themselves in which the two would differ. */
-Test(handle, X3_a_key_that_was_replaced_meanwhile_is_not_taken_for_the_old_one)
+/* The first application has found its key, which the second one then replaces by another of the same label. */
+static void start_replaced(void)
 {
 	start(true, LOGOUT_AFTER_NEVER);
 	key = find_private(&first, session);
@@ -34,6 +32,12 @@ Test(handle, X3_a_key_that_was_replaced_meanwhile_is_not_taken_for_the_old_one)
 	destroy_theirs(theirs, "CKO_PRIVATE_KEY");
 	destroy_theirs(theirs, "CKO_PUBLIC_KEY");
 	make_key(&second, theirs, "release", "");
+}
+
+/* SoftHSM's EC private keys tell nothing of themselves in which the two would differ. */
+Test(handle, X3_a_key_that_was_replaced_meanwhile_is_not_taken_for_the_old_one)
+{
+	start_replaced();
 	expect(&first, "CKR_OBJECT_HANDLE_INVALID", SIGN_INIT, session, key);
 	/* A search gives the new one a handle of its own. */
 	json_int_t another = find_private(&first, session);
@@ -43,12 +47,7 @@ Test(handle, X3_a_key_that_was_replaced_meanwhile_is_not_taken_for_the_old_one)
 
 Test(handle, X3_a_new_key_that_is_found_does_not_get_the_handle_of_the_one_it_replaced)
 {
-	start(true, LOGOUT_AFTER_NEVER);
-	key = find_private(&first, session);
-	json_int_t theirs = open_logged_in(&second);
-	destroy_theirs(theirs, "CKO_PRIVATE_KEY");
-	destroy_theirs(theirs, "CKO_PUBLIC_KEY");
-	make_key(&second, theirs, "release", "");
+	start_replaced();
 	json_int_t another = find_private(&first, session);
 	cr_expect_neq(another, key);
 	sign(&first, session, another);

@@ -2,45 +2,16 @@
 #include <criterion/criterion.h>
 #include <sys/wait.h>
 
-#include "api/route.h"
-#include "tests/unit/worker/fixture.h"
+#include "tests/unit/worker/mock_application.h"
 
 #define REFUSED "fault C_Logout * return CKR_DEVICE_ERROR\n"
-/* Needs a login, whatever became of handles. */
-#define MAKE_PRIVATE \
-	"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_GEN\"},\"attributes\":[{" \
-	"\"CKA_VALUE_LEN\":16},{\"CKA_PRIVATE\":true},{\"CKA_TOKEN\":false}]}}"
-
-enum { HOUR_MS = 3600000 };
-
-static struct token_fixture token = {.generation = 1, .last_tries = true};
-static struct mock mock;
-static struct worker_fixture one;
-static struct client first = {.worker = &one}, guest = {.worker = &one, .pair = 1, .instance = {9}};
-static json_int_t session, other, key;
-
 /* Logged in, with a key that `more` says more of, and a session of another client; then the module does not log out any more. */
 static void start_with(const struct worker_options *options, const char *more)
 {
-	struct worker_options with_mock = *options;
-
-	mock_new(&mock);
-	with_mock.mock = &mock;
-	worker_fixture_start(&token, &with_mock, &one);
-	cr_assert_eq(one.started_rv, 0, "%s", one.started_detail);
-	session = open_logged_in(&first);
+	start_on_mock(options);
 	other = open_session(&guest);
 	key = make_key(&first, session, "release", more);
 	mock_control(&mock, REFUSED);
-}
-
-static struct worker_options rules(bool cache, enum logout_after after)
-{
-	return (struct worker_options){.login = {.cache_pin = cache,
-					       .logout_after = after,
-					       .pin_cache_ttl_ms = 8 * HOUR_MS,
-					       .pin_cache_idle_ms = HOUR_MS,
-					       .internal_wait_ms = 1000}};
 }
 
 static void start(void)
@@ -53,12 +24,8 @@ TestSuite(logout_refused, .init = start, .timeout = 60);
 /* Nobody is logged in, neither as applications see it nor in the module, and the sessions that there were work. */
 static void expect_out(const struct client *client, json_int_t in)
 {
-	struct answer answer = client_post(client, "{\"groups\":[]}");
-
-	cr_expect_eq(answer.login, LOGIN_NONE);
-	cr_expect_eq(answer.native, LOGIN_NONE);
-	answer_free(&answer);
-	expect(client, "CKR_USER_NOT_LOGGED_IN", MAKE_PRIVATE, in);
+	expect_state(client, LOGIN_NONE, LOGIN_NONE);
+	expect(client, "CKR_USER_NOT_LOGGED_IN", MAKE_PRIVATE, in, "false");
 	expect(client, "CKR_OK", "{\"GenerateRandom\":{\"session\":%lld,\"random\":8}}", in);
 	expect(client, "CKR_PIN_INCORRECT", LOGIN, in, "CKU_USER", WRONG);
 	expect(client, "CKR_OK", LOGIN, in, "CKU_USER", RIGHT);
@@ -109,7 +76,7 @@ Test(logout_refused, X4_by_a_module_that_does_not_end_either_ends_the_worker)
 
 Test(logout_refused, B5_by_the_module_a_forced_logout_takes_place_all_the_same, .init = NULL)
 {
-	const struct worker_options sign = rules(false, LOGOUT_AFTER_SIGN);
+	const struct worker_options sign = mock_options(false, LOGOUT_AFTER_SIGN);
 
 	start_with(&sign, "");
 	expect(&first, "CKR_OK", SIGN_INIT "," SIGN, session, key, session);
@@ -121,7 +88,7 @@ Test(logout_refused, B5_by_the_module_a_forced_logout_takes_place_all_the_same, 
 
 static void expect_out_after_a_signature(bool cache, enum logout_after after)
 {
-	const struct worker_options options = rules(cache, after);
+	const struct worker_options options = mock_options(cache, after);
 
 	start_with(&options, "");
 	if (after == LOGOUT_AFTER_PRIVATE_OP)
@@ -155,8 +122,8 @@ static void lock_by_context_logins(const char *control)
 	expect(&first, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_CONTEXT_SPECIFIC", WRONG);
 	expect(&first, "CKR_PIN_LOCKED", LOGIN, session, "CKU_CONTEXT_SPECIFIC", WRONG);
 	expect(&first, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
-	expect(&first, "CKR_USER_NOT_LOGGED_IN", MAKE_PRIVATE, session);
-	expect(&guest, "CKR_USER_NOT_LOGGED_IN", MAKE_PRIVATE, other);
+	expect(&first, "CKR_USER_NOT_LOGGED_IN", MAKE_PRIVATE, session, "false");
+	expect(&guest, "CKR_USER_NOT_LOGGED_IN", MAKE_PRIVATE, other, "false");
 	expect(&guest, "CKR_PIN_LOCKED", LOGIN, other, "CKU_USER", RIGHT);
 }
 
@@ -178,7 +145,7 @@ Test(logout_refused, A16_a_pin_that_locks_when_it_is_changed_ends_the_login_all_
 	expect(&first, "CKR_PIN_INCORRECT", set, session);
 	expect(&first, "CKR_PIN_INCORRECT", set, session);
 	expect(&first, "CKR_PIN_LOCKED", set, session);
-	expect(&guest, "CKR_USER_NOT_LOGGED_IN", MAKE_PRIVATE, other);
+	expect(&guest, "CKR_USER_NOT_LOGGED_IN", MAKE_PRIVATE, other, "false");
 }
 
 Test(logout_refused, X1_a_module_that_was_logged_in_before_and_stays_so_is_not_used)
@@ -193,22 +160,25 @@ Test(logout_refused, X1_a_module_that_was_logged_in_before_and_stays_so_is_not_u
 
 static void start_kept(void)
 {
-	const struct worker_options options = rules(true, LOGOUT_AFTER_NEVER);
+	const struct worker_options options = mock_options(true, LOGOUT_AFTER_NEVER);
 
 	start_with(&options, "");
 	expect(&first, "CKR_OK", SIGN_INIT, session, key);
 }
 
 /* The end is the worker's own doing: the gateway hears of it. */
-static void expect_told(enum login_end cause)
+static void expect_end(struct worker_state state, enum login_end cause)
 {
-	struct worker_state state = worker_fixture_state(&one);
-
 	cr_expect_eq(state.ended_login, LOGIN_USER);
 	cr_expect_eq(state.ended_cause, cause);
 	cr_expect_eq(state.native, LOGIN_NONE);
 	expect(&first, "CKR_OPERATION_NOT_INITIALIZED", SIGN, session);
 	expect_out(&guest, other);
+}
+
+static void expect_told(enum login_end cause)
+{
+	expect_end(worker_fixture_state(&one), cause);
 }
 
 Test(logout_refused, B14_a_logout_of_any_session_ends_it, .init = start_kept)
@@ -228,8 +198,9 @@ Test(logout_refused, B14_the_close_of_the_last_session_ends_it, .init = start_ke
 
 Test(logout_refused, B14_a_policy_without_kept_pins_ends_it, .init = start_kept)
 {
-	worker_fixture_policy(&one, &(struct login_policy){.internal_wait_ms = 1000});
-	expect_told(LOGIN_END_POLICY);
+	const struct login_policy without = {.internal_wait_ms = 1000};
+
+	expect_end(worker_fixture_policy(&one, &without), LOGIN_END_POLICY);
 }
 
 Test(logout_refused, B14_a_pin_that_somebody_has_changed_ends_it, .init = start_kept)
@@ -246,12 +217,12 @@ Test(logout_refused, B14_a_certificate_that_is_revoked_ends_it, .init = start_ke
 
 Test(logout_refused, B14_a_kept_pin_that_grows_too_old_ends_it, .init = NULL)
 {
-	struct worker_options options = rules(true, LOGOUT_AFTER_NEVER);
+	struct worker_options options = mock_options(true, LOGOUT_AFTER_NEVER);
 
 	start_with(&options, "");
 	expect(&first, "CKR_OK", SIGN_INIT, session, key);
 	options.login.pin_cache_ttl_ms = 1;
-	worker_fixture_policy(&one, &options.login);
+	(void)worker_fixture_policy(&one, &options.login);
 	expect_told(LOGIN_END_EXPIRED);
 }
 

@@ -1,7 +1,6 @@
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,29 +149,6 @@ Test(parallel, fresh_logins_among_many_threads_stay_in_order)
 	wander_all(&(struct worker_options){.threads = FIXTURE_PAIRS, .fresh = true});
 }
 
-/* One call (printf), without waiting for its answer. */
-static void __attribute__((format(printf, 2, 3))) send_call(const struct client *client, const char *format, ...)
-{
-	char call[256], body[512];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(call, sizeof call, format, arguments);
-	va_end(arguments);
-	snprintf(body, sizeof body, GROUP, call);
-	client_send(client, ROUTE_calls, "", body);
-}
-
-static void expect_answer(const struct client *client, const char *rv)
-{
-	struct answer answer = client_await(client);
-	json_t *group = json_array_get(json_object_get(answer.body, "groups"), 0);
-	json_t *result = json_array_get(json_object_get(group, "results"), 0);
-
-	cr_expect_str_eq(json_string_value(json_object_get(result, "rv")), rv);
-	answer_free(&answer);
-}
-
 Test(parallel, X10_a_login_that_starts_the_module_anew_and_a_context_login_do_not_wait_for_each_other)
 {
 	struct client signer = {.worker = &worker, .pair = 0}, other = {.worker = &worker, .pair = 1};
@@ -187,8 +163,8 @@ Test(parallel, X10_a_login_that_starts_the_module_anew_and_a_context_login_do_no
 	/* Its question for the token: the login is under way. */
 	cr_assert_eq(poll(&asked, 1, -1), 1);
 	send_call(&signer, CONTEXT_LOGIN, session);
-	expect_answer(&other, "CKR_OK");
-	expect_answer(&signer, "CKR_OPERATION_NOT_INITIALIZED");
+	expect_answered(&other, "CKR_OK");
+	expect_answered(&signer, "CKR_OPERATION_NOT_INITIALIZED");
 }
 
 Test(parallel, A23_whether_an_operation_awaits_the_pin_is_decided_once)
@@ -206,8 +182,8 @@ Test(parallel, A23_whether_an_operation_awaits_the_pin_is_decided_once)
 	send_call(&signer, CONTEXT_LOGIN, session);
 	worker_fixture_await_blocked(&worker);
 	expect(&beside, "CKR_OK", SIGN_INIT, session, key);
-	expect_answer(&other, "CKR_PIN_INCORRECT");
-	expect_answer(&signer, "CKR_OK");
+	expect_answered(&other, "CKR_PIN_INCORRECT");
+	expect_answered(&signer, "CKR_OK");
 	cr_expect_eq(token.asked[TOKEN_FOR_LOGIN], logins + 1, "the PIN reached the token without the gateway's leave");
 }
 

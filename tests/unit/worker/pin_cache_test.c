@@ -176,8 +176,7 @@ Test(pin_cache, B14_a_policy_without_the_cache_erases_it)
 	const struct login_policy without = rules(false, LOGOUT_AFTER_NEVER);
 
 	start(true, LOGOUT_AFTER_NEVER);
-	worker_fixture_policy(&one, &without);
-	struct worker_state state = worker_fixture_state(&one);
+	struct worker_state state = worker_fixture_policy(&one, &without);
 	cr_expect_eq(state.login, LOGIN_NONE);
 	expect_logged_out(&first, session);
 }

@@ -1,44 +1,26 @@
 /* What the kept PIN must not do to a token that counts tries: the mock module, which is exclusive here as many cards are. */
 #include <criterion/criterion.h>
-#include <string.h>
 
-#include "tests/unit/worker/resource_fixture.h"
+#include "tests/unit/worker/mock_application.h"
 
 #define EXCLUSIVE "exclusive CKR_DEVICE_ERROR\n"
 
-enum { HOUR_MS = 3600000 };
-
-static struct token_fixture token;
-static struct mock mock;
-static struct worker_fixture one, two;
-static struct client first = {.worker = &one}, second = {.worker = &two};
-static json_int_t session, key;
-
-static struct worker_options cached(enum logout_after after)
-{
-	return (struct worker_options){
-		.mock = &mock,
-		.login = {.cache_pin = 1,
-			.logout_after = after,
-			.pin_cache_ttl_ms = 8 * HOUR_MS,
-			.pin_cache_idle_ms = HOUR_MS},
-	};
-}
-
 static void start_after(enum logout_after after)
 {
+	struct worker_options options = mock_options(true, after);
+
 	token = (struct token_fixture){.generation = 1};
 	mock_new(&mock);
 	mock_control(&mock, EXCLUSIVE);
-	const struct worker_options options = cached(after);
+	options.mock = &mock;
 	worker_fixture_start(&token, &options, &one);
 	cr_assert_eq(one.started_rv, 0, "%s", one.started_detail);
 	worker_fixture_start(&token, &options, &two);
 	session = open_session(&first);
-	expect(&first, "CKR_OK", LOGIN, session, "CKU_USER", RIGHT);
+	log_in();
 	key = make_key(&first, session, "release", "");
 	if (after == LOGOUT_AFTER_PRIVATE_OP)
-		expect(&first, "CKR_OK", LOGIN, session, "CKU_USER", RIGHT);
+		log_in();
 }
 
 static void start(void)
@@ -47,38 +29,6 @@ static void start(void)
 }
 
 TestSuite(pin_tries, .timeout = 60);
-
-static void sign(const struct client *client, json_int_t in, json_int_t with)
-{
-	expect(client, "CKR_OK", SIGN_INIT "," SIGN, in, with, in);
-}
-
-static json_int_t find_private(const struct client *client, json_int_t in)
-{
-	json_int_t handle;
-	json_t *found = client_call(client,
-		"{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_PRIVATE_KEY\"}]}},{"
-		"\"FindObjects\":{\"session\":%lld,\"objects\":10}}",
-		in, in);
-
-	handle = json_integer_value(json_array_get(json_object_get(found, "objects"), 0));
-	json_decref(found);
-	expect(client, "CKR_OK", "{\"FindObjectsFinal\":{\"session\":%lld}}", in);
-	return handle;
-}
-
-static void expect_logged_out(void)
-{
-	struct answer answer = client_post(&first, "{\"groups\":[]}");
-
-	cr_expect_eq(answer.login, LOGIN_NONE);
-	cr_expect_eq(answer.native, LOGIN_NONE);
-	answer_free(&answer);
-	expect(&first, "CKR_USER_NOT_LOGGED_IN",
-		"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_GEN\"},\"attributes\":[{"
-		"\"CKA_VALUE_LEN\":16},{\"CKA_PRIVATE\":true}]}}",
-		session);
-}
 
 Test(pin_tries, B4_two_applications_take_turns_on_a_token_that_takes_one_login, .init = start)
 {
@@ -117,7 +67,7 @@ Test(pin_tries, B6_the_token_is_free_for_others_while_the_application_is_logged_
 	json_int_t their_key = find_private(&second, theirs);
 	sign(&second, theirs, their_key);
 	sign(&first, session, key);
-	expect_logged_out();
+	expect_logged_out(&first, session);
 	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT, session, key);
 }
 
@@ -127,7 +77,7 @@ Test(pin_tries, B15_a_rejected_pin_is_erased_before_the_answer_and_costs_one_try
 
 	mock_change_pin(&mock, "8888");
 	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT, session, key);
-	expect_logged_out();
+	expect_logged_out(&first, session);
 	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT, session, key);
 	cr_expect_eq(mock_logins(&mock, CKU_USER), before + 1);
 	cr_expect_eq(mock_logins_answered(&mock, CKU_USER, CKR_PIN_INCORRECT), 1);
@@ -139,7 +89,7 @@ Test(pin_tries, B15_a_signing_call_of_a_search_does_not_tell_of_the_pin_either, 
 {
 	mock_change_pin(&mock, "8888");
 	expect(&first, "CKR_USER_NOT_LOGGED_IN", "{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[]}}", session);
-	expect_logged_out();
+	expect_logged_out(&first, session);
 }
 
 Test(pin_tries, B15_each_pin_that_is_given_is_sent_once, .init = start)
@@ -168,7 +118,7 @@ Test(pin_tries, B15_the_kept_pin_is_not_used_for_the_last_try, .init = start)
 	bring_to_the_last_try();
 	unsigned before = mock_logins(&mock, CKU_USER);
 	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT, session, key);
-	expect_logged_out();
+	expect_logged_out(&first, session);
 	cr_expect_eq(mock_logins(&mock, CKU_USER), before);
 }
 
@@ -179,7 +129,7 @@ Test(pin_tries, B15_the_kept_pin_is_not_sent_to_a_locked_token, .init = start)
 	expect(&second, "CKR_PIN_LOCKED", LOGIN, open_session(&second), "CKU_USER", WRONG);
 	unsigned before = mock_logins(&mock, CKU_USER);
 	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT, session, key);
-	expect_logged_out();
+	expect_logged_out(&first, session);
 	cr_expect_eq(mock_logins(&mock, CKU_USER), before);
 }
 
@@ -217,7 +167,7 @@ Test(pin_tries, B14_another_token_in_the_slot_erases_it, .init = start)
 	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT, session, key);
 	cr_expect_eq(mock_logins(&mock, CKU_USER), before);
 	mock_control(&mock, EXCLUSIVE);
-	expect_logged_out();
+	expect_logged_out(&first, session);
 }
 
 Test(pin_tries, B14_a_token_that_is_pulled_out_takes_it_along, .init = start)
@@ -226,7 +176,7 @@ Test(pin_tries, B14_a_token_that_is_pulled_out_takes_it_along, .init = start)
 	expect(&first, "CKR_USER_NOT_LOGGED_IN", SIGN_INIT, session, key);
 	mock_control(&mock, EXCLUSIVE);
 	session = open_session(&first);
-	expect_logged_out();
+	expect_logged_out(&first, session);
 }
 
 Test(pin_tries, B14_a_pin_that_is_locked_in_this_application_is_erased)
@@ -238,7 +188,7 @@ Test(pin_tries, B14_a_pin_that_is_locked_in_this_application_is_erased)
 	expect(&first, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_CONTEXT_SPECIFIC", WRONG);
 	expect(&first, "CKR_PIN_INCORRECT", LOGIN, session, "CKU_CONTEXT_SPECIFIC", WRONG);
 	expect(&first, "CKR_PIN_LOCKED", LOGIN, session, "CKU_CONTEXT_SPECIFIC", WRONG);
-	expect_logged_out();
+	expect_logged_out(&first, session);
 }
 
 Test(pin_tries, B15_an_error_of_the_token_is_no_rejection, .init = start)

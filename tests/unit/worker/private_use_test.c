@@ -3,34 +3,18 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "tests/unit/worker/resource_fixture.h"
+#include "tests/unit/worker/application.h"
 
 #define LABEL "{\"GetAttributeValue\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":16}]}}"
 #define REST_SIGN "{\"algorithm\":\"ES256\",\"data\":\"YQ\"}"
 
-enum { HOUR_MS = 3600000, LOGINS = 40 };
-
-static struct token_fixture token;
-static struct worker_fixture one;
-static struct client first = {.worker = &one};
-static json_int_t session, key;
-
-static struct login_policy rules(bool cache, enum logout_after after)
-{
-	return (struct login_policy){
-		.cache_pin = cache,
-		.logout_after = after,
-		.pin_cache_ttl_ms = 8 * HOUR_MS,
-		.pin_cache_idle_ms = HOUR_MS,
-		.internal_wait_ms = 10000,
-	};
-}
+enum { LOGINS = 40 };
 
 TestSuite(private_use, .timeout = 60);
 
-static void *log_in(void *unused)
+static void *log_in_beside(void *unused)
 {
-	expect(&first, "CKR_OK", USER_LOGIN, session);
+	log_in();
 	return unused;
 }
 
@@ -46,7 +30,7 @@ Test(private_use, B11_a_key_is_made_while_its_application_logs_in)
 	cr_assert_eq(one.started_rv, 0, "%s", one.started_detail);
 	session = open_session(&first);
 	mock_control(&mock, "fault C_Login 1 slow 500\n");
-	cr_assert_eq(pthread_create(&thread, NULL, log_in, NULL), 0);
+	cr_assert_eq(pthread_create(&thread, NULL, log_in_beside, NULL), 0);
 	mock_await_call(&mock, "C_Login", 1);
 	/* Nobody is logged in and no PIN is kept yet: both are so when its turn comes. */
 	REST_ONLY(&one, 201, .route = ROUTE_key_generate, .pair = 1, .body = "{\"type\":\"EC\",\"label\":\"release\"}");
@@ -79,6 +63,7 @@ static void start(bool cache, enum logout_after after)
 	worker_fixture_start(&token, NULL, &maker);
 	json_int_t theirs = open_logged_in(&another);
 	make_key(&another, theirs, "release", "");
+	(void)number(&another, "key", MAKE_SECRET, theirs);
 	worker_fixture_stop(&maker);
 	worker_fixture_start(
 		&token, &(struct worker_options){.login = rules(cache, after), .threads = FIXTURE_PAIRS}, &one);
@@ -88,15 +73,9 @@ static void start(bool cache, enum logout_after after)
 		parts[i].client = (struct client){.worker = &one, .pair = i};
 		parts[i].session = open_session(&parts[i].client);
 	}
-	log_in(NULL);
-	json_t *found = client_call(&first,
-		"{\"FindObjectsInit\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_PRIVATE_KEY\"}]}},"
-		"{\"FindObjects\":{\"session\":%lld,\"objects\":10}}",
-		session, session);
-	key = json_integer_value(json_at(found, "objects/0"));
-	json_decref(found);
-	expect(&first, "CKR_OK", "{\"FindObjectsFinal\":{\"session\":%lld}}", session);
-	expect(&first, "CKR_OK", "{\"CloseSession\":{\"session\":%lld}}", session);
+	log_in();
+	key = find_private(&first, session);
+	expect(&first, "CKR_OK", CLOSE, session);
 	session = parts[0].session;
 }
 
@@ -110,9 +89,14 @@ static unsigned login_now(void)
 	return login;
 }
 
-static json_t *sign(const struct part *part)
+static json_t *sign_part(const struct part *part)
 {
 	return client_call(&part->client, SIGN, part->session);
+}
+
+static json_t *decrypt_part(const struct part *part)
+{
+	return client_call(&part->client, DECRYPT_PART, part->session);
 }
 
 static json_t *read_label(const struct part *part)
@@ -170,11 +154,11 @@ static void expect_one_signature_per_login(void)
 {
 	for (unsigned i = 0; i < LOGINS; i++) {
 		if (login_now() == LOGIN_NONE)
-			log_in(NULL);
+			log_in();
 		for (unsigned j = 0; j < FIXTURE_PAIRS; j++)
 			expect(&parts[j].client, "CKR_OK", SIGN_INIT, parts[j].session, key);
 		cr_assert_eq(login_now(), LOGIN_USER);
-		unsigned signatures = successes_of(sign, "CKR_OPERATION_NOT_INITIALIZED");
+		unsigned signatures = successes_of(sign_part, "CKR_OPERATION_NOT_INITIALIZED");
 		cr_assert_eq(signatures, 1, "%u signatures of one login", signatures);
 		expect_nobody_in();
 	}
@@ -184,7 +168,7 @@ static void expect_one_private_use_per_login(void)
 {
 	for (unsigned i = 0; i < LOGINS; i++) {
 		if (login_now() == LOGIN_NONE)
-			log_in(NULL);
+			log_in();
 		unsigned uses = successes_of(read_label, "CKR_USER_NOT_LOGGED_IN");
 		cr_assert_eq(uses, 1, "%u private uses of one login", uses);
 		expect_nobody_in();
@@ -227,6 +211,46 @@ Test(private_use, B8_of_private_uses_that_come_at_once_one_is_made_per_kept_pin)
 	expect_one_private_use_per_login();
 }
 
+static json_int_t find_secret(void)
+{
+	json_t *found = client_call(&first, SEARCH, session, "CKO_SECRET_KEY", session);
+	json_int_t secret = json_integer_value(json_at(found, "objects/0"));
+
+	json_decref(found);
+	expect(&first, "CKR_OK", SEARCH_END, session);
+	return secret;
+}
+
+/* Every session has begun to decrypt under the one login: one of them gets its parts. */
+static void expect_one_operation_in_parts_per_login(void)
+{
+	log_in();
+	json_int_t secret = find_secret();
+	for (unsigned i = 0; i < LOGINS; i++) {
+		log_in();
+		for (unsigned j = 0; j < FIXTURE_PAIRS; j++)
+			expect(&parts[j].client, "CKR_OK", DECRYPT_INIT, parts[j].session, secret);
+		unsigned uses = successes_of(decrypt_part, "CKR_OPERATION_NOT_INITIALIZED");
+		cr_assert_eq(uses, 1, "%u operations of one login", uses);
+		cr_assert_eq(login_now(), LOGIN_USER);
+		for (unsigned j = 0; j < FIXTURE_PAIRS; j++)
+			json_decref(client_call(&parts[j].client, DECRYPT_FINAL, parts[j].session));
+		expect_nobody_in();
+	}
+}
+
+Test(private_use, B7_of_operations_in_parts_that_one_login_began_one_gets_its_parts)
+{
+	start(false, LOGOUT_AFTER_PRIVATE_OP);
+	expect_one_operation_in_parts_per_login();
+}
+
+Test(private_use, B8_of_operations_in_parts_that_one_kept_pin_began_one_gets_its_parts)
+{
+	start(true, LOGOUT_AFTER_PRIVATE_OP);
+	expect_one_operation_in_parts_per_login();
+}
+
 static void *sign_over_rest(void *argument)
 {
 	struct part *part = argument;
@@ -245,7 +269,7 @@ static void expect_one_signature_over_rest_per_login(void)
 	for (unsigned i = 0; i < LOGINS; i++) {
 		unsigned signatures = 0, refused = 0;
 		if (login_now() == LOGIN_NONE)
-			log_in(NULL);
+			log_in();
 		pthread_barrier_init(&together, NULL, FIXTURE_PAIRS);
 		for (unsigned j = 0; j < FIXTURE_PAIRS; j++)
 			cr_assert_eq(pthread_create(&parts[j].thread, NULL, sign_over_rest, &parts[j]), 0);

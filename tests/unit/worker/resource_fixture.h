@@ -50,6 +50,25 @@ void resource_setup(struct token_fixture *token, struct worker_fixture *worker, 
 void resource_setup_logged_in(
 	struct token_fixture *token, struct worker_fixture *worker, const struct worker_options *options);
 
+/* A suite with `worker` on `token`; `begin` is one of the two above. */
+#define RESOURCE_SUITE(suite, begin) \
+	static struct token_fixture token; \
+	static struct worker_fixture worker; \
+	static void setup(void) \
+	{ \
+		begin(&token, &worker, NULL); \
+	} \
+	static void teardown(void) \
+	{ \
+		worker_fixture_stop(&worker); \
+	} \
+	TestSuite(suite, .init = setup, .fini = teardown, .timeout = 120)
+
+/* A suite with a `client` of that worker. */
+#define CLIENT_SUITE(suite) \
+	RESOURCE_SUITE(suite, resource_setup); \
+	static struct client client = {.worker = &worker, .instance = "first instance"}
+
 /* Generates a key over the resource route; `more` are further members, with a comma in front. Needs a login. */
 void make_resource_key(struct worker_fixture *worker, const char *type, const char *label, const char *more);
 

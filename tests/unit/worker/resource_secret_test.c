@@ -10,20 +10,7 @@
 
 #if WIPE_FREE_ACTIVE
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-
-static void setup(void)
-{
-	resource_setup_logged_in(&token, &worker, NULL);
-}
-
-static void teardown(void)
-{
-	worker_fixture_stop(&worker);
-}
-
-TestSuite(resource_secret, .init = setup, .fini = teardown);
+RESOURCE_SUITE(resource_secret, resource_setup_logged_in);
 
 /* How often the text stands in one mapping of the worker. */
 static size_t hits_in(int memory, unsigned long begin, unsigned long end, const char *text)

@@ -5,20 +5,7 @@
 #include "server/worker/resources/ecdsa.h"
 #include "tests/unit/worker/resource_fixture.h"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-
-static void setup(void)
-{
-	resource_setup_logged_in(&token, &worker, NULL);
-}
-
-static void teardown(void)
-{
-	worker_fixture_stop(&worker);
-}
-
-TestSuite(resource_sign, .init = setup, .fini = teardown);
+RESOURCE_SUITE(resource_sign, resource_setup_logged_in);
 
 static const char data[] = "what is to be signed";
 enum { DATA_LEN = sizeof data - 1 };
