@@ -216,8 +216,8 @@ lint-selftest:
 FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_FLAGS := -std=c11 -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 FUZZ_ROOM  := $(call sources,api) $(wildcard client-module/http.c server/common/frame.c server/common/message.c \
-	server/common/clock.c server/config/*.c server/http/gate.c server/worker/reply.c \
-	$(addprefix server/worker/resources/,body.c pkcs11_uri.c accept.c escape.c ecdsa.c))
+	server/common/clock.c server/common/escape.c server/common/pkcs11_uri.c server/config/*.c server/http/gate.c server/worker/reply.c \
+	$(addprefix server/worker/resources/,body.c accept.c ecdsa.c))
 FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(FUZZ_ROOM))
 $(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)

@@ -145,6 +145,8 @@ static bool permitted(struct request *request)
 		return false;
 	if (name == NULL)
 		return true;
+	if (!slot_name_find(request, name, &name))
+		return false;
 	const struct config_slot *slot = config_slot(config, name);
 	unsigned permissions = slot == NULL ? 0 : config_permissions(config, request->peer->identity, name);
 	if (permissions == 0) {

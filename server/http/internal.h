@@ -12,7 +12,7 @@
  *   respond    answers and problems                            counters  numbers for /metrics
  *   share      connections of one identity
  *   application  applications held, closed and shown; sessions of REST; quiesce
- *   problem_page  the pages about problem types
+ *   problem_page  the pages about problem types            slot_name  slots by the token in them
  */
 #ifndef P11GATE_HTTP_INTERNAL_H
 #define P11GATE_HTTP_INTERNAL_H
@@ -356,6 +356,12 @@ const char *request_text(struct request *request, struct gate_text text);
 
 /* Whether the identity may do anything on the slot; `context` is the request. */
 bool request_slot_visible(void *context, const char *slot);
+
+/*
+ * The configured name for {slot} of a path: `given` itself, or the slot whose token it names by label:, serial: or pkcs11:. Where there is
+ * none *ret_name is no name of a slot. False: the answer is complete (400, 409 slot-ambiguous). Memory of the request.
+ */
+bool slot_name_find(struct request *request, const char *given, const char **ret_name) MUST_USE;
 
 /* --- scope.c --- */
 

@@ -9,8 +9,8 @@
 #include "server/worker/resources/accept.h"
 #include "server/worker/resources/body.h"
 #include "server/worker/resources/ecdsa.h"
-#include "server/worker/resources/escape.h"
-#include "server/worker/resources/pkcs11_uri.h"
+#include "server/common/escape.h"
+#include "server/common/pkcs11_uri.h"
 
 static void check(bool holds)
 {

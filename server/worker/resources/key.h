@@ -5,7 +5,7 @@
 #define P11GATE_WORKER_RESOURCES_KEY_H
 
 #include "server/worker/resources/curve.h"
-#include "server/worker/resources/pkcs11_uri.h"
+#include "server/common/pkcs11_uri.h"
 #include "server/worker/worker.h"
 
 enum {

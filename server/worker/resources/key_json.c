@@ -3,7 +3,7 @@
 #include "api/buffer.h"
 #include "api/names.h"
 #include "server/worker/resources/attribute.h"
-#include "server/worker/resources/escape.h"
+#include "server/common/escape.h"
 #include "server/worker/resources/key.h"
 #include "server/worker/resources/key_usage.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "server/worker/resources/body.h"
-#include "server/worker/resources/escape.h"
+#include "server/common/escape.h"
 
 enum { ID_MAX = 255 }; /* bytes */
 

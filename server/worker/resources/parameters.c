@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server/worker/resources/escape.h"
+#include "server/common/escape.h"
 
 static bool refuse(struct request *request, const char *detail)
 {

@@ -6,7 +6,7 @@
 
 #include "server/worker/operation.h"
 #include "server/worker/resources/answer.h"
-#include "server/worker/resources/escape.h"
+#include "server/common/escape.h"
 
 /* False: the reply is complete. */
 static bool log_in(struct use *use)

@@ -1,4 +1,4 @@
-#include "server/worker/resources/escape.h"
+#include "server/common/escape.h"
 
 #include <string.h>
 

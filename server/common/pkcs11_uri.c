@@ -1,10 +1,10 @@
-#include "server/worker/resources/pkcs11_uri.h"
+#include "server/common/pkcs11_uri.h"
 
 #include <ctype.h>
 #include <stddef.h>
 #include <string.h>
 
-#include "server/worker/resources/escape.h"
+#include "server/common/escape.h"
 
 static const char scheme[] = "pkcs11:";
 
@@ -83,9 +83,9 @@ static bool parse_attribute(
 	return decode(arena, equals + 1, len - name_len - 1, member, ret_error);
 }
 
-bool pkcs11_uri_parse(struct arena *arena, const char *text, struct pkcs11_uri *ret_uri, const char **ret_error)
+/* Whatever it names. */
+static bool parse(struct arena *arena, const char *text, struct pkcs11_uri *uri, const char **ret_error)
 {
-	struct pkcs11_uri uri = {0};
 	if (strncmp(text, scheme, sizeof scheme - 1) != 0) {
 		*ret_error = "a PKCS#11 URI begins with pkcs11:";
 		return false;
@@ -97,18 +97,38 @@ bool pkcs11_uri_parse(struct arena *arena, const char *text, struct pkcs11_uri *
 	}
 	for (const char *at = text;; at++) {
 		size_t len = strcspn(at, ";");
-		if (!parse_attribute(arena, at, len, &uri, ret_error))
+		if (!parse_attribute(arena, at, len, uri, ret_error))
 			return false;
 		at += len;
 		if (*at == '\0')
-			break;
+			return true;
 	}
+}
+
+bool pkcs11_uri_parse(struct arena *arena, const char *text, struct pkcs11_uri *ret_uri, const char **ret_error)
+{
+	struct pkcs11_uri uri = {0};
+	if (!parse(arena, text, &uri, ret_error))
+		return false;
 	if (uri.object.data == NULL && uri.id.data == NULL) {
 		*ret_error = "the PKCS#11 URI names no key: give object or id";
 		return false;
 	}
 	if (uri.type.data != NULL && pkcs11_uri_class(&uri) == CK_UNAVAILABLE_INFORMATION) {
 		*ret_error = "the type in the PKCS#11 URI is not private, public or secret-key";
+		return false;
+	}
+	*ret_uri = uri;
+	return true;
+}
+
+bool pkcs11_uri_parse_token(struct arena *arena, const char *text, struct pkcs11_uri *ret_uri, const char **ret_error)
+{
+	struct pkcs11_uri uri = {0};
+	if (!parse(arena, text, &uri, ret_error))
+		return false;
+	if (uri.object.data != NULL || uri.id.data != NULL || uri.type.data != NULL) {
+		*ret_error = "the PKCS#11 URI names a key where a token is to be named; leave object, id and type out";
 		return false;
 	}
 	*ret_uri = uri;

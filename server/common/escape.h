@@ -1,8 +1,8 @@
 /*
  * Hexadecimal and percent-encoding (RFC 3986, section 2.1).
  */
-#ifndef P11GATE_WORKER_RESOURCES_ESCAPE_H
-#define P11GATE_WORKER_RESOURCES_ESCAPE_H
+#ifndef P11GATE_COMMON_ESCAPE_H
+#define P11GATE_COMMON_ESCAPE_H
 
 #include <stdbool.h>
 

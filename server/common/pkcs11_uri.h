@@ -1,12 +1,12 @@
 /*
- * PKCS#11 URIs (RFC 7512) that name a key: parsed strictly, without memory of its own.
+ * PKCS#11 URIs (RFC 7512) that name a key or a token: parsed strictly, without memory of its own.
  *
  * Known are the attributes that a token or a key has (token, manufacturer, serial, model, object, id, type). Everything
  * else is refused rather than ignored, since an ignored attribute would widen the match; so is a query, which could
  * carry a PIN.
  */
-#ifndef P11GATE_WORKER_RESOURCES_PKCS11_URI_H
-#define P11GATE_WORKER_RESOURCES_PKCS11_URI_H
+#ifndef P11GATE_COMMON_PKCS11_URI_H
+#define P11GATE_COMMON_PKCS11_URI_H
 
 #include <stdbool.h>
 
@@ -36,6 +36,10 @@ struct pkcs11_uri {
  * object and id is refused: it names no key.
  */
 bool pkcs11_uri_parse(struct arena *arena, const char *text, struct pkcs11_uri *ret_uri, const char **ret_error)
+	__attribute__((warn_unused_result));
+
+/* The same for a URI that names a token: with at least one of token, manufacturer, serial and model, and nothing else. */
+bool pkcs11_uri_parse_token(struct arena *arena, const char *text, struct pkcs11_uri *ret_uri, const char **ret_error)
 	__attribute__((warn_unused_result));
 
 /* The name that `type` has for a class of keys. */
