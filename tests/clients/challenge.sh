@@ -158,4 +158,26 @@ databases() {
 }
 check "D5 a KDBX database saves, opens again, and with a wrong key is InvalidKey" databases
 
+# --- the example ---
+
+logout() { rest POST "$slot/applications/current/logout"; }
+check "a key that asks for its PIN" rest POST "$slot/keys" '{"type":"RSA","label":"careful","always_authenticate":true}'
+check "the user logs out" logout
+printf salt > "$work/word"
+mac_of_word() { openssl mac -digest sha256 -macopt "hexkey:$(hex "$work/unlock")" -in "$work/word" HMAC | tr A-F a-f; }
+with_callbacks() {
+	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=api/docs/examples timeout 120 python3 tests/clients/provider/provider.py "$(mac_of_word)" > "$work/callbacks" 2>&1
+	cat "$work/callbacks"
+	[ "$(grep -c '^ok ' "$work/callbacks")" -eq 7 ] && ! grep -v '^ok ' "$work/callbacks"
+}
+check "D8 the provider of the examples asks for the PIN where the answer is 401, and for nothing else" with_callbacks
+by_command() { # by_command OPTION …: the example as a program
+	api/docs/examples/pkcs11_provider.py --gateway "$P11GATE_URL" --ca "$P11GATE_CA" --certificate "$P11GATE_CERT" --key "$P11GATE_KEY" "$@" \
+		"$(hex "$work/word")" > "$work/printed"
+}
+check "the user logs out again" logout
+check "D8 as a program it asks the PIN command" by_command --slot "$P11GATE_SLOT" --key-label unlock --pin-command "printf $P11GATE_PIN"
+check "and prints the response" test "$(cat "$work/printed")" = "$(mac_of_word)"
+check "without a PIN it prints none" fails by_command --slot "$P11GATE_SLOT" --key-label careful --pin-command false
+
 finish
