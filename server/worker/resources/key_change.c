@@ -7,6 +7,7 @@
 #include "server/worker/resources/key_names.h"
 #include "server/worker/resources/key_state.h"
 #include "server/worker/resources/resource.h"
+#include "server/worker/resources/use.h"
 
 /* New names; data NULL: it stays. */
 struct names {
@@ -140,6 +141,9 @@ static CK_RV change(struct request *request, CK_SESSION_HANDLE session, struct k
 	struct follower followers[FOLLOWERS_MAX];
 	size_t count;
 	bool done = true;
+	/* Another label would be no mark any more. */
+	if (use_refuse_marked(request, key, CKR_ACTION_PROHIBITED))
+		return CKR_OK;
 	if (!key_names_free(request, session, names->label, names->id, key))
 		return CKR_OK;
 	CK_RV rv = followers_of(request, session, key, followers, &count);

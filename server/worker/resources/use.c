@@ -56,20 +56,21 @@ bool use_begin(struct use *use)
 	return false;
 }
 
-static bool refuse_by_policy(struct use *use, const struct key *key)
+bool use_refuse_marked(struct request *request, const struct key *key, CK_RV rv)
 {
 	const struct event event = {
 		.kind = AUDIT_REFUSAL,
-		.rv = CKR_KEY_FUNCTION_NOT_PERMITTED,
+		.rv = rv,
 		.key_label = key_event_label(key),
 		.key_id = key->id.data,
 		.key_id_len = key->id.len,
 		.reason = "challenge_response_only",
 	};
-	if (answer_event(use->request, &event))
-		reply_return(use->request, CKR_KEY_FUNCTION_NOT_PERMITTED,
-			"The policy lets this key answer challenges and do nothing else.");
-	return false;
+	if (!policy_challenge_only(request->worker, (const char *)key->label.data))
+		return false;
+	if (answer_event(request, &event))
+		reply_return(request, rv, "The policy lets this key answer challenges and do nothing else.");
+	return true;
 }
 
 /* A quoted-string of RFC 9110, section 5.6.4. */
@@ -159,8 +160,8 @@ static bool refuse_unneeded(struct use *use)
 bool use_authorise(struct use *use, const struct key *key, const unsigned char sha256[SHA256_LEN])
 {
 	struct request *request = use->request;
-	if (!use->answers_challenge && policy_challenge_only(request->worker, (const char *)key->label.data))
-		return refuse_by_policy(use, key);
+	if (!use->answers_challenge && use_refuse_marked(request, key, CKR_KEY_FUNCTION_NOT_PERMITTED))
+		return false;
 	if (!key->always_authenticate && use->held == CK_INVALID_HANDLE)
 		return true;
 	CK_OBJECT_HANDLE name = CK_INVALID_HANDLE;

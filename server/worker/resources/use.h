@@ -49,6 +49,12 @@ bool use_begin(struct use *use) __attribute__((warn_unused_result));
 bool use_authorise(struct use *use, const struct key *key, const unsigned char sha256[SHA256_LEN])
 	__attribute__((warn_unused_result));
 
+/*
+ * Whether the key may do nothing but answer challenges (D9): then the refusal is recorded, and the reply is the problem of `rv`. For uses
+ * that are no challenge, and for changes, which could take the mark off.
+ */
+bool use_refuse_marked(struct request *request, const struct key *key, CK_RV rv) __attribute__((warn_unused_result));
+
 /* Exchanges a session in which an operation may be active for a clean one. */
 CK_RV use_renew(struct use *use) __attribute__((warn_unused_result));
 

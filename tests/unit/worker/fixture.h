@@ -53,6 +53,7 @@ struct token_fixture {
 /* How a worker is started; zero and NULL mean the usual. */
 struct worker_options {
 	const char *module; /* SoftHSM; a name without '/' is a test module beside the tests */
+	const char *init_args; /* for its C_Initialize */
 	const char *shim; /* faults of shim_module.c, which is the module then */
 	const struct mock *mock; /* the mock module with that control file, and its token "mock" */
 	const char *label; /* "demo" */

@@ -307,3 +307,17 @@ Test(resource_challenge, D9_a_marked_key_answers_challenges_and_does_not_sign)
 		.body = "{\"algorithm\":\"RS256\",\"data\":\"AA\"}");
 	response_of("", "hmac-sha256", response);
 }
+
+Test(resource_challenge, D9_a_marked_key_keeps_its_name)
+{
+	worker_fixture_stop(&worker);
+	worker_fixture_start(&token, &(struct worker_options){.challenge_only = "unlock"}, &worker);
+	REST_ONLY(&worker, 200, .route = ROUTE_login, .body = PIN_BODY);
+	make_resource_key(&worker, "HMAC", "unlock", ",\"id\":\"01\"");
+	REST_AUTO struct rest renamed = REST(&worker, 403, .route = ROUTE_key_change, .key = "id:01", .if_match = "*",
+		.content_type = "application/merge-patch+json", .body = "{\"label\":\"free\"}");
+	cr_expect_str_eq(text_at(renamed.json, "ckr"), "CKR_ACTION_PROHIBITED");
+	cr_expect_eq(events_with(&renamed, "kind", "refusal"), 1);
+	cr_expect_eq(calls_of(&renamed, "SetAttributeValue"), 0);
+	REST_ONLY(&worker, 200, .route = ROUTE_key, .key = "unlock");
+}

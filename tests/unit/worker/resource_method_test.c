@@ -260,3 +260,29 @@ Test(resource_method, D1_hkdf_takes_the_challenge_as_salt_and_comes_before_signa
 	cr_expect_eq(memcmp(bytes, expected, 32), 0);
 	cr_expect_eq(calls_of(&rest, "DestroyObject"), 1);
 }
+
+/* NSS' own token in memory: it wants no login, and its objects live as long as their session. */
+Test(resource_method, D1_hkdf_by_nss_is_what_openssl_computes)
+{
+	unsigned char key[48], response[128], expected[32];
+	const struct worker_options nss = {
+		.module = "/usr/lib/x86_64-linux-gnu/libsoftokn3.so",
+		.init_args =
+			"configdir='' certPrefix='' keyPrefix='' secmod='' flags=readOnly,noCertDB,noModDB,forceOpen",
+		.label = "NSS Generic Crypto Services",
+	};
+	const struct client client = {.worker = &worker, .instance = {1}};
+	memset(key, 0x5a, sizeof key);
+	worker_fixture_stop(&worker);
+	worker_fixture_start(&token, &nss, &worker);
+	cr_assert_eq(worker.started_rv, 0, "%s", worker.started_detail);
+	json_int_t session = open_session(&client);
+	expect(&client, "CKR_OK",
+		"{\"CreateObject\":{\"session\":%lld,\"attributes\":[{\"CKA_CLASS\":\"CKO_SECRET_KEY\"},{\"CKA_KEY_"
+		"TYPE\":"
+		"\"CKK_GENERIC_SECRET\"},{\"CKA_DERIVE\":true},{\"CKA_LABEL\":\"derive\"},{\"CKA_VALUE\":\"%s\"}]}}",
+		session, b64(key, sizeof key));
+	cr_assert_eq(respond(salt, SALT_LEN, "derive", ",\"method\":\"hkdf-sha256\"", "hkdf-sha256", response), 32);
+	hkdf(key, sizeof key, expected);
+	cr_expect_eq(memcmp(response, expected, 32), 0);
+}
