@@ -49,7 +49,9 @@ const struct route_row *route_row(enum route_id id);
  * PARAMETER(CONSTANT, name in braces, description): the variable segments of the templates.
  */
 #define ROUTE_PARAMETERS(PARAMETER) \
-	PARAMETER(SLOT, "slot", "Name of a configured slot, or of its token: label:LABEL, serial:SERIAL, or a PKCS#11 URI (RFC 7512) that names a token") \
+	PARAMETER(SLOT, "slot", \
+		"Name of a configured slot, or of its token: label:LABEL, serial:SERIAL, or a PKCS#11 URI (RFC 7512) " \
+		"that names a token") \
 	PARAMETER(APPLICATION, "application", "Application ID, or `current`: the request's own application") \
 	PARAMETER(KEY, "key", "A key: its label, or with a prefix label:LABEL, id:HEX or a PKCS#11 URI (RFC 7512)") \
 	PARAMETER(SESSION, "session", "Identifier of a session that was opened over REST") \
