@@ -113,6 +113,12 @@ void info_encode(struct json_writer *w, enum wire_kind kind, const void *info);
 bool info_decode(struct json_reader *in, enum wire_kind kind, void *ret_info) __attribute__((warn_unused_result));
 
 /*
+ * Worker: reads a MECHANISM that stands alone; NULL where the JSON is null. Everything is in `in->arena`. False: the reader holds the
+ * error.
+ */
+bool mechanism_decode(struct json_reader *in, CK_MECHANISM **ret_mechanism) __attribute__((warn_unused_result));
+
+/*
  * Calls `visit` for every object handle inside a decoded mechanism's parameter (e.g. CKM_CONCATENATE_BASE_AND_KEY) but
  * CK_INVALID_HANDLE, which `visit` may replace. Stops at the first value that is not CKR_OK and returns it.
  */

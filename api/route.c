@@ -45,7 +45,11 @@ const char *route_body_type(const struct route_row *row, size_t place)
 	for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
 		if (bodies[i].route == row->id && found++ == place)
 			return bodies[i].type;
-	return found == 0 && place == 0 ? "application/json" : NULL;
+	if (found > 0)
+		return NULL;
+	if (place == 0)
+		return "application/json";
+	return place == 1 && schema_content(schema_row(row->request)) != NULL ? "application/octet-stream" : NULL;
 }
 
 bool route_takes(const struct route_row *row, const char *content_type, size_t len)

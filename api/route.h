@@ -34,7 +34,8 @@ struct route_row {
 };
 
 /*
- * The media types of the route's bodies (bodies.def), the usual one first: `place` counts from 0; NULL behind the last. A route that
+ * The media types of the route's bodies (bodies.def; else application/json, and application/octet-stream where the schema has a CONTENT
+ * member), the usual one first: `place` counts from 0; NULL behind the last. A route that
  * reads no body leaves one of application/json alone. Static memory.
  */
 const char *route_body_type(const struct route_row *row, size_t place);

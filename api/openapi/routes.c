@@ -145,6 +145,15 @@ static void content_schema(struct json_writer *w, enum schema_id schema, const c
 		write_reference(w, "schemas", schema == SCHEMA_CALLS ? calls : schema_row(schema)->name, NULL);
 }
 
+/* The schema of a body that is the member alone (NULL: nothing is known of it). */
+static void octets_write(struct json_writer *w, const struct schema_member *content)
+{
+	put_object(w, "schema");
+	if (content != NULL)
+		put_text(w, "description", content->description);
+	json_end_object(w);
+}
+
 static void request_write(struct json_writer *w, const struct route_row *row)
 {
 	if (row->request == SCHEMA_NONE)
@@ -159,7 +168,7 @@ static void request_write(struct json_writer *w, const struct route_row *row)
 			content_schema(w, row->request, "CallGroups");
 			examples_write(w, NOTE_REQUEST, row);
 		} else {
-			put(w, "schema", "{'type':'string'}");
+			octets_write(w, schema_content(schema_row(row->request)));
 		}
 		json_end_object(w);
 	}
@@ -191,8 +200,15 @@ static void content_write(struct json_writer *w, const struct route_row *row)
 		any = true;
 		media_write(w, row, notes[i].name);
 	}
-	if (!any)
+	if (!any) {
 		media_write(w, row, "application/json");
+		const struct schema_member *content = schema_content(schema_row(row->response));
+		if (content != NULL) {
+			put_object(w, "application/octet-stream");
+			octets_write(w, content);
+			json_end_object(w);
+		}
+	}
 	json_end_object(w);
 }
 
@@ -256,6 +272,26 @@ static void answers_write(struct json_writer *w, const struct route_row *row)
 	json_end_object(w);
 }
 
+/* What stands in the query beside a body of octets. */
+static void content_parameters_write(struct json_writer *w, const struct schema_row *schema)
+{
+	for (size_t i = 0; schema_content(schema) != NULL && i < schema->member_count; i++) {
+		const struct schema_member *member = &schema->members[i];
+		char description[512];
+		if (!schema_member_in_query(member))
+			continue;
+		snprintf(description, sizeof(description), "With application/octet-stream. %s", member->description);
+		json_begin_object(w);
+		put_text(w, "name", member->name);
+		put(w, "in", "'query'");
+		put_text(w, "description", description);
+		put_object(w, "schema");
+		schema_type_write(w, member);
+		json_end_object(w);
+		json_end_object(w);
+	}
+}
+
 static void route_parameters_write(struct json_writer *w, const struct route_row *row)
 {
 	json_name(w, "parameters");
@@ -277,6 +313,7 @@ static void route_parameters_write(struct json_writer *w, const struct route_row
 		put(w, "schema", notes[i].json);
 		json_end_object(w);
 	}
+	content_parameters_write(w, schema_row(row->request));
 	json_end_array(w);
 }
 

@@ -25,6 +25,8 @@ static void try_body(enum schema_id schema, const char *text, size_t len, struct
 	const struct worker_request message = {
 		.body = {(const unsigned char *)text, len},
 		.content_type = "application/json",
+		.query = "",
+		.accept = "",
 		.trace = "",
 	};
 	const char *error;

@@ -9,7 +9,6 @@
 #include "server/worker/resources/answer.h"
 #include "server/worker/resources/body.h"
 #include "server/worker/resources/resource.h"
-#include "server/worker/resources/sign.h"
 
 /* A ChallengeRequest, or a ChallengeCheckRequest without its challenge. */
 struct challenge_request {

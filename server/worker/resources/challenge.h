@@ -12,6 +12,9 @@ enum {
 	RESPONSE_MAX = 64, /* bytes: two HMACs (D4) */
 };
 
+/* Serves request->message, which is a challenge, as key_use_serve does. */
+void challenge_serve(struct request *request, struct held_pin *held);
+
 /* What a request says about key and method. */
 struct challenge_choice {
 	bool named; /* `query` names the key; else it is found automatically */

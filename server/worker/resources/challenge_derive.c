@@ -5,6 +5,7 @@
 
 #include "server/worker/resources/answer.h"
 #include "server/worker/resources/challenge.h"
+#include "server/worker/resources/key_operation.h"
 
 enum { RANDOM_LEN = 32 }; /* bytes of a test challenge */
 
@@ -99,7 +100,7 @@ static CK_RV run(struct use *use, const struct key *key, CK_MECHANISM *mechanism
 	CK_OBJECT_HANDLE object = key->object;
 	unsigned login = login_epoch(use->request->worker);
 	*ret_function = "C_Login";
-	CK_RV rv = use->context ? signer_verify_pin(use, login, &object, ret_withheld) : CKR_OK;
+	CK_RV rv = use->context ? use_verify(use, login, &object, ret_withheld) : CKR_OK;
 	if (rv != CKR_OK || *ret_withheld)
 		return rv;
 	*ret_function = "C_DeriveKey";
@@ -122,7 +123,7 @@ CK_RV challenge_derive(struct use *use, const struct key *key, const struct meth
 	CK_ULONG len = method->raw_len;
 	struct signer_input input;
 	const char *function = "C_DeriveKey";
-	uint64_t begun = signer_now_us();
+	uint64_t begun = key_operation_now_us();
 	*ret_withheld = false;
 	if (!signer_input_init(&input, challenge, false))
 		return CKR_HOST_MEMORY;
@@ -135,7 +136,7 @@ CK_RV challenge_derive(struct use *use, const struct key *key, const struct meth
 	}
 	CK_RV rv = run(use, key, &mechanism, len, ret_value, &function, ret_withheld);
 	if (!*ret_withheld)
-		*ret_withheld = !signer_record(use, key, &mechanism, &input, function, rv, begun);
+		*ret_withheld = !key_operation_record(use, key, &mechanism, input.sha256, function, rv, begun);
 	return rv;
 }
 

@@ -42,9 +42,9 @@ void method_signer(struct request *request, const struct method *method, struct 
 {
 	const struct algorithm *algorithm = algorithm_by_mechanism(method->mechanism);
 	if (algorithm != NULL)
-		signer_of_algorithm(request, algorithm, ret_signer);
+		signer_of_algorithm(request, algorithm, SIGNER_SIGNS, ret_signer);
 	else
-		signer_of_mechanism(request, method->mechanism, ret_signer);
+		signer_of_mechanism(request, &(CK_MECHANISM){method->mechanism, NULL, 0}, SIGNER_SIGNS, ret_signer);
 	/* Not bound to the curve that JOSE binds the algorithm to. */
 	ret_signer->by_mechanism = true;
 	ret_signer->asked = method->name;
@@ -64,7 +64,7 @@ static bool token_has(struct request *request, const struct method *method)
 		return token_derives(request, method->mechanism);
 	method_signer(request, method, &signer);
 	const struct algorithm *algorithm = signer.algorithm;
-	return signer_token_has(request, algorithm == NULL ? signer.mechanism
+	return signer_token_has(request, algorithm == NULL ? signer.mechanism.mechanism
 					 : signer.combined ? algorithm->combined
 							   : algorithm->mechanism);
 }

@@ -196,6 +196,33 @@ void use_refuse(const struct use *use, CK_RV rv, const char *detail)
 		      : detail);
 }
 
+/* Notes how the PIN was taken. */
+static CK_RV authenticated(struct use *use, CK_RV rv, bool *ret_withheld)
+{
+	use->pin_rv = rv;
+	const struct event event = {
+		.kind = AUDIT_LOGIN, .function = "C_Login", .rv = rv, .user = "CKU_CONTEXT_SPECIFIC"};
+	*ret_withheld = !answer_event(use->request, &event);
+	return rv;
+}
+
+CK_RV use_authenticate(struct use *use, unsigned login, bool *ret_withheld)
+{
+	const unsigned char *pin = (const unsigned char *)use->pin;
+	CK_RV rv = login_context(use->request, &use->session, login, pin, strlen(use->pin));
+	return authenticated(use, rv, ret_withheld);
+}
+
+CK_RV use_verify(struct use *use, unsigned login, CK_OBJECT_HANDLE *key, bool *ret_withheld)
+{
+	const unsigned char *pin = (const unsigned char *)use->pin;
+	/* The login of this request alone was this PIN's, and is in the audit as what it was. */
+	if (use->logged_in)
+		return CKR_OK;
+	CK_RV rv = login_verify(use->request, login, &use->session, key, pin, strlen(use->pin));
+	return authenticated(use, rv, ret_withheld);
+}
+
 CK_RV use_renew(struct use *use)
 {
 	if (use->clean)

@@ -77,11 +77,13 @@ static void check_value(struct json_reader *in, const struct schema_member *memb
 		cr_assert(json_read_string(in, &text) && schema_member_allows(member, text.data, text.len), "%s",
 			member->name);
 		return;
-	case MEMBER_BASE64URL: cr_assert(json_read_bytes(in, &data, &len), "%s", member->name); return;
+	case MEMBER_BASE64URL:
+	case MEMBER_CONTENT: cr_assert(json_read_bytes(in, &data, &len), "%s", member->name); return;
 	case MEMBER_UINT: cr_assert(json_read_uint(in, &number), "%s", member->name); return;
 	case MEMBER_BOOL: cr_assert(json_read_bool(in, &flag), "%s", member->name); return;
 	case MEMBER_OBJECT: check_object(in, schema_member_row(member)); return;
 	case MEMBER_LIST: check_list(in, member); return;
+	case MEMBER_MECHANISM:
 	case MEMBER_ANY: cr_assert(json_skip(in), "%s", member->name); return;
 	}
 }

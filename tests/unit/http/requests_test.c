@@ -249,6 +249,29 @@ Test(requests, a_body_of_another_type_is_told_which_one_is_taken)
 	fixture_disconnect(client);
 }
 
+Test(requests, octets_go_to_the_routes_that_take_them_alone)
+{
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	static const struct {
+		const char *path;
+		bool taken;
+	} rows[] = {
+		{"/v1/slots/demo/keys/a/sign?algorithm=ES256", true},
+		{"/v1/slots/demo/keys/a/decrypt?algorithm=ES256", true},
+		{"/v1/slots/demo/keys", false},
+		{"/v1/slots/demo/challenge-response", false},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		char head[300];
+		snprintf(head, sizeof head,
+			"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/octet-stream\r\nContent-Length: "
+			"2\r\n\r\n{}",
+			rows[i].path);
+		cr_expect_eq(answer_status(fixture_ask(client, head)) != 415, rows[i].taken, "%s", rows[i].path);
+	}
+	fixture_disconnect(client);
+}
+
 Test(requests, a_POST_without_length_has_no_body)
 {
 	struct tls_client *client = fixture_connect(fixture, "alice");

@@ -18,8 +18,10 @@ struct bare {
 static void bare_init(struct bare *bare, const char *body)
 {
 	memset(bare, 0, sizeof *bare);
-	bare->message = (struct worker_request){
-		.body = {(const unsigned char *)body, strlen(body)}, .content_type = "application/json", .trace = ""};
+	bare->message = (struct worker_request){.body = {(const unsigned char *)body, strlen(body)},
+		.content_type = "application/json",
+		.query = "",
+		.trace = ""};
 	arena_init(&bare->arena, LIMIT_BODY_ARENA);
 	bare->request = calloc(1, sizeof *bare->request);
 	bare->request->message = &bare->message;

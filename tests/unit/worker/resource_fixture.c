@@ -84,7 +84,7 @@ struct rest rest_ask(struct worker_fixture *worker, struct ask what)
 		.accept = or_empty(what.accept),
 		.content_type = what.content_type != NULL ? what.content_type : "application/json",
 		.if_match = or_empty(what.if_match),
-		.body = {(const unsigned char *)body, strlen(body)},
+		.body = {(const unsigned char *)body, what.body_len != 0 ? what.body_len : strlen(body)},
 	};
 	worker_fixture_exchange(worker, what.pair, &request, &payload);
 	arena_init(&arena, FRAME_PAYLOAD_MAX * 2);

@@ -15,6 +15,7 @@
 struct ask {
 	enum route_id route;
 	const char *key, *operation, *query, *accept, *body, *identity, *content_type, *if_match;
+	size_t body_len; /* 0: of the text */
 	unsigned pair;
 	unsigned without; /* mask of 1u << enum permission that the identity lacks */
 	bool anonymous;
