@@ -119,6 +119,9 @@ CK_SLOT_ID module_slot(const struct worker *worker);
  */
 CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session) __attribute__((warn_unused_result));
 
+/* The same for what needs no login: it is no private use, so that the module is not logged in for it, and it ends no login (B4, B7). */
+CK_RV session_lend_public(struct request *request, CK_SESSION_HANDLE *ret_session) __attribute__((warn_unused_result));
+
 /*
  * `clean` false: an operation may be active, so the session is closed instead of kept for the next borrower. Nothing is done
  * for CK_INVALID_HANDLE, nor for a session that a re-initialisation of the module has ended since it was lent. With the module held.

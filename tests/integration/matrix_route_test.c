@@ -108,6 +108,7 @@ static const char *algorithm_of(const struct route_row *row)
 {
 	switch (row->id) {
 	case ROUTE_key_mac: return "HS256";
+	case ROUTE_digest: return "SHA-256";
 	case ROUTE_key_encrypt:
 	case ROUTE_key_decrypt: return "RSA1_5";
 	default: return "ES256";

@@ -15,6 +15,7 @@ static const struct key_use_kind *const kinds[ROUTE_COUNT] = {
 	[ROUTE_key_verify] = &key_use_verify,
 	[ROUTE_key_encrypt] = &key_use_encrypt,
 	[ROUTE_key_decrypt] = &key_use_decrypt,
+	[ROUTE_digest] = &key_use_digest,
 };
 
 const char *key_use_asked_pointer(const struct key_use *use)
@@ -91,8 +92,8 @@ static bool check_place(struct key_use *use, const json_t *body)
 
 static bool key_use_read(struct key_use *use, const json_t *body)
 {
-	return key_query_of_path(use->request, &use->key) && use->kind->read(use, body) && check_place(use, body) &&
-	       read_items(use, body);
+	return (use->kind->keyless || key_query_of_path(use->request, &use->key)) && use->kind->read(use, body) &&
+	       check_place(use, body) && read_items(use, body);
 }
 
 /* Of a pair, the half that is used. False: it is not in the token, and the reply says so. */
@@ -199,13 +200,19 @@ static void run_batch(struct use *use, const struct key *key, const struct key_u
 	write_end(use, key_use, &w);
 }
 
-static void run(struct use *use, struct key_use *key_use, bool octets)
+/* The key, if it may be used so. False: the reply is complete. */
+static bool find_key(struct use *use, const struct key_use *key_use, struct key *ret_key)
 {
 	struct request *request = use->request;
-	struct key key;
-	if (!key_find(request, use->session, &key_use->key, &key) || !choose_half(use, key_use, &key) ||
-		!key_use->kind->check(use, &key, key_use) || !check_batch(request, key_use, &key) ||
-		!use_authorise(use, &key, key_use->items[0].input.sha256))
+	return key_find(request, use->session, &key_use->key, ret_key) && choose_half(use, key_use, ret_key) &&
+	       key_use->kind->check(use, ret_key, key_use) && check_batch(request, key_use, ret_key) &&
+	       use_authorise(use, ret_key, key_use->items[0].input.sha256);
+}
+
+static void run(struct use *use, const struct key_use *key_use, bool octets)
+{
+	struct key key = {.object = CK_INVALID_HANDLE};
+	if (!key_use->kind->keyless && !find_key(use, key_use, &key))
 		return;
 	if (key_use->batch)
 		run_batch(use, &key, key_use);
@@ -225,6 +232,7 @@ void key_use_serve(struct request *request, struct held_pin *held)
 		.request = request,
 		.pin = held != NULL ? held->pin : body_text(body, "pin"),
 		.held = held != NULL ? held->object : CK_INVALID_HANDLE,
+		.keyless = key_use.kind->keyless,
 		.answers_challenge = key_use.kind->answers_challenge,
 	};
 	if (!use_begin(&use))
@@ -256,6 +264,11 @@ void resource_key_encrypt(struct request *request)
 }
 
 void resource_key_decrypt(struct request *request)
+{
+	key_use_serve(request, NULL);
+}
+
+void resource_digest(struct request *request)
 {
 	key_use_serve(request, NULL);
 }

@@ -1,5 +1,6 @@
 /*
- * A request to use one key, with one item or several: what signing, verifying, MACs, encryption and decryption have in common.
+ * A request to use one key, with one item or several: what signing, verifying, MACs, encryption and decryption have in common; and hashing,
+ * which uses none.
  *
  * The kind reads the algorithm and the items and does one item; everything around it is here: the key found, its public half where
  * that is what is used, the PIN, the batch of which a failed item does not fail the rest, and the answer as JSON or octets.
@@ -39,6 +40,7 @@ struct key_use {
 /* What is done with the key. A reader or check that answers false has made the reply. */
 struct key_use_kind {
 	enum schema_id schema; /* of the request; its members items and pin are read here */
+	bool keyless; /* no key is used */
 	bool public_half; /* of a pair it is the public key that is used */
 	bool answers_challenge; /* also with a key that is kept for challenges (D9): nothing is made that could answer one */
 	const char *failed; /* "The token did not sign." */
@@ -70,6 +72,7 @@ bool key_use_read_asked(struct key_use *use, const json_t *body, CK_MECHANISM *r
 /* "/algorithm" or "/mechanism", whichever it was. */
 const char *key_use_asked_pointer(const struct key_use *use);
 
-extern const struct key_use_kind key_use_sign, key_use_mac, key_use_verify, key_use_encrypt, key_use_decrypt;
+extern const struct key_use_kind key_use_sign, key_use_mac, key_use_verify, key_use_encrypt, key_use_decrypt,
+	key_use_digest;
 
 #endif

@@ -32,6 +32,12 @@ static bool pin_allowed(struct request *request)
 	return false;
 }
 
+static CK_RV lend(struct use *use)
+{
+	return use->keyless ? session_lend_public(use->request, &use->session)
+			    : session_lend(use->request, &use->session);
+}
+
 bool use_begin(struct use *use)
 {
 	struct request *request = use->request;
@@ -47,7 +53,7 @@ bool use_begin(struct use *use)
 		if (!log_in(use))
 			return false;
 	}
-	CK_RV rv = session_lend(request, &use->session);
+	CK_RV rv = lend(use);
 	if (rv == CKR_OK)
 		return true;
 	reply_return(request, rv, "No session with the token could be opened.");
@@ -229,7 +235,7 @@ CK_RV use_renew(struct use *use)
 		return CKR_OK;
 	session_give_back(use->request, use->session, false);
 	use->clean = true;
-	CK_RV rv = session_lend(use->request, &use->session);
+	CK_RV rv = lend(use);
 	if (rv != CKR_OK)
 		use->session = CK_INVALID_HANDLE;
 	return rv;

@@ -33,6 +33,7 @@ struct use {
 	struct request *request;
 	const char *pin; /* NUL-terminated, not owned; or NULL */
 	CK_OBJECT_HANDLE held; /* object_name of the key that a held operation was opened for, else CK_INVALID_HANDLE */
+	bool keyless; /* no key is used, so that no login is needed */
 	bool answers_challenge; /* a key marked challenge_response_only may be used */
 	CK_SESSION_HANDLE session;
 	bool clean; /* no operation can be active in the session */
