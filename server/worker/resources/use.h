@@ -63,6 +63,7 @@ bool use_authorise(struct use *use, const struct key *key, const unsigned char s
  */
 bool use_refuse_marked(struct request *request, const struct key *key, CK_RV rv) __attribute__((warn_unused_result));
 
+/*
  * Gives the PIN between an Init that was begun under `login` (login_epoch) and its operation (A28); pin_rv keeps the outcome.
  * *ret_withheld: its event could not be kept, and the reply is complete. Errors of login_context.
  */
