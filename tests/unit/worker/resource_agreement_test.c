@@ -217,3 +217,37 @@ Test(resource_agreement, D8_an_agreement_key_that_asks_for_its_pin_has_it_verifi
 	cr_expect_eq(worker.verified, 2);
 	EVP_PKEY_free(peer);
 }
+
+Test(resource_agreement, D8_it_is_verified_too_where_the_pin_is_kept_and_the_token_logged_out_in_between)
+{
+	unsigned char der[512], response[128], expected[32];
+	EVP_PKEY *peer = EVP_EC_gen("P-256");
+	size_t len = spki(peer, der);
+	worker_fixture_stop(&worker);
+	worker_fixture_start(&token,
+		&(struct worker_options){
+			.login = {.cache_pin = 1, .pin_cache_ttl_ms = 3600000, .pin_cache_idle_ms = 3600000}},
+		&worker);
+	REST_ONLY(&worker, 200, .route = ROUTE_login, .body = PIN_BODY);
+	make_agreement_key("plain", P256, "false", "");
+	make_agreement_key("careful", P384, "false", CAREFUL);
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(respond(der, len, "plain", ",\"method\":\"ecdh\"", "ecdh", response), 32);
+		agreed(peer, "plain", expected);
+		cr_expect_eq(memcmp(response, expected, 32), 0);
+	}
+	EVP_PKEY_free(peer);
+	peer = EVP_EC_gen("P-384");
+	len = spki(peer, der);
+	REST_AUTO struct rest wrong = REST(&worker, 401, .route = ROUTE_challenge,
+		.body = ask(der, len, "careful", ",\"method\":\"ecdh\",\"pin\":\"9999\""));
+	cr_expect_str_eq(text_at(wrong.json, "ckr"), "CKR_PIN_INCORRECT");
+	cr_expect_eq(calls_of(&wrong, "DeriveKey"), 0);
+	REST_AUTO struct rest right = REST(&worker, 200, .route = ROUTE_challenge,
+		.body = ask(der, len, "careful", ",\"method\":\"ecdh\",\"pin\":\"1234\""));
+	cr_expect(json_is_true(json_at(right.json, "reauthenticated")));
+	bytes_at(right.json, "response", response, sizeof response);
+	agreed(peer, "careful", expected);
+	cr_expect_eq(memcmp(response, expected, 32), 0);
+	EVP_PKEY_free(peer);
+}
