@@ -34,6 +34,7 @@ CONFIG  := $(call objects,server/config)
 WORKER  := $(call objects,server/worker server/worker/resources)
 APP     := $(call objects,server/app)
 AUDIT   := $(call objects,server/audit)
+STORE   := $(call objects,server/store)
 HTTP    := $(call objects,server/http)
 TOOL    := $(call objects,server/tool)
 MODULE  := $(call pic,api client-module)
@@ -66,12 +67,12 @@ help:
 deps:
 	@config/deps.sh build test demo
 
-LIBS_GATEWAY := -lmicrohttpd -lgnutls -lcrypto -lyaml -lpthread
+LIBS_GATEWAY := -lmicrohttpd -lgnutls -lcrypto -lyaml -lsqlite3 -lpthread
 LIBS_WORKER  := -ljansson -lcrypto -lseccomp -ldl -lpthread
 LIBS_TOOL    := -lyaml -lgnutls -lcrypto
 LIBS_MODULE  := -lssl -lcrypto -lhttp_parser -linih -lpthread
 
-$(BUILD)/p11gated: $(BUILD)/obj/server/gateway_main.o $(BUILD)/obj/openapi_json.o $(HTTP) $(AUDIT) $(APP) $(CONFIG) $(COMMON) $(API)
+$(BUILD)/p11gated: $(BUILD)/obj/server/gateway_main.o $(BUILD)/obj/openapi_json.o $(HTTP) $(STORE) $(AUDIT) $(APP) $(CONFIG) $(COMMON) $(API)
 	$(call say,LD,$@)
 	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS_GATEWAY)
 $(BUILD)/p11gate-worker: $(BUILD)/obj/server/worker/worker_main.o $(WORKER) $(COMMON) $(API)
@@ -101,11 +102,12 @@ UNIT_TESTS   := $(addprefix $(BUILD)/tests/unit-,$(UNIT_FOLDERS))
 ROOM_api           = $(API)
 ROOM_common        = $(COMMON) $(API)
 ROOM_config        = $(CONFIG) $(COMMON) $(API)
-ROOM_worker        = $(WORKER) $(COMMON) $(API)
+ROOM_worker        = $(WORKER) $(STORE) $(COMMON) $(API)
 ROOM_app           = $(APP) $(CONFIG) $(COMMON) $(API)
 ROOM_audit         = $(AUDIT) $(COMMON) $(API)
+ROOM_store         = $(STORE) $(COMMON) $(API)
 ROOM_tool          = $(TOOL) $(CONFIG) $(COMMON) $(API)
-ROOM_http          = $(BUILD)/obj/openapi_json.o $(HTTP) $(AUDIT) $(APP) $(CONFIG) $(COMMON) $(API)
+ROOM_http          = $(BUILD)/obj/openapi_json.o $(HTTP) $(STORE) $(AUDIT) $(APP) $(CONFIG) $(COMMON) $(API)
 ROOM_client-module = $(MODULE)
 LIBS_UNIT := -lcriterion $(LIBS_GATEWAY) $(LIBS_WORKER) $(LIBS_MODULE)
 

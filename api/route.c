@@ -7,9 +7,15 @@
 #include "api/call.h"
 #include "api/json.h"
 
+/* The column `server` as server and idempotent. */
+#define BY_GATEWAY SERVER_GATEWAY, false
+#define BY_INVENTORY SERVER_INVENTORY, false
+#define BY_WORKER SERVER_WORKER, false
+#define BY_WORKER_ONCE SERVER_WORKER, true
+
 static const struct route_row rows[ROUTE_COUNT] = {
 #define ROUTE(name, method, path, permission, server, request, response, success, summary) \
-	{ROUTE_##name, #name, #method, path, PERMISSIONS_##permission, SERVER_##server, SCHEMA_##request, \
+	{ROUTE_##name, #name, #method, path, PERMISSIONS_##permission, BY_##server, SCHEMA_##request, \
 		SCHEMA_##response, success, summary},
 #include "routes.def"
 };

@@ -27,6 +27,7 @@ struct route_row {
 	/* mask of 1u << enum permission, all of them needed on the slot; 0: every configured identity */
 	unsigned permissions;
 	enum route_server server;
+	bool idempotent; /* takes Idempotency-Key */
 	enum schema_id request; /* schema of the body */
 	enum schema_id response;
 	unsigned success; /* HTTP status */

@@ -54,8 +54,10 @@ static const struct problem_answer {
 		"}"},
 	{403, is_any, "Not allowed to this identity, or by the attributes of the key", NULL},
 	{404, has_parameter, "No such slot, key, operation or problem type", NULL},
-	{409, is_worker, "The state of the token, the login or an operation is in the way, or a name is ambiguous",
-		NULL},
+	{409, is_worker,
+		"The state of the token, the login or an operation is in the way, a name is ambiguous, or an "
+		"Idempotency-Key is in use or belongs to another request",
+		"{'Retry-After':{'schema':{'type':'integer'}}}"},
 	{410, is_operation, "The operation has ended", NULL},
 	{412, is_conditional, "The resource has changed since it was seen", NULL},
 	{413, has_body, "The body is too large", NULL},
@@ -302,6 +304,8 @@ static void route_parameters_write(struct json_writer *w, const struct route_row
 		write_reference(w, "parameters", "X-Client-Instance", NULL);
 	if (is_conditional(row))
 		write_reference(w, "parameters", "If-Match", NULL);
+	if (row->idempotent)
+		write_reference(w, "parameters", "Idempotency-Key", NULL);
 	write_reference(w, "parameters", "traceparent", NULL);
 	for (size_t i = 0; i < COUNT_OF(notes); i++) {
 		if (!is_note(i, NOTE_QUERY, row))
@@ -447,6 +451,14 @@ static void header_parameters_write(struct json_writer *w)
 	put(w, "If-Match",
 		"{'name':'If-Match','in':'header','required':true,'description':'The ETag of the resource as the "
 		"client has seen it, or * for whatever it is now','schema':{'type':'string'}}");
+	put(w, "Idempotency-Key",
+		"{'name':'Idempotency-Key','in':'header','description':'A string of the client, new for each thing to "
+		"be "
+		"made or destroyed, such as a UUID, in double quotes or without. Sent again with the same request it "
+		"gets "
+		"the first one’s answer (with Idempotency-Replayed) and nothing is done twice; with another request it "
+		"is refused (409), and so while the first is being carried out (409 with Retry-After)',"
+		"'schema':{'type':'string','minLength':1,'maxLength':257}}");
 	put(w, "traceparent",
 		"{'name':'traceparent','in':'header','description':'W3C trace context; its trace id goes to the logs',"
 		"'schema':{'type':'string','pattern':'^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'}}");

@@ -37,6 +37,7 @@ enum {
 	FIELD(APPLICATION_ID, "x-application-id", TEXT) \
 	FIELD(CLIENT_INSTANCE, "x-client-instance", TEXT) \
 	FIELD(DEADLINE, "x-deadline-ms", TEXT) \
+	FIELD(IDEMPOTENCY_KEY, "idempotency-key", TEXT) \
 	FIELD(TRANSFER_ENCODING, "transfer-encoding", REFUSED) \
 	FIELD(UPGRADE, "upgrade", REFUSED) \
 	FIELD(TRAILER, "trailer", REFUSED)

@@ -9,6 +9,7 @@ static const handler handlers[ROUTE_COUNT] = {
 #define DISPATCH_GATEWAY(name)
 #define DISPATCH_INVENTORY(name)
 #define DISPATCH_WORKER(name) [ROUTE_##name] = resource_##name,
+#define DISPATCH_WORKER_ONCE(name) DISPATCH_WORKER(name)
 #define ROUTE(name, method, path, permission, server, ...) DISPATCH_##server(name)
 #include "api/routes.def"
 };

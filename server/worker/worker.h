@@ -234,6 +234,14 @@ struct event {
 /* Adds the event to the reply; the gateway writes it before the answer leaves. False when it could not be kept: then the answer is withheld (reply_withhold), whatever the handler makes of it. */
 bool event_add(struct request *request, const struct event *event) __attribute__((warn_unused_result));
 
+/* --- intent.c --- */
+
+/*
+ * Asks the gateway about the request's Idempotency-Key; resources/once.h says when. `ret_answer` is in the request's arena. A gateway that
+ * does not answer, or makes no sense: INTENT_FAILED.
+ */
+void intent_ask(struct request *request, const struct intent *question, struct intent_answer *ret_answer);
+
 /* --- reply helpers --- */
 
 /*
@@ -266,6 +274,7 @@ void reply_withhold(struct request *request);
 #define ROUTE_HANDLER_GATEWAY(name)
 #define ROUTE_HANDLER_INVENTORY(name)
 #define ROUTE_HANDLER_WORKER(name) void resource_##name(struct request *request);
+#define ROUTE_HANDLER_WORKER_ONCE(name) ROUTE_HANDLER_WORKER(name)
 #define ROUTE(name, method, path, permission, server, ...) ROUTE_HANDLER_##server(name)
 #include "api/routes.def"
 

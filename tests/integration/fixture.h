@@ -60,6 +60,12 @@ const char *member(const struct answer *answer, const char *path);
 ssize_t raw_request(
 	const struct gateway *g, enum person who, const char *bytes, size_t len, char *ret_answer, size_t size);
 
+/*
+ * Sends the bytes of a whole request as `who` and closes the connection so many microseconds later, below a million, without having looked
+ * at the answer. False: they were not sent.
+ */
+bool request_cut(const struct gateway *g, enum person who, const char *bytes, size_t len, unsigned microseconds);
+
 /* Runs a program to its end; its exit status, or -1. Asserts nothing. */
 int program_run(char *const argv[]);
 

@@ -3,8 +3,10 @@
 #include "api/names.h"
 #include "server/worker/resources/answer.h"
 #include "server/worker/resources/body.h"
+#include "server/worker/resources/key_made.h"
 #include "server/worker/resources/key_names.h"
 #include "server/worker/resources/key_plan.h"
+#include "server/worker/resources/once.h"
 #include "server/worker/resources/resource.h"
 
 static bool read_size(struct request *request, const json_t *body, struct key_plan *plan)
@@ -88,18 +90,34 @@ static CK_RV generate_secret(struct request *request, CK_SESSION_HANDLE session,
 	return invoke(request, CALL_GenerateKey, v);
 }
 
+static const char *function_of(const struct key_plan *plan)
+{
+	return plan->kind->pair ? "C_GenerateKeyPair" : "C_GenerateKey";
+}
+
 /* Under the lock of names: between the look at what exists and the new key nobody else makes one of the same name. */
 static CK_RV generate(struct request *request, CK_SESSION_HANDLE session, const struct key_plan *plan)
 {
 	char scratch[24];
-	if (!key_names_free(request, session, plan->label, plan->id, NULL))
+	if (!key_names_free(request, session, plan->label, plan->id, NULL) || !once_record(request, plan->id))
 		return CKR_OK;
 	CK_RV rv = plan->kind->pair ? generate_pair(request, session, plan) : generate_secret(request, session, plan);
-	if (!key_plan_record(request, plan, plan->kind->pair ? "C_GenerateKeyPair" : "C_GenerateKey",
-		    name_text(NAMES_MECHANISM, mechanism_of(plan), scratch), rv))
+	if (!key_plan_record(
+		    request, plan, function_of(plan), name_text(NAMES_MECHANISM, mechanism_of(plan), scratch), rv))
 		return CKR_OK;
-	if (rv == CKR_OK)
-		rv = key_plan_answer(request, session, plan);
+	return rv == CKR_OK ? key_plan_answer(request, session, plan) : rv;
+}
+
+static CK_RV run(struct request *request, CK_SESSION_HANDLE session, const struct key_plan *plan, enum once once)
+{
+	bool made = false;
+	CK_RV rv = CKR_OK;
+	key_names_lock();
+	if (once == ONCE_AGAIN)
+		rv = key_made_look(request, session, plan, function_of(plan), &made);
+	if (rv == CKR_OK && !made)
+		rv = generate(request, session, plan);
+	key_names_unlock();
 	if (rv != CKR_OK)
 		reply_return(request, rv, "The token did not generate the key.");
 	return rv;
@@ -112,13 +130,14 @@ void resource_key_generate(struct request *request)
 	CK_SESSION_HANDLE session;
 	if (!body_read(request, SCHEMA_GenerateRequest, &body) || !read_plan(request, body, &plan))
 		return;
+	enum once once = once_begin(request, SCHEMA_GenerateRequest, body, &plan.id);
+	if (once == ONCE_ANSWERED)
+		return;
 	CK_RV rv = session_lend(request, &session);
 	if (rv != CKR_OK) {
 		reply_return(request, rv, "No session with the token could be opened.");
 		return;
 	}
-	key_names_lock();
-	rv = generate(request, session, &plan);
-	key_names_unlock();
+	rv = run(request, session, &plan, once);
 	session_give_back(request, session, rv == CKR_OK);
 }

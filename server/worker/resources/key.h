@@ -86,6 +86,9 @@ void key_refuse_ambiguous(struct request *request, const struct key_list *list);
  */
 void key_refuse_missing(struct request *request, const char *detail);
 
+/* True where nobody is logged in and the token wants a login: then a key that is not found may still be there. */
+bool key_login_missing(struct request *request);
+
 /* --- key_json.c --- */
 
 /* How a path names the key. */

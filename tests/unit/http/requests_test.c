@@ -303,6 +303,42 @@ Test(requests, C15_application_ids_are_checked)
 	fixture_disconnect(client);
 }
 
+Test(requests, X20_an_idempotency_key_is_a_string_or_nothing_is_done)
+{
+	static const struct {
+		const char *field;
+		unsigned status; /* 503: the worker does not start */
+	} rows[] = {
+		{"\"8e03978e-40d5-43dd-bc93-6894a57f9324\"", 503},
+		{"8e03978e-40d5-43dd-bc93-6894a57f9324", 503},
+		{"\"\"", 400},
+		{"\"a", 400},
+		{"a b", 400},
+		{"\"a\", \"b\"", 400},
+		{"\"a\\\"b\"", 400},
+	};
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	char request[700], longest[JOURNAL_KEY_MAX + 2];
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		snprintf(request, sizeof request,
+			"POST /v1/slots/demo/keys HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\n"
+			"Idempotency-Key: %s\r\n\r\n",
+			rows[i].field);
+		const char *answer = fixture_ask(client, request);
+		cr_expect_eq(answer_status(answer), rows[i].status, "%s: %s", rows[i].field, answer);
+	}
+	for (size_t len = JOURNAL_KEY_MAX; len <= JOURNAL_KEY_MAX + 1; len++) {
+		memset(longest, 'k', len);
+		longest[len] = '\0';
+		snprintf(request, sizeof request,
+			"POST /v1/slots/demo/keys HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\n"
+			"Idempotency-Key: %s\r\n\r\n",
+			longest);
+		cr_expect_eq(answer_status(fixture_ask(client, request)), len == JOURNAL_KEY_MAX ? 503 : 400);
+	}
+	fixture_disconnect(client);
+}
+
 Test(requests, X11_client_instances_are_checked)
 {
 	static const char *const bad[] = {

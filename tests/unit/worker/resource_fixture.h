@@ -19,6 +19,7 @@ struct ask {
 	unsigned pair;
 	unsigned without; /* mask of 1u << enum permission that the identity lacks */
 	bool anonymous;
+	struct journal_use *use; /* of its Idempotency-Key, or NULL; journal_end is the caller's */
 };
 
 /* An answer; memory of its own. */
