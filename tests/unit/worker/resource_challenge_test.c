@@ -303,6 +303,8 @@ Test(resource_challenge, D9_a_marked_key_answers_challenges_and_does_not_sign)
 	cr_expect_str_eq(text_at(refused.json, "ckr"), "CKR_KEY_FUNCTION_NOT_PERMITTED");
 	cr_expect_eq(events_with(&refused, "kind", "refusal"), 1);
 	cr_expect_eq(calls_of(&refused, "SignInit"), 0);
+	REST_ONLY(&worker, 403, .route = ROUTE_key_mac, .key = "unlock",
+		.body = "{\"algorithm\":\"HS256\",\"data\":\"AA\"}");
 	REST_ONLY(&worker, 200, .route = ROUTE_key_sign, .key = "other",
 		.body = "{\"algorithm\":\"RS256\",\"data\":\"AA\"}");
 	response_of("", "hmac-sha256", response);
