@@ -31,7 +31,7 @@ bool profile_takes(const struct profile *profile, size_t len);
 /*
  * What the key answers for a challenge that the profile takes: one input or two, which point into `challenge` or into `memory`
  * (PROFILE_FRAME_LEN bytes). `fixed` concerns framed profiles: all 64 bytes of the padded challenge; otherwise the run of equal bytes at
- * its end is taken off, as the devices do, and what is left may be nothing. Returns the number of inputs.
+ * its end is taken off, as devices are reported to do (not confirmed on hardware), and what is left may be nothing. Returns the number of inputs.
  */
 size_t profile_inputs(const struct profile *profile, bool fixed, struct bytes challenge, unsigned char *memory,
 	struct bytes ret_inputs[PROFILE_INPUTS_MAX]);
