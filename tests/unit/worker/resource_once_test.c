@@ -203,8 +203,10 @@ Test(resource_once, X22_without_a_login_nobody_can_say_whether_the_key_is_there)
 	char *id = kill_after_the_module(BODY);
 	memset(&worker, 0, sizeof worker);
 	worker_fixture_start(&token, NULL, &worker);
-	generate_only(401, BODY);
+	struct rest unseen REST_AUTO = generate(401, BODY);
+	cr_expect_eq(json_array_size(unseen.events), 0, "nothing is tried, made or destroyed");
 	REST_ONLY(&worker, 200, .route = ROUTE_login, .body = PIN_BODY);
+	REST_ONLY(&worker, 200, .route = ROUTE_key_public, .key = "once");
 	struct rest next REST_AUTO = generate(201, BODY);
 	cr_expect_str_eq(text_at(next.json, "id"), id);
 	cr_expect_eq(keys_there(), 1);
