@@ -155,6 +155,15 @@ struct attribute_row {
 /* The row of an attribute, or NULL. */
 const struct attribute_row *attribute_row(CK_ATTRIBUTE_TYPE type);
 
+/* The rows one by one; NULL behind the last. */
+const struct attribute_row *attribute_row_at(size_t index);
+
+/*
+ * Writes `len` bytes at `data`, an attribute's value as a module gave it, in the form of TEMPLATE above; or {"length":n} for what never
+ * travels, and for data NULL: then the value has `len` bytes.
+ */
+void attribute_encode(struct json_writer *w, CK_ATTRIBUTE_TYPE type, const void *data, CK_ULONG len);
+
 /* CK_SLOT_ID of a configured slot name: 31 bits of FNV-1a (requirement X15). */
 CK_SLOT_ID slot_id_of(const char *name, size_t len);
 

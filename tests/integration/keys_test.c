@@ -25,6 +25,23 @@ static void if_match(const struct answer *answer, char *ret_line, size_t size)
 	(void)snprintf(ret_line, size, "If-Match: %.*s", (int)strcspn(at + 6, "\r\n"), at + 6);
 }
 
+Test(keys, A41_a_cursor_of_another_application_is_refused)
+{
+	struct gateway g;
+	char path[400];
+	const char *const other[] = {"X-Application-Id: 41-41", NULL};
+
+	setup(&g, "{\"type\":\"HMAC\",\"label\":\"a41 a\"}");
+	rest_key(&g, "{\"type\":\"HMAC\",\"label\":\"a41 b\"}");
+	ANSWER_AUTO page = request(&g, ALICE, "GET", "/v1/slots/demo/keys?limit=1", NULL, NULL);
+	cr_assert_eq(page.status, 200, "%s", page.text);
+	(void)snprintf(path, sizeof(path), "/v1/slots/demo/keys?limit=1&cursor=%s", member(&page, "next"));
+	ANSWER_AUTO own = request(&g, ALICE, "GET", path, NULL, NULL);
+	cr_expect_eq(own.status, 200, "%s", own.text);
+	ANSWER_AUTO foreign = request(&g, ALICE, "GET", path, NULL, other);
+	cr_expect_eq(foreign.status, 400, "%s", foreign.text);
+}
+
 Test(keys, A45_A46_A47_a_key_is_renamed_and_deleted_by_its_etag)
 {
 	struct gateway g;

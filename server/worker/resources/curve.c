@@ -4,8 +4,8 @@
 #include <string.h>
 
 static const struct curve curves[] = {
-#define CURVE(name, type, generate, openssl, bits, params) \
-	{name, type, generate, openssl, bits, {(const unsigned char *)(params), sizeof(params) - 1}},
+#define CURVE(name, type, generate, openssl, ssh, bits, params) \
+	{name, type, generate, openssl, ssh, bits, {(const unsigned char *)(params), sizeof(params) - 1}},
 #include "server/worker/resources/curve.def"
 };
 

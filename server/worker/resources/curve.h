@@ -12,6 +12,7 @@ struct curve {
 	CK_KEY_TYPE type;
 	CK_MECHANISM_TYPE generate;
 	const char *openssl; /* group or key type */
+	const char *ssh; /* type of SSH keys (RFC 5656, RFC 8709), or NULL */
 	unsigned bits;
 	struct bytes params; /* CKA_EC_PARAMS */
 };

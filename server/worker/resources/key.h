@@ -75,6 +75,10 @@ bool key_find(struct request *request, CK_SESSION_HANDLE session, const struct k
 CK_RV key_find_public(struct request *request, CK_SESSION_HANDLE session, struct key *key)
 	__attribute__((warn_unused_result));
 
+/* A public key that was found by a name which its private half does not share becomes the pair, if there is exactly one. */
+CK_RV key_prefer_private(struct request *request, CK_SESSION_HANDLE session, struct key *key)
+	__attribute__((warn_unused_result));
+
 /* True if the token wants a login before it shows private keys, and the user is not logged in. */
 bool key_login_missing(struct request *request) __attribute__((warn_unused_result));
 
@@ -111,7 +115,11 @@ bool key_uri_names(const struct key *key, const struct key *other);
 /* "/v1/slots/demo/keys/pkcs11%3A…" in the arena: the path of what a PKCS#11 URI names. NULL without memory. */
 const char *key_uri_href(struct request *request, const char *uri);
 
-/* Writes the key object (schema Key) after reading what it shows. */
+/* Writes the key object (schema Key) after reading what it shows; without its end, so that members can be added. */
+CK_RV key_write_open(struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference,
+	struct json_writer *writer) __attribute__((warn_unused_result));
+
+/* Writes the whole key object. */
 CK_RV key_write(struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference,
 	struct json_writer *writer) __attribute__((warn_unused_result));
 

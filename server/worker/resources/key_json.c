@@ -198,7 +198,7 @@ static void write_size(struct json_writer *writer, const struct key *key, const 
 	}
 }
 
-CK_RV key_write(struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference,
+CK_RV key_write_open(struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference,
 	struct json_writer *writer)
 {
 	struct bytes details[DETAIL_COUNT], public_details[KEY_USAGE_COUNT] = {{0}};
@@ -223,6 +223,14 @@ CK_RV key_write(struct request *request, CK_SESSION_HANDLE session, struct key *
 	json_write_string(writer, key->by_policy ? "policy" : "token");
 	json_name(writer, "href");
 	json_write_string(writer, href);
-	json_end_object(writer);
 	return CKR_OK;
+}
+
+CK_RV key_write(struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference,
+	struct json_writer *writer)
+{
+	CK_RV rv = key_write_open(request, session, key, reference, writer);
+	if (rv == CKR_OK)
+		json_end_object(writer);
+	return rv;
 }
