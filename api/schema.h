@@ -24,6 +24,7 @@ enum member_type {
 	MEMBER_UINT, /* non-negative integer */
 	MEMBER_BOOL,
 	MEMBER_PIN, /* string, secret */
+	MEMBER_SECRET, /* the same, longer: key material */
 	MEMBER_ENUM, /* string, one of the values in `detail` */
 	MEMBER_OBJECT, /* object, see schema_member_row */
 	MEMBER_LIST, /* array, see schema_member_item */

@@ -57,6 +57,7 @@ static void member_type(struct json_writer *w, const struct schema_member *m, bo
 		break;
 	case MEMBER_BOOL: put(w, "type", "'boolean'"); break;
 	case MEMBER_PIN:
+	case MEMBER_SECRET:
 		put(w, "type", "'string'");
 		put(w, "format", "'password'");
 		break;

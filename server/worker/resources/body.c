@@ -130,6 +130,7 @@ static bool check_value(struct check *check, const json_t *value, const struct s
 	switch (member->type) {
 	case MEMBER_TEXT: return check_text(check, value, BODY_TEXT_MAX);
 	case MEMBER_PIN: return check_text(check, value, LIMIT_PIN);
+	case MEMBER_SECRET: return check_text(check, value, BODY_SECRET_MAX);
 	case MEMBER_BASE64URL: return check_base64url(check, value);
 	case MEMBER_CONTENT: return (check->octets && json_is_null(value)) || check_base64url(check, value);
 	case MEMBER_MECHANISM: return check_mechanism(check, value);

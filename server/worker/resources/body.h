@@ -18,6 +18,7 @@
 
 enum {
 	BODY_TEXT_MAX = 4096, /* bytes of a TEXT member */
+	BODY_SECRET_MAX = 32 << 10, /* bytes of a SECRET member: an RSA key of 16384 bits in PEM */
 	BODY_LIST_MAX = 1000, /* elements of a LIST member */
 };
 

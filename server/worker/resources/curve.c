@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 static const struct curve curves[] = {
 #define CURVE(name, type, generate, openssl, ssh, bits, params) \
@@ -22,6 +23,14 @@ const struct curve *curve_by_name(const char *name)
 {
 	for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++)
 		if (strcmp(curves[i].name, name) == 0)
+			return &curves[i];
+	return NULL;
+}
+
+const struct curve *curve_by_openssl(const char *name)
+{
+	for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++)
+		if (strcasecmp(curves[i].openssl, name) == 0)
 			return &curves[i];
 	return NULL;
 }

@@ -23,4 +23,7 @@ const struct curve *curve_of_params(struct bytes params);
 /* The curve of that name, or NULL. */
 const struct curve *curve_by_name(const char *name);
 
+/* The curve that OpenSSL has under that name, or NULL. */
+const struct curve *curve_by_openssl(const char *name);
+
 #endif

@@ -30,7 +30,7 @@ static bool read_size(struct request *request, const json_t *body, struct key_pl
 		return false;
 	}
 	plan->bits = body_number(body, "bits", kind->bits_default);
-	return key_plan_check_bits(request, plan);
+	return key_plan_check_bits(request, plan, "/bits");
 }
 
 static bool read_plan(struct request *request, const json_t *body, struct key_plan *ret_plan)

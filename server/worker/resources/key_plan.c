@@ -111,7 +111,7 @@ bool key_plan_read(struct request *request, const json_t *body, const struct key
 	return read_usage(request, body, ret_plan) && read_id(request, body, ret_plan);
 }
 
-bool key_plan_check_bits(struct request *request, const struct key_plan *plan)
+bool key_plan_check_bits(struct request *request, const struct key_plan *plan, const char *pointer)
 {
 	const struct key_kind *kind = plan->kind;
 	char detail[120];
@@ -120,7 +120,7 @@ bool key_plan_check_bits(struct request *request, const struct key_plan *plan)
 		return true;
 	snprintf(detail, sizeof detail, "A key of type %s has %lu to %lu bits, a multiple of %lu.", kind->name,
 		kind->bits_min, kind->bits_max, kind->bits_step);
-	return answer_refuse(request, CKR_KEY_SIZE_RANGE, "/bits", detail);
+	return answer_refuse(request, CKR_KEY_SIZE_RANGE, pointer, detail);
 }
 
 void key_template_add(struct key_template *template, CK_ATTRIBUTE_TYPE type, const void *value, CK_ULONG len)

@@ -50,8 +50,9 @@ const struct key_kind *key_kind_of(CK_KEY_TYPE type, const struct curve *curve);
 bool key_plan_read(struct request *request, const json_t *body, const struct key_kind *kind, struct key_plan *ret_plan)
 	__attribute__((warn_unused_result));
 
-/* Whether a key of the plan's kind can have plan->bits; false: the reply is 422 with a pointer to the member bits. */
-bool key_plan_check_bits(struct request *request, const struct key_plan *plan) __attribute__((warn_unused_result));
+/* Whether a key of the plan's kind can have plan->bits; false: the reply is 422 with that pointer. */
+bool key_plan_check_bits(struct request *request, const struct key_plan *plan, const char *pointer)
+	__attribute__((warn_unused_result));
 
 void key_template_add(struct key_template *template, CK_ATTRIBUTE_TYPE type, const void *value, CK_ULONG len);
 

@@ -4,7 +4,7 @@
 
 #include "api/limits.h"
 #include "server/worker/resources/answer.h"
-#include "server/worker/resources/escape.h"
+#include "server/common/escape.h"
 #include "server/worker/resources/key_attributes.h"
 #include "server/worker/resources/key_place.h"
 #include "server/worker/resources/parameters.h"

@@ -72,6 +72,7 @@ static void check_value(struct json_reader *in, const struct schema_member *memb
 	}
 	switch (member->type) {
 	case MEMBER_TEXT:
+	case MEMBER_SECRET:
 	case MEMBER_PIN: cr_assert(json_read_string(in, &text), "%s", member->name); return;
 	case MEMBER_ENUM:
 		cr_assert(json_read_string(in, &text) && schema_member_allows(member, text.data, text.len), "%s",
