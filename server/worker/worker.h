@@ -65,7 +65,8 @@ struct request {
 	struct session *client; /* the session that its call has locked, or NULL; kept by the core alone */
 	bool one_use; /* it is its turn to end the login; kept by the core alone */
 	bool making; /* making_end is due; kept by the core alone */
-	unsigned logout_after; /* enum logout_after: the rule for its uses, decided once (one_use.c); kept by the core alone */
+	unsigned
+		logout_after; /* enum logout_after: the rule for its uses, decided once (one_use.c); kept by the core alone */
 	bool pin_tried; /* its last login has reached the token; kept by the core alone */
 	/* After a wrong PIN: how many more go to the token, where that is known (A25); kept by the core alone. */
 	bool attempts_known;
@@ -137,6 +138,15 @@ void session_spoil(struct request *request, CK_SESSION_HANDLE session);
  */
 CK_RV session_open_rest(struct request *request) __attribute__((warn_unused_result));
 
+/*
+ * Around making an object in a route that has used a key for it, whose PIN has been given by then: other routes that make objects have this
+ * turn from their beginning. `session` is given back and another one lent, and `object`, a module handle that it can read, may become another:
+ * both are good with CKR_OK alone. Whatever it returns, object_making_end is due, before anybody is logged in or out.
+ */
+CK_RV object_making_begin(struct request *request, CK_SESSION_HANDLE *session, CK_OBJECT_HANDLE *object)
+	__attribute__((warn_unused_result));
+void object_making_end(struct request *request);
+
 /* --- login.h: the application's one login state --- */
 
 enum login_state login_state(const struct worker *worker);
@@ -184,6 +194,9 @@ bool forced_login_demanded(struct request *request, CK_OBJECT_HANDLE key);
  */
 CK_RV login_verify(struct request *request, unsigned login, CK_SESSION_HANDLE *session, CK_OBJECT_HANDLE *object,
 	const unsigned char *pin, size_t pin_len) __attribute__((warn_unused_result));
+
+/* True if the rules leave it to the module what a key that asks for its PIN derives and unwraps without (A18). */
+bool login_derives_without_pin(const struct worker *worker);
 
 /* True if the rules end the login with each signature, so that the request makes one at most (B5, B7). */
 bool login_is_for_one_use(const struct request *request);

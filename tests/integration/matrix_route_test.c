@@ -108,9 +108,12 @@ static const char *algorithm_of(const struct route_row *row)
 {
 	switch (row->id) {
 	case ROUTE_key_mac: return "HS256";
+	case ROUTE_key_derive: return "ECDH";
 	case ROUTE_digest: return "SHA-256";
 	case ROUTE_key_encrypt:
-	case ROUTE_key_decrypt: return "RSA1_5";
+	case ROUTE_key_decrypt:
+	case ROUTE_key_wrap:
+	case ROUTE_key_unwrap: return "RSA1_5";
 	default: return "ES256";
 	}
 }
@@ -132,7 +135,8 @@ static bool write_member(struct buffer *out, const struct gateway *g, const stru
 		(void)snprintf(text, sizeof(text), "\"%s\"", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
 	else if (!member->required && strcmp(member->name, "type") == 0)
 		(void)snprintf(text, sizeof(text), "\"HMAC\"");
-	else if (!member->required && strcmp(member->name, "signature") != 0 && member->type != MEMBER_CONTENT)
+	else if (!member->required && strcmp(member->name, "signature") != 0 &&
+		 strcmp(member->name, "public_key") != 0 && member->type != MEMBER_CONTENT)
 		return false;
 	else if (member->type == MEMBER_PIN)
 		(void)snprintf(text, sizeof(text), "\"%s\"", g->pin);
@@ -254,11 +258,12 @@ static bool names_nothing(const struct schema_row *schema, const struct schema_m
 {
 	/* A handle in a mechanism's parameter is refused as such (resource_encrypt). */
 	static const char *const names[] = {"algorithm", "mechanism", "method", "data", "digest", "challenge",
-		"signature", "ciphertext", "iv", "aad", "tag", "usage"};
+		"signature", "ciphertext", "iv", "aad", "tag", "usage", "wrapped", "public_key"};
 
 	/* Of the key that is to be made, and what a key is to be called. */
 	if ((schema->id == SCHEMA_GenerateRequest || schema->id == SCHEMA_KeyChange ||
-		    schema->id == SCHEMA_ImportRequest) &&
+		    schema->id == SCHEMA_ImportRequest || schema->id == SCHEMA_UnwrapRequest ||
+		    schema->id == SCHEMA_DeriveRequest) &&
 		(strcmp(member->name, "label") == 0 || strcmp(member->name, "id") == 0))
 		return true;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {

@@ -6,48 +6,9 @@
 #include "server/worker/resources/answer.h"
 #include "server/worker/resources/challenge.h"
 #include "server/worker/resources/key_operation.h"
+#include "server/worker/resources/peer.h"
 
 enum { RANDOM_LEN = 32 }; /* bytes of a test challenge */
-
-static size_t field_len(const struct key *key)
-{
-	return (key->curve->bits + 7) / 8;
-}
-
-static void pkey_done(EVP_PKEY **pkey)
-{
-	EVP_PKEY_free(*pkey);
-}
-#define PKEY_AUTO __attribute__((cleanup(pkey_done)))
-
-/* The number, as long as the field, at `out`. */
-static bool coordinate(const EVP_PKEY *peer, const char *name, size_t len, unsigned char *out)
-{
-	BIGNUM *number = NULL;
-	bool good = EVP_PKEY_get_bn_param(peer, name, &number) == 1 && BN_bn2binpad(number, out, (int)len) == (int)len;
-	BN_free(number);
-	return good;
-}
-
-/* The peer's point, 04 ‖ x ‖ y, in the arena; {NULL, 0} if the challenge is not the public key of a peer on the key's curve. */
-static struct bytes peer_point(struct request *request, const struct key *key, struct bytes challenge)
-{
-	const struct bytes none = {NULL, 0};
-	const unsigned char *at = challenge.data;
-	char group[80];
-	size_t len = field_len(key);
-	unsigned char *point = arena_alloc(request->arena, 1 + 2 * len);
-	PKEY_AUTO EVP_PKEY *peer = d2i_PUBKEY(NULL, &at, (long)challenge.len);
-	if (point == NULL || peer == NULL || at != challenge.data + challenge.len || !EVP_PKEY_is_a(peer, "EC") ||
-		EVP_PKEY_get_group_name(peer, group, sizeof group, NULL) != 1 ||
-		OBJ_txt2nid(group) != OBJ_txt2nid(key->curve->openssl))
-		return none;
-	point[0] = POINT_CONVERSION_UNCOMPRESSED;
-	if (!coordinate(peer, OSSL_PKEY_PARAM_EC_PUB_X, len, point + 1) ||
-		!coordinate(peer, OSSL_PKEY_PARAM_EC_PUB_Y, len, point + 1 + len))
-		return none;
-	return (struct bytes){point, 1 + 2 * len};
-}
 
 bool challenge_fits(struct request *request, const struct key *key, const struct method *method, struct bytes challenge)
 {
@@ -132,23 +93,29 @@ CK_RV challenge_derive(struct use *use, const struct key *key, const struct meth
 		agree.pPublicData = (CK_BYTE *)(uintptr_t)point.data;
 		agree.ulPublicDataLen = point.len;
 		mechanism = (CK_MECHANISM){method->mechanism, &agree, sizeof agree};
-		len = field_len(key);
+		len = peer_field_len(key);
 	}
 	CK_RV rv = run(use, key, &mechanism, len, ret_value, &function, ret_withheld);
 	if (!*ret_withheld)
-		*ret_withheld = !key_operation_record(use, key, &mechanism, input.sha256, function, rv, begun);
+		*ret_withheld = !key_operation_record(use,
+			&(struct key_record){.key = key,
+				.mechanism = mechanism.mechanism,
+				.sha256 = input.sha256,
+				.function = function,
+				.begun_us = begun},
+			rv);
 	return rv;
 }
 
 /* The public key of a new key on the curve. */
 static struct bytes random_peer(struct request *request, const struct key *key)
 {
-	PKEY_AUTO EVP_PKEY *peer = EVP_EC_gen(key->curve->openssl);
+	EVP_PKEY *peer = EVP_EC_gen(key->curve->openssl);
 	int len = peer == NULL ? 0 : i2d_PUBKEY(peer, NULL);
 	unsigned char *der = len > 0 ? arena_alloc(request->arena, (size_t)len) : NULL, *end = der;
-	if (der == NULL || i2d_PUBKEY(peer, &end) != len)
-		return (struct bytes){NULL, 0};
-	return (struct bytes){der, (size_t)len};
+	bool written = der != NULL && i2d_PUBKEY(peer, &end) == len;
+	EVP_PKEY_free(peer);
+	return written ? (struct bytes){der, (size_t)len} : (struct bytes){NULL, 0};
 }
 
 struct bytes challenge_random(struct request *request, const struct key *key, const struct method *method)

@@ -100,22 +100,29 @@ uint64_t key_operation_now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-bool key_operation_record(struct use *use, const struct key *key, const CK_MECHANISM *mechanism,
-	const unsigned char *sha256, const char *function, CK_RV rv, uint64_t begun_us)
+struct event_key key_operation_names(const struct key *key)
+{
+	return (struct event_key){key_event_label(key), key->id.data, key->id.len, name_of(NAMES_CLASS, key->class)};
+}
+
+bool key_operation_record(struct use *use, const struct key_record *record, CK_RV rv)
 {
 	char scratch[24];
+	const struct key *key = record->key;
 	const struct event event = {
 		.kind = AUDIT_KEY_USE,
-		.function = function,
+		.function = record->function,
 		.rv = rv,
-		.mechanism = name_text(NAMES_MECHANISM, mechanism->mechanism, scratch),
+		.mechanism = name_text(NAMES_MECHANISM, record->mechanism, scratch),
 		.key_label = key_event_label(key),
 		.key_id = key->id.data,
 		.key_id_len = key->id.len,
 		.key_class = name_of(NAMES_CLASS, key->class),
-		.input_sha256 = sha256,
+		.wrapped = record->wrapped,
+		.made = record->made,
+		.input_sha256 = record->sha256,
 		.reauthenticated = use->context && use->pin_rv == CKR_OK,
-		.latency_us = key_operation_now_us() - begun_us,
+		.latency_us = key_operation_now_us() - record->begun_us,
 	};
 	return answer_event(use->request, &event);
 }
@@ -125,12 +132,17 @@ CK_RV key_operation_run(
 {
 	char function[40];
 	enum call_id last = operation->init;
-	uint64_t begun = key_operation_now_us();
+	const struct key_record record = {
+		.key = operation->key,
+		.mechanism = operation->mechanism.mechanism,
+		.sha256 = operation->sha256,
+		.function = function,
+		.begun_us = key_operation_now_us(),
+	};
 	*ret_withheld = false;
 	CK_RV rv = run(use, operation, ret_output, &last, ret_withheld);
 	snprintf(function, sizeof function, "C_%s", call_row(last)->name);
 	if (!*ret_withheld)
-		*ret_withheld = !key_operation_record(
-			use, operation->key, &operation->mechanism, operation->sha256, function, rv, begun);
+		*ret_withheld = !key_operation_record(use, &record, rv);
 	return rv;
 }

@@ -27,12 +27,21 @@ CK_RV key_operation_run(struct use *use, const struct key_operation *operation, 
 /* Microseconds of a clock that nobody can set. */
 uint64_t key_operation_now_us(void);
 
-/*
- * Leaves the audit event of another use of a key. `sha256` is of what the client gave, `function` the one that had the last word ("C_DeriveKey"),
- * `begun_us` key_operation_now_us from before. False: it could not be kept, and the reply is complete.
- */
-bool key_operation_record(struct use *use, const struct key *key, const CK_MECHANISM *mechanism,
-	const unsigned char *sha256, const char *function, CK_RV rv, uint64_t begun_us)
+/* What the audit event of a use says. */
+struct key_record {
+	const struct key *key;
+	CK_MECHANISM_TYPE mechanism;
+	const unsigned char *sha256; /* of what the client gave, or NULL */
+	const char *function; /* that had the last word: "C_DeriveKey" */
+	uint64_t begun_us; /* key_operation_now_us from before */
+	struct event_key wrapped, made; /* as in struct event */
+};
+
+/* What a record says of a further key. */
+struct event_key key_operation_names(const struct key *key);
+
+/* Leaves it. False: it could not be kept, and the reply is complete. */
+bool key_operation_record(struct use *use, const struct key_record *record, CK_RV rv)
 	__attribute__((warn_unused_result));
 
 /* SHA-256 for the audit. False without memory. */

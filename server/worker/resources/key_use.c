@@ -15,6 +15,9 @@ static const struct key_use_kind *const kinds[ROUTE_COUNT] = {
 	[ROUTE_key_verify] = &key_use_verify,
 	[ROUTE_key_encrypt] = &key_use_encrypt,
 	[ROUTE_key_decrypt] = &key_use_decrypt,
+	[ROUTE_key_wrap] = &key_use_wrap,
+	[ROUTE_key_unwrap] = &key_use_unwrap,
+	[ROUTE_key_derive] = &key_use_derive,
 	[ROUTE_digest] = &key_use_digest,
 };
 
@@ -233,6 +236,7 @@ void key_use_serve(struct request *request, struct held_pin *held)
 		.pin = held != NULL ? held->pin : body_text(body, "pin"),
 		.held = held != NULL ? held->object : CK_INVALID_HANDLE,
 		.keyless = key_use.kind->keyless,
+		.derives = key_use.kind->derives,
 		.answers_challenge = key_use.kind->answers_challenge,
 	};
 	if (!use_begin(&use))
@@ -269,6 +273,21 @@ void resource_key_decrypt(struct request *request)
 }
 
 void resource_digest(struct request *request)
+{
+	key_use_serve(request, NULL);
+}
+
+void resource_key_wrap(struct request *request)
+{
+	key_use_serve(request, NULL);
+}
+
+void resource_key_unwrap(struct request *request)
+{
+	key_use_serve(request, NULL);
+}
+
+void resource_key_derive(struct request *request)
 {
 	key_use_serve(request, NULL);
 }

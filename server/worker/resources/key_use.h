@@ -12,12 +12,14 @@
 
 #include "api/schema.h"
 #include "server/worker/resources/cipher.h"
+#include "server/worker/resources/key_plan.h"
 #include "server/worker/resources/signer.h"
 
 struct key_use_item {
 	struct signer_input input;
 	struct bytes signature; /* to verify */
 	struct cipher_input cipher; /* to encrypt or decrypt */
+	struct key_query target; /* the key to wrap */
 	struct bytes result;
 	bool valid; /* what verification says */
 };
@@ -30,6 +32,8 @@ struct key_use {
 	struct key_query key;
 	struct signer signer;
 	struct cipher cipher;
+	struct key_plan plan; /* of the key to make */
+	struct bytes peer; /* the public key to agree with */
 	const char *asked; /* name of the algorithm or mechanism as asked for */
 	bool by_mechanism; /* … which is a mechanism */
 	struct key_use_item *items;
@@ -41,6 +45,7 @@ struct key_use {
 struct key_use_kind {
 	enum schema_id schema; /* of the request; its members items and pin are read here */
 	bool keyless; /* no key is used */
+	bool derives; /* makes a key, in a step that takes no PIN (A18) */
 	bool public_half; /* of a pair it is the public key that is used */
 	bool answers_challenge; /* also with a key that is kept for challenges (D9): nothing is made that could answer one */
 	const char *failed; /* "The token did not sign." */
@@ -50,7 +55,7 @@ struct key_use_kind {
 		const struct key_use *use, const json_t *object, const char *pointer, struct key_use_item *ret_item);
 	/* Whether key and request go together. */
 	bool (*check)(struct use *use, const struct key *key, const struct key_use *key_use);
-	/* As key_operation_run. */
+	/* As key_operation_run; *ret_withheld also says that the reply is complete for another reason. */
 	CK_RV(*run)
 	(struct use *use, const struct key *key, const struct key_use *key_use, struct key_use_item *item,
 		bool *ret_withheld);
@@ -73,6 +78,6 @@ bool key_use_read_asked(struct key_use *use, const json_t *body, CK_MECHANISM *r
 const char *key_use_asked_pointer(const struct key_use *use);
 
 extern const struct key_use_kind key_use_sign, key_use_mac, key_use_verify, key_use_encrypt, key_use_decrypt,
-	key_use_digest;
+	key_use_digest, key_use_wrap, key_use_unwrap, key_use_derive;
 
 #endif

@@ -163,11 +163,35 @@ static bool refuse_unneeded(struct use *use)
 	return false;
 }
 
+/* A18: nothing is held, for the PIN would be verified before the use and not by it. False: the reply is complete. */
+static bool authorise_derivation(struct use *use, const struct key *key)
+{
+	static const char reason[] = "the key asks for its PIN at every use, and none came with the request";
+	struct request *request = use->request;
+	const struct event event = {
+		.kind = AUDIT_REFUSAL,
+		.rv = CKR_USER_NOT_LOGGED_IN,
+		.key_label = key_event_label(key),
+		.key_id = key->id.data,
+		.key_id_len = key->id.len,
+		.reason = reason,
+	};
+	use->context = key->always_authenticate && use->pin != NULL;
+	if (!key->always_authenticate || use->context || login_derives_without_pin(request->worker))
+		return true;
+	if (answer_event(request, &event))
+		reply_return(request, CKR_USER_NOT_LOGGED_IN,
+			"This key asks for its PIN at every use; send it as the member pin of the request.");
+	return false;
+}
+
 bool use_authorise(struct use *use, const struct key *key, const unsigned char sha256[SHA256_LEN])
 {
 	struct request *request = use->request;
 	if (!use->answers_challenge && use_refuse_marked(request, key, CKR_KEY_FUNCTION_NOT_PERMITTED))
 		return false;
+	if (use->derives)
+		return authorise_derivation(use, key);
 	if (!key->always_authenticate && use->held == CK_INVALID_HANDLE)
 		return true;
 	CK_OBJECT_HANDLE name = CK_INVALID_HANDLE;

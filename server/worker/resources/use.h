@@ -34,6 +34,7 @@ struct use {
 	const char *pin; /* NUL-terminated, not owned; or NULL */
 	CK_OBJECT_HANDLE held; /* object_name of the key that a held operation was opened for, else CK_INVALID_HANDLE */
 	bool keyless; /* no key is used, so that no login is needed */
+	bool derives; /* no step of it takes a PIN, so that the key's comes with the request or not at all (A18) */
 	bool answers_challenge; /* a key marked challenge_response_only may be used */
 	CK_SESSION_HANDLE session;
 	bool clean; /* no operation can be active in the session */
