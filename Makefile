@@ -34,6 +34,7 @@ CONFIG  := $(call objects,server/config)
 WORKER  := $(call objects,server/worker server/worker/resources)
 APP     := $(call objects,server/app)
 AUDIT   := $(call objects,server/audit)
+STORE   := $(call objects,server/store)
 HTTP    := $(call objects,server/http)
 TOOL    := $(call objects,server/tool)
 MODULE  := $(call pic,api client-module)
@@ -66,12 +67,12 @@ help:
 deps:
 	@config/deps.sh build test demo
 
-LIBS_GATEWAY := -lmicrohttpd -lgnutls -lcrypto -lyaml -lpthread
+LIBS_GATEWAY := -lmicrohttpd -lgnutls -lcrypto -lyaml -lsqlite3 -lpthread
 LIBS_WORKER  := -ljansson -lcrypto -lseccomp -ldl -lpthread
 LIBS_TOOL    := -lyaml -lgnutls -lcrypto
 LIBS_MODULE  := -lssl -lcrypto -lhttp_parser -linih -lpthread
 
-$(BUILD)/p11gated: $(BUILD)/obj/server/gateway_main.o $(BUILD)/obj/openapi_json.o $(HTTP) $(AUDIT) $(APP) $(CONFIG) $(COMMON) $(API)
+$(BUILD)/p11gated: $(BUILD)/obj/server/gateway_main.o $(BUILD)/obj/openapi_json.o $(HTTP) $(STORE) $(AUDIT) $(APP) $(CONFIG) $(COMMON) $(API)
 	$(call say,LD,$@)
 	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS_GATEWAY)
 $(BUILD)/p11gate-worker: $(BUILD)/obj/server/worker/worker_main.o $(WORKER) $(COMMON) $(API)
@@ -101,11 +102,12 @@ UNIT_TESTS   := $(addprefix $(BUILD)/tests/unit-,$(UNIT_FOLDERS))
 ROOM_api           = $(API)
 ROOM_common        = $(COMMON) $(API)
 ROOM_config        = $(CONFIG) $(COMMON) $(API)
-ROOM_worker        = $(WORKER) $(COMMON) $(API)
+ROOM_worker        = $(WORKER) $(STORE) $(COMMON) $(API)
 ROOM_app           = $(APP) $(CONFIG) $(COMMON) $(API)
 ROOM_audit         = $(AUDIT) $(COMMON) $(API)
+ROOM_store         = $(STORE) $(COMMON) $(API)
 ROOM_tool          = $(TOOL) $(CONFIG) $(COMMON) $(API)
-ROOM_http          = $(BUILD)/obj/openapi_json.o $(HTTP) $(AUDIT) $(APP) $(CONFIG) $(COMMON) $(API)
+ROOM_http          = $(BUILD)/obj/openapi_json.o $(HTTP) $(STORE) $(AUDIT) $(APP) $(CONFIG) $(COMMON) $(API)
 ROOM_client-module = $(MODULE)
 LIBS_UNIT := -lcriterion $(LIBS_GATEWAY) $(LIBS_WORKER) $(LIBS_MODULE)
 
@@ -216,8 +218,8 @@ lint-selftest:
 FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_FLAGS := -std=c11 -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 FUZZ_ROOM  := $(call sources,api) $(wildcard client-module/http.c server/common/frame.c server/common/message.c \
-	server/common/clock.c server/config/*.c server/http/gate.c server/worker/reply.c \
-	$(addprefix server/worker/resources/,body.c pkcs11_uri.c accept.c escape.c ecdsa.c))
+	server/common/clock.c server/common/escape.c server/common/pkcs11_uri.c server/config/*.c server/http/gate.c server/worker/reply.c \
+	$(addprefix server/worker/resources/,body.c parameters.c accept.c ecdsa.c))
 FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(FUZZ_ROOM))
 $(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)

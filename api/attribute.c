@@ -24,6 +24,11 @@ const struct attribute_row *attribute_row(CK_ATTRIBUTE_TYPE type)
 	return NULL;
 }
 
+const struct attribute_row *attribute_row_at(size_t index)
+{
+	return index < sizeof rows / sizeof rows[0] ? &rows[index] : NULL;
+}
+
 /* The attributes of NSS (CKA_NSS_…, CKA_TRUST_…), whose vendor number happens to contain CKF_ARRAY_ATTRIBUTE, are plain. */
 static bool is_nss(CK_ATTRIBUTE_TYPE type)
 {
@@ -62,4 +67,20 @@ bool attribute_type_read(struct json_reader *in, struct json_text name, CK_ATTRI
 		return json_fail(in, "unknown attribute name");
 	*ret_row = attribute_row(*ret_type);
 	return true;
+}
+
+void attribute_encode(struct json_writer *w, CK_ATTRIBUTE_TYPE type, const void *data, CK_ULONG len)
+{
+	const struct attribute_row *row = attribute_row(type);
+	size_t unit = attribute_unit(row);
+	bool pointers = attribute_opaque(type) || (row != NULL && row->value == ATTRIBUTE_TEMPLATE);
+
+	if (data != NULL && !pointers) {
+		attribute_value_write(w, row, data, len);
+		return;
+	}
+	json_begin_object(w);
+	json_name(w, "length");
+	json_write_uint(w, len / unit + (len % unit != 0));
+	json_end_object(w);
 }

@@ -113,6 +113,12 @@ void info_encode(struct json_writer *w, enum wire_kind kind, const void *info);
 bool info_decode(struct json_reader *in, enum wire_kind kind, void *ret_info) __attribute__((warn_unused_result));
 
 /*
+ * Worker: reads a MECHANISM that stands alone; NULL where the JSON is null. Everything is in `in->arena`. False: the reader holds the
+ * error.
+ */
+bool mechanism_decode(struct json_reader *in, CK_MECHANISM **ret_mechanism) __attribute__((warn_unused_result));
+
+/*
  * Calls `visit` for every object handle inside a decoded mechanism's parameter (e.g. CKM_CONCATENATE_BASE_AND_KEY) but
  * CK_INVALID_HANDLE, which `visit` may replace. Stops at the first value that is not CKR_OK and returns it.
  */
@@ -148,6 +154,15 @@ struct attribute_row {
 
 /* The row of an attribute, or NULL. */
 const struct attribute_row *attribute_row(CK_ATTRIBUTE_TYPE type);
+
+/* The rows one by one; NULL behind the last. */
+const struct attribute_row *attribute_row_at(size_t index);
+
+/*
+ * Writes `len` bytes at `data`, an attribute's value as a module gave it, in the form of TEMPLATE above; or {"length":n} for what never
+ * travels, and for data NULL: then the value has `len` bytes.
+ */
+void attribute_encode(struct json_writer *w, CK_ATTRIBUTE_TYPE type, const void *data, CK_ULONG len);
 
 /* CK_SLOT_ID of a configured slot name: 31 bits of FNV-1a (requirement X15). */
 CK_SLOT_ID slot_id_of(const char *name, size_t len);

@@ -223,6 +223,11 @@ bool mechanism_read(struct json_reader *in, CK_MECHANISM **ret_mechanism)
 	return true;
 }
 
+bool mechanism_decode(struct json_reader *in, CK_MECHANISM **ret_mechanism)
+{
+	return mechanism_read(in, ret_mechanism) && json_end(in);
+}
+
 CK_RV mechanism_visit_handles(
 	CK_MECHANISM *mechanism, CK_RV (*visit)(void *context, CK_OBJECT_HANDLE *handle), void *context)
 {

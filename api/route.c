@@ -2,13 +2,20 @@
 
 #include <stdbool.h>
 #include <string.h>
+#include <strings.h>
 
 #include "api/call.h"
 #include "api/json.h"
 
+/* The column `server` as server and idempotent. */
+#define BY_GATEWAY SERVER_GATEWAY, false
+#define BY_INVENTORY SERVER_INVENTORY, false
+#define BY_WORKER SERVER_WORKER, false
+#define BY_WORKER_ONCE SERVER_WORKER, true
+
 static const struct route_row rows[ROUTE_COUNT] = {
 #define ROUTE(name, method, path, permission, server, request, response, success, summary) \
-	{ROUTE_##name, #name, #method, path, PERMISSIONS_##permission, SERVER_##server, SCHEMA_##request, \
+	{ROUTE_##name, #name, #method, path, PERMISSIONS_##permission, BY_##server, SCHEMA_##request, \
 		SCHEMA_##response, success, summary},
 #include "routes.def"
 };
@@ -25,9 +32,42 @@ static const unsigned char parameter_lengths[PARAMETER_COUNT] = {
 #undef PARAMETER
 };
 
+static const struct {
+	enum route_id route;
+	const char *type;
+} bodies[] = {
+#define BODY(route, type) {ROUTE_##route, type},
+#include "bodies.def"
+};
+
 const struct route_row *route_row(enum route_id id)
 {
 	return &rows[id];
+}
+
+const char *route_body_type(const struct route_row *row, size_t place)
+{
+	size_t found = 0;
+	for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
+		if (bodies[i].route == row->id && found++ == place)
+			return bodies[i].type;
+	if (found > 0)
+		return NULL;
+	if (place == 0)
+		return "application/json";
+	return place == 1 && schema_content(schema_row(row->request)) != NULL ? "application/octet-stream" : NULL;
+}
+
+bool route_takes(const struct route_row *row, const char *content_type, size_t len)
+{
+	size_t type_len = 0;
+	const char *type;
+	while (type_len < len && strchr("; \t", content_type[type_len]) == NULL)
+		type_len++;
+	for (size_t i = 0; (type = route_body_type(row, i)) != NULL; i++)
+		if (strlen(type) == type_len && strncasecmp(type, content_type, type_len) == 0)
+			return true;
+	return false;
 }
 
 /* One segment of a request path, raw and decoded. */

@@ -4,6 +4,7 @@
 #ifndef P11GATE_API_ROUTE_H
 #define P11GATE_API_ROUTE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "arena.h"
@@ -26,11 +27,22 @@ struct route_row {
 	/* mask of 1u << enum permission, all of them needed on the slot; 0: every configured identity */
 	unsigned permissions;
 	enum route_server server;
+	bool idempotent; /* takes Idempotency-Key */
 	enum schema_id request; /* schema of the body */
 	enum schema_id response;
 	unsigned success; /* HTTP status */
 	const char *summary; /* one line for people */
 };
+
+/*
+ * The media types of the route's bodies (bodies.def; else application/json, and application/octet-stream where the schema has a CONTENT
+ * member), the usual one first: `place` counts from 0; NULL behind the last. A route that
+ * reads no body leaves one of application/json alone. Static memory.
+ */
+const char *route_body_type(const struct route_row *row, size_t place);
+
+/* True if the `len` bytes at `content_type`, a Content-Type with or without parameters, name one of those. */
+bool route_takes(const struct route_row *row, const char *content_type, size_t len);
 
 /* The row of `id`, which must be below ROUTE_COUNT. Static memory. */
 const struct route_row *route_row(enum route_id id);
@@ -39,7 +51,9 @@ const struct route_row *route_row(enum route_id id);
  * PARAMETER(CONSTANT, name in braces, description): the variable segments of the templates.
  */
 #define ROUTE_PARAMETERS(PARAMETER) \
-	PARAMETER(SLOT, "slot", "Name of a configured slot") \
+	PARAMETER(SLOT, "slot", \
+		"Name of a configured slot, or of its token: label:LABEL, serial:SERIAL, or a PKCS#11 URI (RFC 7512) " \
+		"that names a token") \
 	PARAMETER(APPLICATION, "application", "Application ID, or `current`: the request's own application") \
 	PARAMETER(KEY, "key", "A key: its label, or with a prefix label:LABEL, id:HEX or a PKCS#11 URI (RFC 7512)") \
 	PARAMETER(SESSION, "session", "Identifier of a session that was opened over REST") \

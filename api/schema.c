@@ -39,6 +39,27 @@ const struct schema_member *schema_member(const struct schema_row *row, const ch
 	return NULL;
 }
 
+const struct schema_member *schema_content(const struct schema_row *row)
+{
+	for (size_t i = 0; row != NULL && i < row->member_count; i++)
+		if (row->members[i].type == MEMBER_CONTENT)
+			return &row->members[i];
+	return NULL;
+}
+
+bool schema_member_in_query(const struct schema_member *member)
+{
+	switch (member->type) {
+	case MEMBER_TEXT:
+	case MEMBER_BASE64URL:
+	case MEMBER_MECHANISM:
+	case MEMBER_UINT:
+	case MEMBER_BOOL:
+	case MEMBER_ENUM: return true;
+	default: return false;
+	}
+}
+
 const struct schema_row *schema_member_row(const struct schema_member *member)
 {
 	if (member->type != MEMBER_OBJECT && member->type != MEMBER_LIST)

@@ -19,9 +19,12 @@ enum schema_id {
 enum member_type {
 	MEMBER_TEXT, /* string */
 	MEMBER_BASE64URL, /* string, see base64url.h */
+	MEMBER_CONTENT, /* the same; alone, it is what an application/octet-stream body holds */
+	MEMBER_MECHANISM, /* string, a CKM_ name, or an object of codec.h: the mechanism with its parameter */
 	MEMBER_UINT, /* non-negative integer */
 	MEMBER_BOOL,
 	MEMBER_PIN, /* string, secret */
+	MEMBER_SECRET, /* the same, longer: key material */
 	MEMBER_ENUM, /* string, one of the values in `detail` */
 	MEMBER_OBJECT, /* object, see schema_member_row */
 	MEMBER_LIST, /* array, see schema_member_item */
@@ -53,6 +56,15 @@ const struct schema_row *schema_row_by_name(const char *name);
 
 /* The member of `row` named by `len` bytes at `name`, or NULL. Its place is the pointer's distance from row->members. */
 const struct schema_member *schema_member(const struct schema_row *row, const char *name, size_t len);
+
+/*
+ * The member that an application/octet-stream body stands for (MEMBER_CONTENT), or NULL: bodies of this schema are JSON alone. In a
+ * request the other members are parameters of the query then.
+ */
+const struct schema_member *schema_content(const struct schema_row *row);
+
+/* True if the member can be a parameter of a query: one plain value that is no secret. */
+bool schema_member_in_query(const struct schema_member *member);
 
 /* The row of the objects in an OBJECT or LIST member; NULL for a list of plain values and every other type. */
 const struct schema_row *schema_member_row(const struct schema_member *member);

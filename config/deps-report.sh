@@ -10,6 +10,7 @@ purpose() {
 	libssl*) echo "TLS of the client module" ;;
 	libjansson*) echo "JSON of the resource routes" ;;
 	libseccomp*) echo "sandbox of the workers" ;;
+	libsqlite3*) echo "the journal of Idempotency-Keys" ;;
 	libyaml*) echo "the configuration file" ;;
 	libhttp_parser*) echo "HTTP answers in the client module" ;;
 	libinih*) echo "the client file" ;;

@@ -24,6 +24,7 @@
 #include "server/http/admin.h"
 #include "server/http/listener.h"
 #include "server/http/operator.h"
+#include "server/store/journal.h"
 
 enum {
 	EXIT_USAGE = 2,
@@ -47,9 +48,11 @@ struct gateway {
 	const struct options *options;
 	char directory[PATH_LEN_MAX]; /* runtime directory, as it was at the start */
 	char audit_file[PATH_LEN_MAX];
+	char journal_file[PATH_LEN_MAX];
 	char address[256];
 	uint16_t configured_port;
 	struct audit *audit;
+	struct journal *journal;
 	struct registry *registry;
 	struct listener *listener;
 	struct admin *admin;
@@ -247,6 +250,8 @@ static bool keep_texts(struct gateway *gateway, const struct config *config, cha
 			sizeof gateway->directory &&
 		(size_t)snprintf(gateway->audit_file, sizeof gateway->audit_file, "%s", config->audit_file) <
 			sizeof gateway->audit_file &&
+		(size_t)snprintf(gateway->journal_file, sizeof gateway->journal_file, "%s", config->journal.file) <
+			sizeof gateway->journal_file &&
 		(size_t)snprintf(gateway->address, sizeof gateway->address, "%s", config->listen.address) <
 			sizeof gateway->address)
 		return true;
@@ -263,7 +268,9 @@ static bool parts_open(struct gateway *gateway, const struct config *config, cha
 		return false;
 	snprintf(path, sizeof path, "%s/admin.sock", gateway->directory);
 	if (admin_new(path, &gateway->admin, ret_error, ERROR_MAX) != STATUS_OK ||
-		audit_open(config->audit_file, &gateway->audit, ret_error, ERROR_MAX) != STATUS_OK)
+		audit_open(config->audit_file, &gateway->audit, ret_error, ERROR_MAX) != STATUS_OK ||
+		journal_open(config->journal.file, (uint64_t)config->journal.size_mb << 20, &gateway->journal,
+			ret_error, ERROR_MAX) != STATUS_OK)
 		return false;
 	if (audit_configuration(gateway->audit, "gateway started", config->file) != STATUS_OK) {
 		snprintf(ret_error, ERROR_MAX, "%s: the audit log cannot be written; make room for it",
@@ -282,8 +289,9 @@ static bool parts_open(struct gateway *gateway, const struct config *config, cha
 /* The listener takes the configuration over: then *config is NULL. */
 static bool gateway_open(struct gateway *gateway, struct config **config, char *ret_error)
 {
-	if (!parts_open(gateway, *config, ret_error) || listener_new(*config, gateway->registry, gateway->audit,
-								&gateway->listener, ret_error, ERROR_MAX) != STATUS_OK)
+	if (!parts_open(gateway, *config, ret_error) ||
+		listener_new(*config, gateway->registry, gateway->audit, gateway->journal, &gateway->listener,
+			ret_error, ERROR_MAX) != STATUS_OK)
 		return false;
 	*config = NULL;
 	return number_write(gateway, "port", listener_port(gateway->listener), ret_error) &&
@@ -302,6 +310,7 @@ static void gateway_close(struct gateway *gateway)
 	listener_free(gateway->listener);
 	if (gateway->registry != NULL)
 		registry_free(gateway->registry);
+	journal_close(gateway->journal);
 	if (gateway->start_recorded)
 		stop_record(gateway);
 	if (gateway->audit != NULL)
@@ -326,6 +335,8 @@ static void unchanged_warn(const struct gateway *gateway, const struct config *c
 			NULL);
 	if (strcmp(config->audit_file, gateway->audit_file) != 0)
 		log_event(LOG_LEVEL_WARNING, "audit.file takes effect at the next start", "file", config->file, NULL);
+	if (strcmp(config->journal.file, gateway->journal_file) != 0)
+		log_event(LOG_LEVEL_WARNING, "journal.file takes effect at the next start", "file", config->file, NULL);
 }
 
 static bool reload(struct gateway *gateway, char *ret_error)

@@ -21,13 +21,16 @@ part_race() { # sixty-four threads at one key that asks for its PIN each time
 part_handles() { # a million guesses at other applications' handles
 	make tests && P11GATE_HANDLES=1000000 "$BUILD/tests/integration" --filter 'matrix*/*guessed'
 }
+part_journal() { # a thousand keys of which each is made once, though answers are lost
+	make tests && P11GATE_JOURNAL_KEYS=1000 FILTER='idempotency/*' tests/run.sh integration
+}
 part_tpm() { config/deps.sh build test demo tpm && make tests && tests/tpm/run.sh; }
 part_asan() { make asan; }
 part_fuzz() { make -j2 --output-sync fuzz SECONDS=420; }
 part_bench() { make bench; }
 part_mutants() { tests/mutants/run.sh; }
 part_docker() { make docker-test && tests/docker/fresh.sh; }
-parts=(check repeat handles race tpm asan mutants fuzz bench docker)
+parts=(check repeat handles race journal tpm asan mutants fuzz bench docker)
 
 for part in "${@:-${parts[@]}}"; do
 	start=$SECONDS

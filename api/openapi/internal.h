@@ -38,6 +38,9 @@ void calls_write(struct json_writer *w);
 void structures_write(struct json_writer *w);
 void problems_write(struct json_writer *w);
 
+/* The members that say which values a parameter of a query can have; `member` is one that can be such a parameter. */
+void schema_type_write(struct json_writer *w, const struct schema_member *member);
+
 /* The members paths, components.parameters and components.responses. */
 void paths_write(struct json_writer *w);
 void parameters_write(struct json_writer *w);

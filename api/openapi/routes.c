@@ -32,6 +32,9 @@ static bool is_not_health(const struct route_row *row)
 	return !is_health(row);
 }
 
+/* Whether it changes or destroys what If-Match says it has seen. */
+static bool is_conditional(const struct route_row *row);
+
 static bool is_any(const struct route_row *row)
 {
 	(void)row;
@@ -51,19 +54,23 @@ static const struct problem_answer {
 		"}"},
 	{403, is_any, "Not allowed to this identity, or by the attributes of the key", NULL},
 	{404, has_parameter, "No such slot, key, operation or problem type", NULL},
-	{409, is_worker, "The state of the token, the login or an operation is in the way, or a name is ambiguous",
-		NULL},
+	{409, is_worker,
+		"The state of the token, the login or an operation is in the way, a name is ambiguous, or an "
+		"Idempotency-Key is in use or belongs to another request",
+		"{'Retry-After':{'schema':{'type':'integer'}}}"},
 	{410, is_operation, "The operation has ended", NULL},
+	{412, is_conditional, "The resource has changed since it was seen", NULL},
 	{413, has_body, "The body is too large", NULL},
-	{415, has_body, "The body is not JSON", NULL},
+	{415, has_body, "The body is of another media type", NULL},
 	{422, has_body, "Understood, but the token cannot do it so", NULL},
 	{423, is_worker, "The PIN is locked, or the slot is busy", NULL},
+	{428, is_conditional, "If-Match is missing", NULL},
 	{429, is_any, "Too much at once, or too many connections", "{'Retry-After':{'schema':{'type':'integer'}}}"},
 	{503, is_not_health, "The token or the gateway cannot serve now",
 		"{'Retry-After':{'schema':{'type':'integer'}}}"},
 };
 
-enum note { NOTE_MEDIA, NOTE_QUERY, NOTE_REQUEST, NOTE_ANSWER };
+enum note { NOTE_ETAG, NOTE_IF_MATCH, NOTE_MEDIA, NOTE_QUERY, NOTE_REQUEST, NOTE_ANSWER };
 
 /* openapi.def */
 static const struct note_row {
@@ -71,6 +78,8 @@ static const struct note_row {
 	enum route_id route;
 	const char *name, *description, *json;
 } notes[] = {
+#define ETAG(route) {NOTE_ETAG, ROUTE_##route, "", "", ""},
+#define IF_MATCH(route) {NOTE_IF_MATCH, ROUTE_##route, "", "", ""},
 #define MEDIA(route, type) {NOTE_MEDIA, ROUTE_##route, type, "", ""},
 #define QUERY(route, name, schema, description) {NOTE_QUERY, ROUTE_##route, name, description, schema},
 #define EXAMPLE(route, place, name, summary, json) {NOTE_##place, ROUTE_##route, name, summary, json},
@@ -82,6 +91,8 @@ static const struct {
 	unsigned status;
 	const char *name, *json;
 } problem_examples[] = {
+#define ETAG(route)
+#define IF_MATCH(route)
 #define MEDIA(route, type)
 #define QUERY(route, name, schema, description)
 #define EXAMPLE(route, place, name, summary, json)
@@ -92,6 +103,20 @@ static const struct {
 static bool is_note(size_t i, enum note note, const struct route_row *row)
 {
 	return notes[i].note == note && notes[i].route == row->id;
+}
+
+static bool has_note(enum note note, const struct route_row *row)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < COUNT_OF(notes); i++)
+		found = found || is_note(i, note, row);
+	return found;
+}
+
+static bool is_conditional(const struct route_row *row)
+{
+	return has_note(NOTE_IF_MATCH, row);
 }
 
 static void examples_write(struct json_writer *w, enum note note, const struct route_row *row)
@@ -122,6 +147,15 @@ static void content_schema(struct json_writer *w, enum schema_id schema, const c
 		write_reference(w, "schemas", schema == SCHEMA_CALLS ? calls : schema_row(schema)->name, NULL);
 }
 
+/* The schema of a body that is the member alone (NULL: nothing is known of it). */
+static void octets_write(struct json_writer *w, const struct schema_member *content)
+{
+	put_object(w, "schema");
+	if (content != NULL)
+		put_text(w, "description", content->description);
+	json_end_object(w);
+}
+
 static void request_write(struct json_writer *w, const struct route_row *row)
 {
 	if (row->request == SCHEMA_NONE)
@@ -129,10 +163,17 @@ static void request_write(struct json_writer *w, const struct route_row *row)
 	put_object(w, "requestBody");
 	put(w, "required", "true");
 	put_object(w, "content");
-	put_object(w, "application/json");
-	content_schema(w, row->request, "CallGroups");
-	examples_write(w, NOTE_REQUEST, row);
-	json_end_object(w);
+	const char *type;
+	for (size_t i = 0; (type = route_body_type(row, i)) != NULL; i++) {
+		put_object(w, type);
+		if (strstr(type, "json") != NULL) {
+			content_schema(w, row->request, "CallGroups");
+			examples_write(w, NOTE_REQUEST, row);
+		} else {
+			octets_write(w, schema_content(schema_row(row->request)));
+		}
+		json_end_object(w);
+	}
 	json_end_object(w);
 	json_end_object(w);
 }
@@ -161,8 +202,15 @@ static void content_write(struct json_writer *w, const struct route_row *row)
 		any = true;
 		media_write(w, row, notes[i].name);
 	}
-	if (!any)
+	if (!any) {
 		media_write(w, row, "application/json");
+		const struct schema_member *content = schema_content(schema_row(row->response));
+		if (content != NULL) {
+			put_object(w, "application/octet-stream");
+			octets_write(w, content);
+			json_end_object(w);
+		}
+	}
 	json_end_object(w);
 }
 
@@ -174,12 +222,25 @@ static void status_begin(struct json_writer *w, unsigned status)
 	put_object(w, name);
 }
 
+static void success_headers_write(struct json_writer *w, const struct route_row *row)
+{
+	bool etag = has_note(NOTE_ETAG, row);
+
+	if (row->success != 201 && !etag)
+		return;
+	put_object(w, "headers");
+	if (row->success == 201)
+		put(w, "Location", "{'description':'Path of what was made','schema':{'type':'string'}}");
+	if (etag)
+		put(w, "ETag", "{'description':'Names this state, for If-Match','schema':{'type':'string'}}");
+	json_end_object(w);
+}
+
 static void success_write(struct json_writer *w, const struct route_row *row)
 {
 	status_begin(w, row->success);
 	put_text(w, "description", row->success == 204 ? "Done" : row->summary);
-	if (row->success == 201)
-		put(w, "headers", "{'Location':{'description':'Path of what was made','schema':{'type':'string'}}}");
+	success_headers_write(w, row);
 	if (row->success != 204)
 		content_write(w, row);
 	json_end_object(w);
@@ -213,6 +274,26 @@ static void answers_write(struct json_writer *w, const struct route_row *row)
 	json_end_object(w);
 }
 
+/* What stands in the query beside a body of octets. */
+static void content_parameters_write(struct json_writer *w, const struct schema_row *schema)
+{
+	for (size_t i = 0; schema_content(schema) != NULL && i < schema->member_count; i++) {
+		const struct schema_member *member = &schema->members[i];
+		char description[512];
+		if (!schema_member_in_query(member))
+			continue;
+		snprintf(description, sizeof(description), "With application/octet-stream. %s", member->description);
+		json_begin_object(w);
+		put_text(w, "name", member->name);
+		put(w, "in", "'query'");
+		put_text(w, "description", description);
+		put_object(w, "schema");
+		schema_type_write(w, member);
+		json_end_object(w);
+		json_end_object(w);
+	}
+}
+
 static void route_parameters_write(struct json_writer *w, const struct route_row *row)
 {
 	json_name(w, "parameters");
@@ -221,6 +302,10 @@ static void route_parameters_write(struct json_writer *w, const struct route_row
 		write_reference(w, "parameters", "X-Application-Id", NULL);
 	if (row->request == SCHEMA_CALLS || row->id == ROUTE_inventory)
 		write_reference(w, "parameters", "X-Client-Instance", NULL);
+	if (is_conditional(row))
+		write_reference(w, "parameters", "If-Match", NULL);
+	if (row->idempotent)
+		write_reference(w, "parameters", "Idempotency-Key", NULL);
 	write_reference(w, "parameters", "traceparent", NULL);
 	for (size_t i = 0; i < COUNT_OF(notes); i++) {
 		if (!is_note(i, NOTE_QUERY, row))
@@ -232,6 +317,7 @@ static void route_parameters_write(struct json_writer *w, const struct route_row
 		put(w, "schema", notes[i].json);
 		json_end_object(w);
 	}
+	content_parameters_write(w, schema_row(row->request));
 	json_end_array(w);
 }
 
@@ -362,6 +448,17 @@ static void header_parameters_write(struct json_writer *w)
 		"{'name':'X-Client-Instance','in':'header','description':'128 random bits in hexadecimal for each "
 		"initialisation of a client module; its sessions belong to it, and calls without it are "
 		"refused','schema':{'type':'string','pattern':'^[0-9A-Fa-f]{32}$'}}");
+	put(w, "If-Match",
+		"{'name':'If-Match','in':'header','required':true,'description':'The ETag of the resource as the "
+		"client has seen it, or * for whatever it is now','schema':{'type':'string'}}");
+	put(w, "Idempotency-Key",
+		"{'name':'Idempotency-Key','in':'header','description':'A string of the client, new for each thing to "
+		"be "
+		"made or destroyed, such as a UUID, in double quotes or without. Sent again with the same request it "
+		"gets "
+		"the first one’s answer (with Idempotency-Replayed) and nothing is done twice; with another request it "
+		"is refused (409), and so while the first is being carried out (409 with Retry-After)',"
+		"'schema':{'type':'string','minLength':1,'maxLength':257}}");
 	put(w, "traceparent",
 		"{'name':'traceparent','in':'header','description':'W3C trace context; its trace id goes to the logs',"
 		"'schema':{'type':'string','pattern':'^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'}}");

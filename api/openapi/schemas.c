@@ -46,15 +46,18 @@ static void member_type(struct json_writer *w, const struct schema_member *m, bo
 	switch (m->type) {
 	case MEMBER_TEXT: put(w, "type", m->nullable ? "['string','null']" : "'string'"); break;
 	case MEMBER_BASE64URL:
+	case MEMBER_CONTENT:
 		put(w, "type", "'string'");
 		put(w, "pattern", request ? "'^[A-Za-z0-9_+/-]*={0,2}$'" : "'^[A-Za-z0-9_-]*$'");
 		break;
+	case MEMBER_MECHANISM: put(w, "oneOf", "[{'type':'string'}," REF("Mechanism") "]"); break;
 	case MEMBER_UINT:
 		put(w, "type", "'integer'");
 		put(w, "minimum", "0");
 		break;
 	case MEMBER_BOOL: put(w, "type", "'boolean'"); break;
 	case MEMBER_PIN:
+	case MEMBER_SECRET:
 		put(w, "type", "'string'");
 		put(w, "format", "'password'");
 		break;
@@ -75,6 +78,14 @@ static void member_type(struct json_writer *w, const struct schema_member *m, bo
 		break;
 	case MEMBER_ANY: break;
 	}
+}
+
+void schema_type_write(struct json_writer *w, const struct schema_member *member)
+{
+	if (member->type == MEMBER_MECHANISM)
+		put(w, "type", "'string'");
+	else
+		member_type(w, member, true);
 }
 
 static void schema_property(struct json_writer *w, const struct schema_member *m, bool request)

@@ -121,6 +121,29 @@ static enum status answer_verify(struct exchange *exchange)
 	return frame_send(exchange->process->os.pairs[exchange->pair], FRAME_PIN_VERIFIED, out.data, out.len);
 }
 
+/* Whoever answers may have to wait for a disk, which is not the worker's time. */
+static enum status answer_intent(struct exchange *exchange)
+{
+	struct intent question;
+	struct intent_answer answer = {0};
+	const struct registry_client *asked = exchange->use == NULL ? NULL : exchange->use->asked;
+	enum status status = intent_unpack(exchange->payload->data, exchange->payload->len, exchange->arena, &question);
+	if (status != STATUS_OK || asked == NULL || asked->intent == NULL)
+		return STATUS_MALFORMED;
+	int64_t begun = clock_ms();
+	status = asked->intent(asked->context, exchange->process->os.pid, &question, exchange->arena, &answer);
+	excuse(exchange, clock_ms() - begun, &exchange->patience_ms);
+	if (status != STATUS_OK)
+		return status;
+
+	BUFFER_AUTO struct buffer out;
+	buffer_init(&out, FRAME_PAYLOAD_MAX);
+	intent_answer_pack(&out, &answer);
+	if (out.failed)
+		return STATUS_NO_MEMORY;
+	return frame_send(exchange->process->os.pairs[exchange->pair], FRAME_INTENT_ANSWER, out.data, out.len);
+}
+
 /* Answers questions until the worker sends a frame of type `awaited`, which is then in the payload. */
 static enum status await(struct exchange *exchange, enum frame_type awaited)
 {
@@ -139,6 +162,8 @@ static enum status await(struct exchange *exchange, enum frame_type awaited)
 			status = take_wait(exchange);
 		else if (status == STATUS_OK && type == FRAME_PIN_VERIFY)
 			status = answer_verify(exchange);
+		else if (status == STATUS_OK && type == FRAME_INTENT)
+			status = answer_intent(exchange);
 		else if (status == STATUS_OK)
 			status = STATUS_MALFORMED;
 		if (status != STATUS_OK)

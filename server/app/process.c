@@ -198,7 +198,7 @@ static enum status process_failed(
 enum status process_request(struct worker_process *process, const struct worker_request *request, struct arena *arena,
 	struct buffer *payload, struct worker_response *ret_response, struct process_use *use)
 {
-	*use = (struct process_use){.client = use->client};
+	*use = (struct process_use){.client = use->client, .asked = use->asked};
 	int64_t allowed_ms = request->deadline_ms > INT32_MAX ? INT32_MAX : (int64_t)request->deadline_ms;
 	enum status status = fifo_enter(&process->pool, clock_ms() + allowed_ms);
 	if (status != STATUS_OK)

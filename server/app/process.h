@@ -59,6 +59,7 @@ struct process_use {
 	bool login; /* it may have begun a login in it */
 	const struct registry_client
 		*client; /* whose login that is; set by the caller, NULL: nobody's who could lose the right to it */
+	const struct registry_client *asked; /* who answers questions about intents; set by the caller, NULL: nobody */
 };
 
 /* What a worker has the token for. */

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "api/limits.h"
@@ -75,6 +76,12 @@ struct registry_client {
 	void (*certificate)(void *context, struct buffer *out);
 	/* The login has been noted: whether the client may still have it, or there was a reload since the request was let in. */
 	bool (*entitled)(void *context);
+	/*
+	 * Answers what the worker with process number `worker` asks about the Idempotency-Key of its request, in memory of `arena`.
+	 * STATUS_MALFORMED: it must not ask that, and is ended. NULL: no worker may ask.
+	 */
+	enum status (*intent)(void *context, pid_t worker, const struct intent *question, struct arena *arena,
+		struct intent_answer *ret_answer);
 	void *context;
 };
 

@@ -75,7 +75,7 @@ static void record(const struct attempt *attempt, enum status status)
 static enum status use_shared(struct attempt *attempt, struct worker_process *process, struct application *application,
 	const struct worker_request *request, bool *ret_sent)
 {
-	struct process_use use = {.client = attempt->client};
+	struct process_use use = {.client = attempt->client, .asked = attempt->client};
 	process_enter(process);
 	enum status status = note_instance(attempt, application, request);
 	if (status == STATUS_OK)
@@ -143,7 +143,7 @@ static enum status run_anonymous(struct attempt *attempt, const struct worker_re
 	struct application_key key = {.domain = attempt->key->domain, .slot = attempt->key->slot};
 	struct worker_request alone = *request;
 	struct worker_process *process = NULL;
-	struct process_use use = {.client = NULL};
+	struct process_use use = {.client = NULL, .asked = attempt->client};
 
 	if (RAND_bytes(key.id, sizeof key.id) != 1)
 		return STATUS_NO_MEMORY;

@@ -3,7 +3,7 @@
  *
  * A frame is a type and a payload of at most FRAME_PAYLOAD_MAX bytes; a payload beyond one datagram travels in
  * chunks. On one pair there is one request at a time: the gateway's thread sends REQUEST and then reads until
- * RESPONSE, answering the worker's questions (TOKEN_ACQUIRE, PIN_VERIFY) in between and hearing why it waits (WAIT). The control pair carries
+ * RESPONSE, answering the worker's questions (TOKEN_ACQUIRE, PIN_VERIFY, INTENT) in between and hearing why it waits (WAIT). The control pair carries
  * commands from the gateway and news of the worker; neither is answered.
  *
  * The worker is started with the control socket as descriptor 3 and its ends of the pairs as 4, 5, … (pair 0 is 4). It
@@ -33,6 +33,8 @@ enum frame_type {
 	FRAME_PIN_VERIFIED, /* the answer: struct pin_verified */
 	FRAME_WAIT, /* worker → gateway while it works, no answer: struct request_wait */
 	FRAME_LOGIN_VOIDED, /* control: struct login_voided; what the worker keeps of a login is void */
+	FRAME_INTENT, /* worker → gateway while it works: struct intent */
+	FRAME_INTENT_ANSWER, /* gateway → worker: struct intent_answer */
 	FRAME_HOLD_ENDED, /* control: the application is not held open any more (C16); empty payload */
 };
 

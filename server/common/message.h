@@ -78,6 +78,19 @@ enum token_purpose {
 	TOKEN_FOR_KEY_LOGIN, /* an internal login with the PIN that a key asks for by policy, for its one use (B20) */
 };
 
+enum intent_step { INTENT_BEGIN, INTENT_RECORD };
+
+enum intent_verdict {
+	INTENT_NEW, /* go on; to INTENT_RECORD: it is recorded */
+	INTENT_UNFINISHED, /* go on, but it may have been done: the first worker never said so, and is gone */
+	INTENT_DONE, /* this was the answer */
+	INTENT_OTHER, /* the key is that of another request */
+	INTENT_BUSY, /* the first request is being carried out */
+	INTENT_CROWDED, /* the identity has as many keys as it may have */
+	INTENT_FULL, /* there is no room to record it */
+	INTENT_FAILED, /* it cannot be looked up or recorded */
+};
+
 /* What an inventory worker found in a slot; a module that could not be asked says nothing about the token. */
 enum token_presence { TOKEN_UNKNOWN, TOKEN_ABSENT, TOKEN_PRESENT };
 

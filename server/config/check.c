@@ -207,6 +207,9 @@ static enum status derive(struct loader *loader)
 	if (!config->audit_file)
 		config->audit_file = beside(
 			loader, config->state_directory, strlen(config->state_directory), "audit.log");
+	if (!config->journal.file)
+		config->journal.file = beside(
+			loader, config->state_directory, strlen(config->state_directory), "journal.db");
 	if (!config->worker_program) {
 		char self[4096];
 		ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -218,7 +221,7 @@ static enum status derive(struct loader *loader)
 	} else if (access(config->worker_program, X_OK) != 0) {
 		return fault(loader, "worker_program", "%s cannot be run; correct the path", config->worker_program);
 	}
-	return config->audit_file && config->worker_program ? STATUS_OK : STATUS_NO_MEMORY;
+	return config->audit_file && config->journal.file && config->worker_program ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 enum { USER_ROW_MAX = 16384 }; /* bytes of a row of the user database */

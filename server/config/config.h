@@ -94,13 +94,17 @@ struct config {
 		const char *certificate, *key, *client_ca, *crl;
 		bool allow_tls12;
 	} tls;
-	const char *state_directory; /* audit log and what must survive a restart */
+	const char *state_directory; /* audit log, journal and what must survive a restart */
 	const char *runtime_directory; /* admin socket, token locks */
 	const char *worker_program; /* path of p11gate-worker */
 	const char *worker_user; /* whom workers become, or NULL */
 	uint32_t worker_user_id, worker_group_id; /* its number and that of its primary group */
 	bool require_mlock; /* not to start where memory cannot be locked */
 	const char *audit_file;
+	struct {
+		const char *file;
+		unsigned retention_s, keys_per_identity, size_mb;
+	} journal;
 	struct {
 		const char *level;
 		bool json;

@@ -25,6 +25,7 @@ enum section {
 	SECTION_listen,
 	SECTION_tls,
 	SECTION_audit,
+	SECTION_journal,
 	SECTION_log,
 	SECTION_limits,
 	SECTION_module,

@@ -3,8 +3,8 @@
  */
 #include "server/http/internal.h"
 
+#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "api/call.h"
 
@@ -75,13 +75,18 @@ static bool find_route(struct request *request)
 	}
 }
 
-static bool content_type_is_json(struct gate_text type)
+static bool check_content_type(struct request *request)
 {
-	static const char json[] = "application/json";
-	size_t len = sizeof json - 1;
-	if (type.len < len || strncasecmp(type.data, json, len) != 0)
-		return false;
-	return type.len == len || type.data[len] == ';' || type.data[len] == ' ';
+	struct gate_text type = request->head->fields[GATE_CONTENT_TYPE];
+	const struct route_row *row = request->match.row;
+	char detail[160];
+	if (request->body.len == 0 || route_takes(row, type.data == NULL ? "" : type.data, type.len))
+		return true;
+	const char *second = route_body_type(row, 1);
+	(void)snprintf(detail, sizeof detail, "Content-Type: %s%s%s", route_body_type(row, 0),
+		second == NULL ? "" : " or ", second == NULL ? "" : second);
+	answer_problem(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE, detail);
+	return false;
 }
 
 /* Keeps at most `max` bytes; the rest is read and forgotten, and the connection ends after the answer. */
@@ -140,6 +145,8 @@ static bool permitted(struct request *request)
 		return false;
 	if (name == NULL)
 		return true;
+	if (!slot_name_find(request, name, &name))
+		return false;
 	const struct config_slot *slot = config_slot(config, name);
 	unsigned permissions = slot == NULL ? 0 : config_permissions(config, request->peer->identity, name);
 	if (permissions == 0) {
@@ -174,10 +181,8 @@ static void serve(struct request *request)
 		return;
 	if (!find_route(request) || !scope_read(request) || !permitted(request))
 		return;
-	if (request->body.len > 0 && !content_type_is_json(request->head->fields[GATE_CONTENT_TYPE])) {
-		answer_problem(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE, NULL);
+	if (!check_content_type(request))
 		return;
-	}
 	scope_lease(request);
 	switch (request->match.row->server) {
 	case SERVER_GATEWAY: own_answer(request); return;

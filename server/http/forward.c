@@ -141,16 +141,19 @@ static bool fill(struct request *request, struct worker_request *message)
 		.permissions = request->permissions,
 		.identity = request->peer->identity,
 		.deadline_ms = scope_deadline_ms(request),
+		.idempotent = request->idempotency_key != NULL,
 		.trace = request->trace,
 		.key = key != NULL ? key : "",
 		.operation = operation != NULL ? operation : "",
 		.query = request_text(request, request->head->query),
 		.accept = request_text(request, request->head->fields[GATE_ACCEPT]),
 		.content_type = request_text(request, request->head->fields[GATE_CONTENT_TYPE]),
+		.if_match = request_text(request, request->head->fields[GATE_IF_MATCH]),
 		.body = request->body,
 	};
 	memcpy(message->instance, request->instance, sizeof message->instance);
-	return message->query != NULL && message->accept != NULL && message->content_type != NULL;
+	return message->query != NULL && message->accept != NULL && message->content_type != NULL &&
+	       message->if_match != NULL;
 }
 
 /*
@@ -195,6 +198,7 @@ struct recording {
 	struct request *request;
 	uint64_t begun_us;
 	bool asked, done;
+	struct journal_use *use; /* of its Idempotency-Key, NULL: it has none */
 };
 
 /* Before the answer exists: an answer without a record cannot leave. */
@@ -235,6 +239,33 @@ static bool still_entitled(void *context)
 	return entitled;
 }
 
+static enum status answer_intent(void *context, pid_t worker, const struct intent *question, struct arena *arena,
+	struct intent_answer *ret_answer)
+{
+	const struct recording *recording = context;
+	if (recording->use == NULL)
+		return STATUS_MALFORMED;
+	return journal_answer(recording->use, worker, question, arena, ret_answer);
+}
+
+/* The worker's answer, with its record written, before the client gets it. */
+static enum status ask_worker(struct recording *recording, const struct worker_request *message,
+	struct worker_response *ret_response, uint64_t *ret_rv)
+{
+	struct request *request = recording->request;
+	const struct registry_client client = {
+		record_outcome, append_certificate, still_entitled, answer_intent, recording};
+	enum status status = registry_request(request->connection->listener->registry, &request->application, message,
+		&client, request->arena, &request->connection->payload, ret_response, ret_rv);
+	if (!recording->asked)
+		record_outcome(recording, status, NULL);
+	/* What is not on record is no result: the next request with the key looks what was done, and records it. */
+	if (recording->use != NULL)
+		journal_end(recording->use, status == STATUS_OK,
+			status == STATUS_OK && recording->done ? ret_response : NULL);
+	return status;
+}
+
 void forward_worker(struct request *request)
 {
 	struct worker_request message;
@@ -251,12 +282,13 @@ void forward_worker(struct request *request)
 		answer_problem(request, PROBLEM_OUT_OF_MEMORY, NULL);
 		return;
 	}
+	struct journal_use use;
 	struct recording recording = {.request = request, .begun_us = now_us()};
-	enum status status = registry_request(request->connection->listener->registry, &request->application, &message,
-		&(struct registry_client){record_outcome, append_certificate, still_entitled, &recording},
-		request->arena, &request->connection->payload, &response, &rv);
-	if (!recording.asked)
-		record_outcome(&recording, status, NULL);
+	if (request->idempotency_key != NULL) {
+		idempotency_begin(request, &use);
+		recording.use = &use;
+	}
+	enum status status = ask_worker(&recording, &message, &response, &rv);
 	if (status != STATUS_OK) {
 		if (recording.done)
 			worker_problem(request, status, rv);

@@ -30,12 +30,14 @@ enum {
 	FIELD(CONTENT_LENGTH, "content-length", TEXT) \
 	FIELD(CONTENT_TYPE, "content-type", TEXT) \
 	FIELD(ACCEPT, "accept", TEXT) \
+	FIELD(IF_MATCH, "if-match", TEXT) \
 	FIELD(CONNECTION, "connection", TEXT) \
 	FIELD(EXPECT, "expect", TEXT) \
 	FIELD(TRACEPARENT, "traceparent", TEXT) \
 	FIELD(APPLICATION_ID, "x-application-id", TEXT) \
 	FIELD(CLIENT_INSTANCE, "x-client-instance", TEXT) \
 	FIELD(DEADLINE, "x-deadline-ms", TEXT) \
+	FIELD(IDEMPOTENCY_KEY, "idempotency-key", TEXT) \
 	FIELD(TRANSFER_ENCODING, "transfer-encoding", REFUSED) \
 	FIELD(UPGRADE, "upgrade", REFUSED) \
 	FIELD(TRAILER, "trailer", REFUSED)

@@ -12,7 +12,8 @@
  *   respond    answers and problems                            counters  numbers for /metrics
  *   share      connections of one identity
  *   application  applications held, closed and shown; sessions of REST; quiesce
- *   problem_page  the pages about problem types
+ *   problem_page  the pages about problem types                slot_name  slots by the token in them
+ *   idempotency  Idempotency-Key
  */
 #ifndef P11GATE_HTTP_INTERNAL_H
 #define P11GATE_HTTP_INTERNAL_H
@@ -249,6 +250,7 @@ void counters_write(struct listener *listener, struct buffer *out);
 struct listener {
 	struct registry *registry;
 	struct audit *audit;
+	struct journal *journal;
 	struct MHD_Daemon *daemon;
 	uint16_t port;
 
@@ -325,6 +327,7 @@ struct request {
 	const char *slot; /* configured name, once it is known that the identity may see it */
 	unsigned permissions; /* on `slot` */
 	uint64_t deadline_ms; /* X-Deadline-Ms, 0: none */
+	const char *idempotency_key; /* of a route that takes it, without quotes; NULL: none */
 	struct bytes body;
 	bool abandoned; /* the client is gone: there is nobody to answer */
 	struct answer answer;
@@ -356,6 +359,12 @@ const char *request_text(struct request *request, struct gate_text text);
 
 /* Whether the identity may do anything on the slot; `context` is the request. */
 bool request_slot_visible(void *context, const char *slot);
+
+/*
+ * The configured name for {slot} of a path: `given` itself, or the slot whose token it names by label:, serial: or pkcs11:. Where there is
+ * none *ret_name is no name of a slot. False: the answer is complete (400, 409 slot-ambiguous). Memory of the request.
+ */
+bool slot_name_find(struct request *request, const char *given, const char **ret_name) MUST_USE;
 
 /* --- scope.c --- */
 
@@ -412,6 +421,14 @@ void token_flags_merge(struct request *request, struct buffer *document);
 
 /* Appends the page (HTML) about a problem type of problems.def or returns.def; false, and nothing is written: there is none. */
 bool problem_page_write(struct buffer *page, const char *type) MUST_USE;
+
+/* --- idempotency.c --- */
+
+/* Reads the Idempotency-Key of a request to a route that takes one. False: the answer says what is malformed. */
+bool idempotency_read(struct request *request) MUST_USE;
+
+/* Begins its use; journal_end is due. The request has a key and a slot. */
+void idempotency_begin(struct request *request, struct journal_use *ret_use);
 
 /* --- forward.c --- */
 

@@ -344,7 +344,7 @@ static enum status daemon_open(struct listener *listener, char *ret_error, size_
 	return status;
 }
 
-enum status listener_new(struct config *config, struct registry *registry, struct audit *audit,
+enum status listener_new(struct config *config, struct registry *registry, struct audit *audit, struct journal *journal,
 	struct listener **ret_listener, char *ret_error, size_t error_size)
 {
 	struct listener *listener = calloc(1, sizeof *listener);
@@ -354,6 +354,7 @@ enum status listener_new(struct config *config, struct registry *registry, struc
 	}
 	listener->registry = registry;
 	listener->audit = audit;
+	listener->journal = journal;
 	pthread_mutex_init(&listener->lock, NULL);
 	atomic_init(&listener->generation_number, 1);
 	enum status status = generation_new(config, 1, &listener->generation, ret_error, error_size);

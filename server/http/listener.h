@@ -15,14 +15,15 @@
 #include "server/audit/audit.h"
 #include "server/config/config.h"
 #include "server/common/status.h"
+#include "server/store/journal.h"
 
 struct listener;
 
 /*
- * Listens on config->listen and answers from then on. Takes over `config` on success; `registry` and `audit` must outlive
- * the listener. `ret_error` holds one sentence on failure: which address or file, and what to do.
+ * Listens on config->listen and answers from then on. Takes over `config` on success; `registry`, `audit` and `journal`
+ * must outlive the listener. `ret_error` holds one sentence on failure: which address or file, and what to do.
  */
-enum status listener_new(struct config *config, struct registry *registry, struct audit *audit,
+enum status listener_new(struct config *config, struct registry *registry, struct audit *audit, struct journal *journal,
 	struct listener **ret_listener, char *ret_error, size_t error_size) MUST_USE;
 
 /* The port that is listened on, in host order: useful when the configuration says 0. */

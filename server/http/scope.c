@@ -107,7 +107,7 @@ bool scope_read(struct request *request)
 	struct gate_text deadline = request->head->fields[GATE_DEADLINE];
 	if (deadline.data != NULL && !decimal_parse(deadline.data, deadline.len, &request->deadline_ms))
 		return refuse(request, PROBLEM_MALFORMED_HEADER, "X-Deadline-Ms is a number of milliseconds");
-	return application_read(request);
+	return idempotency_read(request) && application_read(request);
 }
 
 /* The items of a batch are signed one after another, and their number shows in the body, which is not read here. */

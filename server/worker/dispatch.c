@@ -9,6 +9,7 @@ static const handler handlers[ROUTE_COUNT] = {
 #define DISPATCH_GATEWAY(name)
 #define DISPATCH_INVENTORY(name)
 #define DISPATCH_WORKER(name) [ROUTE_##name] = resource_##name,
+#define DISPATCH_WORKER_ONCE(name) DISPATCH_WORKER(name)
 #define ROUTE(name, method, path, permission, server, ...) DISPATCH_##server(name)
 #include "api/routes.def"
 };
@@ -23,7 +24,9 @@ static CK_RV turns_begin(struct request *request, unsigned permissions)
 {
 	CK_RV rv = one_use_begin_route(request, permissions);
 
-	return rv == CKR_OK && (permissions & PERMISSIONS_WRITE) != 0 ? making_begin(request, true) : rv;
+	/* Where a key is used for it, its PIN comes first (object_making_begin). */
+	bool makes = (permissions & PERMISSIONS_WRITE) != 0 && (permissions & PERMISSIONS_USE) == 0;
+	return rv == CKR_OK && makes ? making_begin(request, true) : rv;
 }
 
 /* A resource route: module handles are good while it runs, and the application counts as used. */

@@ -67,6 +67,7 @@ static void event_write(struct json_writer *w, const struct event *event)
 	key_member(w, "key", &key);
 	key_member(w, "wrapped_key", &event->wrapped);
 	key_member(w, "made_key", &event->made);
+	key_member(w, "new_names", &event->renamed);
 	hex_member(w, "input_sha256", event->input_sha256, event->input_sha256 ? 32 : 0);
 	if (event->session != 0) {
 		json_name(w, "session");

@@ -109,6 +109,11 @@ CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session)
 	return pool_lend(request, SESSION_TO_OPERATE, ret_session);
 }
 
+CK_RV session_lend_public(struct request *request, CK_SESSION_HANDLE *ret_session)
+{
+	return pool_lend(request, SESSION_TO_OPERATE, ret_session);
+}
+
 bool session_is_clients(struct request *request, CK_SESSION_HANDLE session)
 {
 	const struct lent_session *lent = lent_find(request, session);

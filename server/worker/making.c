@@ -34,3 +34,29 @@ void making_end(struct request *request)
 	token_release(worker, request->channel, CKR_OK);
 	pthread_mutex_unlock(&worker->login.lock);
 }
+
+CK_RV object_making_begin(struct request *request, CK_SESSION_HANDLE *session, CK_OBJECT_HANDLE *object)
+{
+	CK_OBJECT_HANDLE name;
+	CK_RV rv = object_name(request, *session, *object, &name);
+
+	if (rv != CKR_OK)
+		return rv;
+	session_give_back(request, *session, true);
+	*session = CK_INVALID_HANDLE;
+	module_unshare(request);
+	rv = making_begin(request, true);
+	module_share(request);
+	if (rv == CKR_OK)
+		rv = session_lend(request, session);
+	if (rv == CKR_OK)
+		*object = object_module(request, name);
+	return rv;
+}
+
+void object_making_end(struct request *request)
+{
+	module_unshare(request);
+	making_end(request);
+	module_share(request);
+}

@@ -108,3 +108,8 @@ bool policy_challenge_only(const struct worker *worker, const char *label)
 	pthread_mutex_unlock(&policy->lock);
 	return found;
 }
+
+bool login_derives_without_pin(const struct worker *worker)
+{
+	return login_rules(worker).aa_oneshot;
+}

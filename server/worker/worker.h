@@ -120,6 +120,9 @@ CK_SLOT_ID module_slot(const struct worker *worker);
  */
 CK_RV session_lend(struct request *request, CK_SESSION_HANDLE *ret_session) __attribute__((warn_unused_result));
 
+/* The same for what needs no login: it is no private use, so that the module is not logged in for it, and it ends no login (B4, B7). */
+CK_RV session_lend_public(struct request *request, CK_SESSION_HANDLE *ret_session) __attribute__((warn_unused_result));
+
 /*
  * `clean` false: an operation may be active, so the session is closed instead of kept for the next borrower. Nothing is done
  * for CK_INVALID_HANDLE, nor for a session that a re-initialisation of the module has ended since it was lent. With the module held.
@@ -134,6 +137,15 @@ void session_spoil(struct request *request, CK_SESSION_HANDLE session);
  * application's sessions. Any CKR of C_OpenSession.
  */
 CK_RV session_open_rest(struct request *request) __attribute__((warn_unused_result));
+
+/*
+ * Around making an object in a route that has used a key for it, whose PIN has been given by then: other routes that make objects have this
+ * turn from their beginning. `session` is given back and another one lent, and `object`, a module handle that it can read, may become another:
+ * both are good with CKR_OK alone. Whatever it returns, object_making_end is due, before anybody is logged in or out.
+ */
+CK_RV object_making_begin(struct request *request, CK_SESSION_HANDLE *session, CK_OBJECT_HANDLE *object)
+	__attribute__((warn_unused_result));
+void object_making_end(struct request *request);
 
 /* --- login.h: the application's one login state --- */
 
@@ -183,6 +195,9 @@ bool forced_login_demanded(struct request *request, CK_OBJECT_HANDLE key);
 CK_RV login_verify(struct request *request, unsigned login, CK_SESSION_HANDLE *session, CK_OBJECT_HANDLE *object,
 	const unsigned char *pin, size_t pin_len) __attribute__((warn_unused_result));
 
+/* True if the rules leave it to the module what a key that asks for its PIN derives and unwraps without (A18). */
+bool login_derives_without_pin(const struct worker *worker);
+
 /* True if the rules end the login with each signature, so that the request makes one at most (B5, B7). */
 bool login_is_for_one_use(const struct request *request);
 
@@ -194,6 +209,10 @@ bool login_is_for_one_use(const struct request *request);
  */
 CK_RV object_name(struct request *request, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
 	CK_OBJECT_HANDLE *ret_handle) __attribute__((warn_unused_result));
+
+/* The object that the module knows as `module` is gone, or has other attributes: what is known of it is old. */
+void object_was_destroyed(struct worker *worker, CK_OBJECT_HANDLE module);
+void object_was_changed(struct worker *worker, CK_OBJECT_HANDLE module);
 
 /* --- event.h: audit events; a NULL or empty field is left out --- */
 
@@ -216,6 +235,7 @@ struct event {
 	const char *key_class; /* "CKO_PRIVATE_KEY" */
 	struct event_key wrapped; /* the key that left the token under the event's own key */
 	struct event_key made; /* the key that came into being by the event's own key */
+	struct event_key renamed; /* the new names of the event's own key */
 	const unsigned char *input_sha256; /* 32 bytes: SHA-256 of what was signed, decrypted … */
 	uint64_t session; /* virtual handle, 0: none */
 	const char *user; /* "CKU_USER" for a login */
@@ -226,6 +246,14 @@ struct event {
 
 /* Adds the event to the reply; the gateway writes it before the answer leaves. False when it could not be kept: then the answer is withheld (reply_withhold), whatever the handler makes of it. */
 bool event_add(struct request *request, const struct event *event) __attribute__((warn_unused_result));
+
+/* --- intent.c --- */
+
+/*
+ * Asks the gateway about the request's Idempotency-Key; resources/once.h says when. `ret_answer` is in the request's arena. A gateway that
+ * does not answer, or makes no sense: INTENT_FAILED.
+ */
+void intent_ask(struct request *request, const struct intent *question, struct intent_answer *ret_answer);
 
 /* --- reply helpers --- */
 
@@ -259,6 +287,7 @@ void reply_withhold(struct request *request);
 #define ROUTE_HANDLER_GATEWAY(name)
 #define ROUTE_HANDLER_INVENTORY(name)
 #define ROUTE_HANDLER_WORKER(name) void resource_##name(struct request *request);
+#define ROUTE_HANDLER_WORKER_ONCE(name) ROUTE_HANDLER_WORKER(name)
 #define ROUTE(name, method, path, permission, server, ...) ROUTE_HANDLER_##server(name)
 #include "api/routes.def"
 

@@ -7,20 +7,6 @@ set -uo pipefail
 . "$(dirname "$0")/../support/clients.sh"
 sandbox_start TOKEN=webcrypto PIN=12345678
 
-# The packages of package-lock.json, once for each build directory, with the native part built against this machine's Node.js.
-packages=$BUILD/tests/webcrypto
-install_packages() {
-	exec 9> "$packages.lock"
-	flock 9
-	if ! cmp -s tests/clients/webcrypto/package-lock.json "$packages/installed"; then
-		mkdir -p "$packages"
-		cp tests/clients/webcrypto/package*.json "$packages"
-		npm_config_nodedir=/usr npm_config_update_notifier=false timeout 240 npm ci --prefix "$packages" --no-audit --no-fund || return 1
-		cp "$packages/package-lock.json" "$packages/installed"
-	fi
-	exec 9>&-
-}
-
 # The client's user may not be able to read the build directory.
 node_directory=$work/node
 prepare() {
@@ -48,7 +34,7 @@ the_same() { # the_same DIRECT THROUGH LEAST: no case differs, and at least so m
 	[ "$(grep -c '^ok ' "$1")" -ge "$3" ] && diff "$1" "$2"
 }
 
-check "the packages are there" install_packages
+check "the packages are there" npm_packages webcrypto
 check "the test is ready" prepare
 check "always-authenticate, directly" direct always_authenticate.js "$work/always-direct"
 check "always-authenticate, through the gateway" through always_authenticate.js "$work/always-through"

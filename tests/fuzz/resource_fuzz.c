@@ -9,8 +9,8 @@
 #include "server/worker/resources/accept.h"
 #include "server/worker/resources/body.h"
 #include "server/worker/resources/ecdsa.h"
-#include "server/worker/resources/escape.h"
-#include "server/worker/resources/pkcs11_uri.h"
+#include "server/common/escape.h"
+#include "server/common/pkcs11_uri.h"
 
 static void check(bool holds)
 {
@@ -25,6 +25,8 @@ static void try_body(enum schema_id schema, const char *text, size_t len, struct
 	const struct worker_request message = {
 		.body = {(const unsigned char *)text, len},
 		.content_type = "application/json",
+		.query = "",
+		.accept = "",
 		.trace = "",
 	};
 	const char *error;

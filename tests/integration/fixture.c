@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/ssl.h>
@@ -192,12 +193,17 @@ static size_t collect(char *data, size_t size, size_t count, void *context)
 	return size * count;
 }
 
-struct answer request(const struct gateway *g, enum person who, const char *method, const char *path, const char *body,
-	const char *const headers[])
+static bool says_type(const char *const headers[])
 {
-	struct answer answer = {0};
-	struct sink text = {0}, head = {0};
-	struct curl_slist *list = NULL;
+	bool says = false;
+
+	for (size_t i = 0; headers != NULL && headers[i] != NULL; i++)
+		says = says || strncasecmp(headers[i], "Content-Type:", strlen("Content-Type:")) == 0;
+	return says;
+}
+
+static CURL *connection_as(const struct gateway *g, enum person who, const char *path)
+{
 	char url[2048], certificate[400], key[400];
 	CURL *curl = curl_easy_init();
 
@@ -205,7 +211,6 @@ struct answer request(const struct gateway *g, enum person who, const char *meth
 	credentials(g, who, certificate, key, sizeof(key));
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
-	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
 	curl_easy_setopt(curl, CURLOPT_CAINFO, g->ca);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT, 60L);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -213,8 +218,35 @@ struct answer request(const struct gateway *g, enum person who, const char *meth
 		curl_easy_setopt(curl, CURLOPT_SSLCERT, certificate);
 		curl_easy_setopt(curl, CURLOPT_SSLKEY, key);
 	}
+	return curl;
+}
+
+bool request_cut(const struct gateway *g, enum person who, const char *bytes, size_t len, unsigned microseconds)
+{
+	const struct timespec pause = {.tv_nsec = (long)microseconds * 1000};
+	CURL *curl = connection_as(g, who, "/");
+	size_t sent = 0;
+
+	curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L);
+	bool all = curl_easy_perform(curl) == CURLE_OK && curl_easy_send(curl, bytes, len, &sent) == CURLE_OK &&
+		   sent == len;
+	nanosleep(&pause, NULL);
+	curl_easy_cleanup(curl);
+	return all;
+}
+
+struct answer request(const struct gateway *g, enum person who, const char *method, const char *path, const char *body,
+	const char *const headers[])
+{
+	struct answer answer = {0};
+	struct sink text = {0}, head = {0};
+	struct curl_slist *list = NULL;
+	CURL *curl = connection_as(g, who, path);
+
+	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
 	if (body != NULL) {
-		list = curl_slist_append(list, "Content-Type: application/json");
+		if (!says_type(headers))
+			list = curl_slist_append(list, "Content-Type: application/json");
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
 	}
 	for (size_t i = 0; headers != NULL && headers[i] != NULL; i++)

@@ -47,7 +47,7 @@ struct answer {
 	char headers[4096];
 };
 
-/* One request. `body` is JSON text or NULL; `headers` are "Name: value" lines ended by NULL, or NULL. */
+/* One request. `body` is text or NULL, JSON unless the headers say otherwise; `headers` are "Name: value" lines ended by NULL, or NULL. */
 struct answer request(const struct gateway *g, enum person who, const char *method, const char *path, const char *body,
 	const char *const headers[]);
 void answer_free(struct answer *answer);
@@ -59,6 +59,12 @@ const char *member(const struct answer *answer, const char *path);
 /* Sends bytes over TLS as `who` and returns how many bytes came back (up to size - 1, NUL-terminated); -1 when the handshake was refused. */
 ssize_t raw_request(
 	const struct gateway *g, enum person who, const char *bytes, size_t len, char *ret_answer, size_t size);
+
+/*
+ * Sends the bytes of a whole request as `who` and closes the connection so many microseconds later, below a million, without having looked
+ * at the answer. False: they were not sent.
+ */
+bool request_cut(const struct gateway *g, enum person who, const char *bytes, size_t len, unsigned microseconds);
 
 /* Runs a program to its end; its exit status, or -1. Asserts nothing. */
 int program_run(char *const argv[]);

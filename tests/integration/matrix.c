@@ -84,16 +84,24 @@ static void reply_normalise(struct matrix_reply *reply, const struct matrix_name
 	blot_behind(reply->text, "\"application\":\"", '"');
 }
 
+static const char *type_of(const char *method, const char *body)
+{
+	if (body == NULL)
+		return "";
+	return strcmp(method, "PATCH") == 0 ? "Content-Type: application/merge-patch+json\r\n"
+					    : "Content-Type: application/json\r\n";
+}
+
 struct matrix_reply matrix_ask(struct matrix_application *from, const struct matrix_names *as,
 	const struct matrix_names *names, const char *method, const char *path, const char *body)
 {
 	static char text[TEXT_MAX];
 	struct matrix_reply reply;
 	int len = snprintf(text, sizeof(text),
-		"%s %s HTTP/1.1\r\nHost: gateway\r\nX-Application-Id: %s\r\nX-Client-Instance: %s\r\n%s"
+		"%s %s HTTP/1.1\r\nHost: gateway\r\nX-Application-Id: %s\r\nX-Client-Instance: %s\r\nIf-Match: *\r\n%s"
 		"Content-Length: %zu\r\n\r\n%s",
-		method, path, as->application, as->instance, body != NULL ? "Content-Type: application/json\r\n" : "",
-		body != NULL ? strlen(body) : 0, body != NULL ? body : "");
+		method, path, as->application, as->instance, type_of(method, body), body != NULL ? strlen(body) : 0,
+		body != NULL ? body : "");
 
 	cr_assert(len > 0 && (size_t)len < sizeof(text));
 	for (int at = 0, part; at < len; at += part) {

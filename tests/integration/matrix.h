@@ -10,7 +10,7 @@
 #include "tests/integration/fixture.h"
 #include "tests/support/lib/tls_client.h"
 
-enum { APPLICATIONS = 20, ID_LEN = 16, ID_SIZE = 2 * ID_LEN + 1, TEXT_MAX = 256 << 10, HANDLES_NEAR = 1000 };
+enum { APPLICATIONS = 20, ID_LEN = 16, ID_SIZE = 2 * ID_LEN + 1, TEXT_MAX = 1 << 20, HANDLES_NEAR = 1000 };
 
 /* What an application has that another one could name; or the same of nobody. */
 struct matrix_names {

@@ -103,9 +103,24 @@ static void write_path(const struct gateway *g, const struct route_row *row, con
 	out[used] = '\0';
 }
 
+/* An algorithm that the route knows, so that the key is looked for. */
+static const char *algorithm_of(const struct route_row *row)
+{
+	switch (row->id) {
+	case ROUTE_key_mac: return "HS256";
+	case ROUTE_key_derive: return "ECDH";
+	case ROUTE_digest: return "SHA-256";
+	case ROUTE_key_encrypt:
+	case ROUTE_key_decrypt:
+	case ROUTE_key_wrap:
+	case ROUTE_key_unwrap: return "RSA1_5";
+	default: return "ES256";
+	}
+}
+
 /* A member that a body of the schema needs, and what the resource behind it asks for beyond that. */
-static bool write_member(struct buffer *out, const struct gateway *g, const struct schema_member *member,
-	const struct matrix_names *names, size_t how)
+static bool write_member(struct buffer *out, const struct gateway *g, const struct route_row *row,
+	const struct schema_member *member, const struct matrix_names *names, size_t how)
 {
 	char text[2 * KEY_NAME_MAX] = "\"AAAA\"", name[KEY_NAME_MAX];
 
@@ -115,8 +130,13 @@ static bool write_member(struct buffer *out, const struct gateway *g, const stru
 	else if (strcmp(member->name, "label") == 0)
 		(void)snprintf(text, sizeof(text), "\"%s\"", names->label);
 	else if (strcmp(member->name, "algorithm") == 0)
-		(void)snprintf(text, sizeof(text), "\"ES256\"");
-	else if (!member->required && strcmp(member->name, "data") != 0)
+		(void)snprintf(text, sizeof(text), "\"%s\"", algorithm_of(row));
+	else if (strcmp(member->name, "value") == 0)
+		(void)snprintf(text, sizeof(text), "\"%s\"", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+	else if (!member->required && strcmp(member->name, "type") == 0)
+		(void)snprintf(text, sizeof(text), "\"HMAC\"");
+	else if (!member->required && strcmp(member->name, "signature") != 0 &&
+		 strcmp(member->name, "public_key") != 0 && member->type != MEMBER_CONTENT)
 		return false;
 	else if (member->type == MEMBER_PIN)
 		(void)snprintf(text, sizeof(text), "\"%s\"", g->pin);
@@ -146,7 +166,7 @@ static char *write_body(
 	buffer_init(&out, 4096);
 	buffer_byte(&out, '{');
 	for (size_t i = 0; i < schema->member_count; i++)
-		(void)write_member(&out, g, &schema->members[i], names, how);
+		(void)write_member(&out, g, row, &schema->members[i], names, how);
 	buffer_byte(&out, '}');
 	buffer_byte(&out, '\0');
 	char *body = strdup((const char *)out.data);
@@ -236,18 +256,25 @@ Test(matrix_route, X9_another_applications_things_are_as_unknown_at_every_endpoi
 /* Members of request bodies that hold data, or names that no application owns. */
 static bool names_nothing(const struct schema_row *schema, const struct schema_member *member)
 {
-	static const char *const names[] = {"algorithm", "mechanism", "method", "data", "digest", "challenge"};
+	/* A handle in a mechanism's parameter is refused as such (resource_encrypt). */
+	static const char *const names[] = {"algorithm", "mechanism", "method", "data", "digest", "challenge",
+		"signature", "ciphertext", "iv", "aad", "tag", "usage", "wrapped", "public_key"};
 
-	/* Of the key that is to be made. */
-	if (schema->id == SCHEMA_GenerateRequest &&
+	/* Of the key that is to be made, and what a key is to be called. */
+	if ((schema->id == SCHEMA_GenerateRequest || schema->id == SCHEMA_KeyChange ||
+		    schema->id == SCHEMA_ImportRequest || schema->id == SCHEMA_UnwrapRequest ||
+		    schema->id == SCHEMA_DeriveRequest) &&
 		(strcmp(member->name, "label") == 0 || strcmp(member->name, "id") == 0))
 		return true;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		if (strcmp(member->name, names[i]) == 0)
 			return true;
 	}
-	return member->type == MEMBER_UINT || member->type == MEMBER_BOOL || member->type == MEMBER_ENUM ||
-	       member->type == MEMBER_PIN;
+	/* Key material. */
+	if (schema->id == SCHEMA_PrivateJwk)
+		return true;
+	return member->type == MEMBER_SECRET || member->type == MEMBER_UINT || member->type == MEMBER_BOOL ||
+	       member->type == MEMBER_ENUM || member->type == MEMBER_PIN;
 }
 
 static void expect_known(const struct schema_row *schema)

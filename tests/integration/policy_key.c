@@ -16,7 +16,7 @@ void policy_key_make(const struct gateway *g)
 	char path[200];
 
 	rest_login(g, ALICE, NULL);
-	rest_key(g, "{\"type\":\"EC\",\"label\":\"policy\",\"id\":\"aWQx\"}");
+	rest_key(g, "{\"type\":\"EC\",\"label\":\"policy\",\"id\":\"696431\"}");
 	(void)snprintf(path, sizeof(path), "/v1/slots/%s/applications/current", g->slot);
 	ANSWER_AUTO closed = request(g, ALICE, "DELETE", path, NULL, NULL);
 	cr_assert_eq(closed.status, 204, "%ld %s", closed.status, closed.text);

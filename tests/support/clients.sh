@@ -26,6 +26,21 @@ sandbox_stop() {
 	[ ! -d "$work/sandbox" ] || config/sandbox.sh stop "$work/sandbox" > /dev/null 2>&1 || true
 }
 
+# The packages of tests/clients/NAME/package-lock.json, once for each build directory, with native parts built against this machine's
+# Node.js; in $packages then.
+npm_packages() { # npm_packages NAME
+	packages=$BUILD/tests/$1
+	exec 9> "$packages.lock"
+	flock 9
+	if ! cmp -s "tests/clients/$1/package-lock.json" "$packages/installed"; then
+		mkdir -p "$packages"
+		cp "tests/clients/$1"/package*.json "$packages"
+		npm_config_nodedir=/usr npm_config_update_notifier=false timeout 240 npm ci --prefix "$packages" --no-audit --no-fund || return 1
+		cp "$packages/package-lock.json" "$packages/installed"
+	fi
+	exec 9>&-
+}
+
 as_client() { tests/support/as-client.sh "$work/sandbox" "$@"; }
 
 calls_counted() { # calls_counted FUNCTION: how often the gateway's workers have executed it

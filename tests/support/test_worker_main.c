@@ -10,6 +10,8 @@
  *   wait=MS              the same, does so, and says that it is over
  *   tell=COUNT           so often that a user's login ended with a lease, without being asked
  *   news=COUNT           so often how it is, without being asked
+ *   intent=LETTER        asks about the Idempotency-Key for a request of that digest, and records what it is told to do
+ *   event                leaves an audit event
  *   question   descriptors   environment          shown in the answer
  * The answer's body is "key=value" lines. An application's init_args are carried out in the same way at its start, and there
  *   fail=RV   deaf (takes no commands on the control pair)   mute (no news on the control pair)

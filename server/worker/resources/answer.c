@@ -1,6 +1,8 @@
 #include "server/worker/resources/answer.h"
 
 #include "api/limits.h"
+#include "server/worker/resources/accept.h"
+#include "server/worker/resources/body.h"
 
 void answer_begin(struct request *request, unsigned status, const char *content_type, struct json_writer *ret_writer)
 {
@@ -23,6 +25,23 @@ void answer_bytes(struct request *request, const char *content_type, const void 
 	answer_begin(request, 200, content_type, &unused);
 	buffer_append(&request->reply.body, data, len);
 	answer_end(request);
+}
+
+bool answer_choose(struct request *request, bool possible, bool *ret_octets)
+{
+	static const char json[] = "application/json", octets[] = "application/octet-stream";
+	bool prefer = possible && body_is_octets(request);
+	const char *const offers[] = {prefer ? octets : json, prefer ? json : octets};
+	int choice = accept_choose(request->message->accept, offers, possible ? 2 : 1);
+	if (choice < 0) {
+		reply_problem(request, PROBLEM_NOT_ACCEPTABLE,
+			possible ? "The answer is application/json or application/octet-stream."
+				 : "The answer is application/json.",
+			NULL);
+		return false;
+	}
+	*ret_octets = offers[choice] == octets;
+	return true;
 }
 
 void answer_nothing(struct request *request)

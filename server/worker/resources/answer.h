@@ -11,6 +11,12 @@
 /* Begins a JSON answer: status, content type (static), an empty body. Then write one value and call answer_end. */
 void answer_begin(struct request *request, unsigned status, const char *content_type, struct json_writer *ret_writer);
 
+/*
+ * Decides by Accept, or else by how the request's body came, whether the answer is one content alone (application/octet-stream) instead
+ * of JSON. `possible`: there is one. False: neither is acceptable, and the reply is 406.
+ */
+bool answer_choose(struct request *request, bool possible, bool *ret_octets) __attribute__((warn_unused_result));
+
 /* Ends it: an answer beyond the limit of a body becomes a problem. */
 void answer_end(struct request *request);
 

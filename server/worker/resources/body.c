@@ -5,9 +5,13 @@
 #include <strings.h>
 
 #include "api/base64url.h"
+#include "api/codec.h"
+#include "api/decimal.h"
 #include "api/limits.h"
+#include "api/route.h"
+#include "server/worker/resources/parameters.h"
 
-enum { POINTER_MAX = 256, DETAIL_MAX = 512 };
+enum { POINTER_MAX = 256, DETAIL_MAX = 512, PARAMETERS_MAX = 16 };
 
 /* Where the check is in the body, as an RFC 6901 pointer, and the first thing found wrong. */
 struct check {
@@ -15,6 +19,7 @@ struct check {
 	char pointer[POINTER_MAX];
 	size_t pointer_len;
 	char detail[DETAIL_MAX];
+	bool octets; /* the body is the content itself, which JSON's null stands for, and the query has the rest */
 };
 
 static void pointer_append(struct check *check, char c)
@@ -114,12 +119,20 @@ static bool check_list(struct check *check, const json_t *list, const struct sch
 	return true;
 }
 
+static bool check_mechanism(struct check *check, const json_t *value)
+{
+	return json_is_object(value) || check_text(check, value, BODY_TEXT_MAX);
+}
+
 static bool check_value(struct check *check, const json_t *value, const struct schema_member *member)
 {
 	switch (member->type) {
 	case MEMBER_TEXT: return check_text(check, value, BODY_TEXT_MAX);
 	case MEMBER_PIN: return check_text(check, value, LIMIT_PIN);
+	case MEMBER_SECRET: return check_text(check, value, BODY_SECRET_MAX);
 	case MEMBER_BASE64URL: return check_base64url(check, value);
+	case MEMBER_CONTENT: return (check->octets && json_is_null(value)) || check_base64url(check, value);
+	case MEMBER_MECHANISM: return check_mechanism(check, value);
 	case MEMBER_ENUM: return check_enum(check, value, member);
 	case MEMBER_UINT:
 		return (json_is_integer(value) && json_integer_value(value) >= 0) ||
@@ -158,48 +171,115 @@ static bool check_object(struct check *check, const json_t *object, const struct
 	return true;
 }
 
-static void refuse(struct request *request, const char *pointer, const char *detail)
+bool body_is_octets(const struct request *request)
 {
-	reply_problem(request, PROBLEM_INVALID_BODY, detail, pointer);
+	static const char octets[] = "application/octet-stream";
+	const char *type = request->message->content_type;
+	size_t len = strcspn(type, "; \t");
+	return len == sizeof octets - 1 && strncasecmp(type, octets, len) == 0;
 }
 
 void body_refuse(struct request *request, const char *pointer, const char *detail)
 {
-	refuse(request, pointer, detail);
+	reply_problem(request, body_is_octets(request) ? PROBLEM_INVALID_QUERY : PROBLEM_INVALID_BODY, detail, pointer);
 }
 
-static bool is_json(const char *content_type)
+static bool is_taken(const struct request *request)
 {
-	static const char json[] = "application/json";
-	size_t len = strcspn(content_type, "; \t");
-	return len == 0 || (len == sizeof json - 1 && strncasecmp(content_type, json, len) == 0);
+	const char *type = request->message->content_type;
+	return type[0] == '\0' || route_takes(route_row(request->message->route), type, strlen(type));
 }
 
-bool body_read(struct request *request, enum schema_id schema, json_t **ret_body)
+/* A parameter's text as the JSON that the member would be; text that is none of its type stays a string, for the check to refuse. */
+static json_t *parameter_value(const struct schema_member *member, const char *text)
+{
+	uint64_t number;
+	if (member->type == MEMBER_UINT && decimal_parse(text, strlen(text), &number) && number <= INT64_MAX)
+		return json_integer((json_int_t)number);
+	if (member->type == MEMBER_BOOL && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0))
+		return json_boolean(strcmp(text, "true") == 0);
+	return json_string(text);
+}
+
+/* The object that the query and the content make. False: the reply is complete. */
+static bool read_octets(struct request *request, const struct schema_row *row, json_t *ret_body)
+{
+	struct parameter parameters[PARAMETERS_MAX];
+	const struct schema_member *members[PARAMETERS_MAX];
+	size_t count = 0;
+	int failed = json_object_set_new(ret_body, schema_content(row)->name, json_null());
+	for (size_t i = 0; i < row->member_count && count < PARAMETERS_MAX; i++) {
+		if (!schema_member_in_query(&row->members[i]))
+			continue;
+		parameters[count].name = row->members[i].name;
+		members[count++] = &row->members[i];
+	}
+	if (!parameters_read(request, parameters, count))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (parameters[i].value != NULL)
+			failed |= json_object_set_new(
+				ret_body, parameters[i].name, parameter_value(members[i], parameters[i].value));
+	if (failed == 0)
+		return true;
+	reply_return(request, CKR_HOST_MEMORY, "The request needs more memory than a request may take.");
+	return false;
+}
+
+/* NULL: the reply is complete. */
+static json_t *read_json(struct request *request)
 {
 	const struct bytes *text = &request->message->body;
-	if (!is_json(request->message->content_type)) {
-		reply_problem(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
-			"Send the header Content-Type: application/json.", NULL);
-		return false;
-	}
 	const char *error;
 	size_t offset;
 	char detail[DETAIL_MAX];
 	if (!json_validate((const char *)text->data, text->len, &error, &offset)) {
 		snprintf(detail, sizeof detail, "not acceptable JSON at byte %zu: %s", offset, error);
-		refuse(request, NULL, detail);
+		body_refuse(request, NULL, detail);
+		return NULL;
+	}
+	json_t *body = json_loadb((const char *)text->data, text->len, JSON_REJECT_DUPLICATES, NULL);
+	/* jansson's own message may quote the text, and the text may hold a PIN. */
+	if (body == NULL)
+		body_refuse(request, NULL, "not acceptable JSON: an object is expected");
+	return body;
+}
+
+/* False: the reply is complete. */
+static bool check_type(struct request *request, const struct schema_row *row, bool octets)
+{
+	bool content = schema_content(row) != NULL;
+	if (octets ? !content : !is_taken(request)) {
+		char detail[DETAIL_MAX];
+		snprintf(detail, sizeof detail, "Content-Type: %s%s",
+			route_body_type(route_row(request->message->route), 0),
+			content ? " or application/octet-stream" : "");
+		reply_problem(request, PROBLEM_UNSUPPORTED_MEDIA_TYPE, detail, NULL);
 		return false;
 	}
-	BODY_AUTO json_t *body = json_loadb((const char *)text->data, text->len, JSON_REJECT_DUPLICATES, NULL);
-	if (body == NULL) {
-		/* jansson's own message may quote the text, and the text may hold a PIN. */
-		refuse(request, NULL, "not acceptable JSON: an object is expected");
+	/* What stands there was meant for something, and must not be passed over. */
+	if (content && !octets && request->message->query[0] != '\0') {
+		reply_problem(request, PROBLEM_INVALID_QUERY,
+			"The members of a JSON body stand in it; only a body of application/octet-stream takes a "
+			"query.",
+			NULL);
 		return false;
 	}
-	struct check check = {.request = request};
-	if (!check_object(&check, body, schema_row(schema))) {
-		refuse(request, check.pointer, check.detail);
+	return true;
+}
+
+bool body_read(struct request *request, enum schema_id schema, json_t **ret_body)
+{
+	const struct schema_row *row = schema_row(schema);
+	bool octets = body_is_octets(request);
+	if (!check_type(request, row, octets))
+		return false;
+	BODY_AUTO json_t *body = octets ? json_object() : read_json(request);
+	if (body == NULL || (octets && !read_octets(request, row, body)))
+		return false;
+	struct check check = {.request = request, .octets = octets};
+	if (!check_object(&check, body, row)) {
+		body_refuse(request, check.pointer, check.detail);
 		return false;
 	}
 	*ret_body = body;
@@ -246,6 +326,12 @@ bool body_bytes(struct request *request, const json_t *object, const char *name,
 		*ret_bytes = (struct bytes){NULL, 0};
 		return true;
 	}
+	if (json_is_null(value)) {
+		*ret_bytes = request->message->body;
+		if (ret_bytes->data == NULL)
+			*ret_bytes = (struct bytes){(const unsigned char *)"", 0};
+		return true;
+	}
 	size_t len = json_string_length(value), decoded_len;
 	unsigned char *decoded = arena_alloc(request->arena, base64url_decoded_max(len));
 	if (decoded == NULL || !base64url_decode(decoded, &decoded_len, json_string_value(value), len)) {
@@ -254,4 +340,62 @@ bool body_bytes(struct request *request, const json_t *object, const char *name,
 	}
 	*ret_bytes = (struct bytes){decoded, decoded_len};
 	return true;
+}
+
+static CK_RV refuse_handle(void *context, CK_OBJECT_HANDLE *handle)
+{
+	(void)context;
+	(void)handle;
+	return CKR_MECHANISM_PARAM_INVALID;
+}
+
+/* The codec's own reader of the object, whose first member has to be the name. False: the reply is complete. */
+static bool read_mechanism(struct request *request, const json_t *object, const char *pointer, CK_MECHANISM **ret)
+{
+	struct json_reader in;
+	char detail[DETAIL_MAX];
+	json_t *ordered = json_object();
+	if (json_object_get(object, "mechanism") != NULL)
+		(void)json_object_set(ordered, "mechanism", json_object_get(object, "mechanism"));
+	char *text = json_object_update_missing(ordered, (json_t *)object) == 0 ? json_dumps(ordered, JSON_COMPACT)
+										: NULL;
+	json_decref(ordered);
+	const char *copy = text != NULL ? arena_copy(request->arena, text, strlen(text)) : NULL;
+	free(text);
+	if (copy == NULL) {
+		reply_return(request, CKR_HOST_MEMORY, "The request needs more memory than a request may take.");
+		return false;
+	}
+	json_reader_init(&in, copy, strlen(copy), request->arena);
+	if (mechanism_decode(&in, ret))
+		return true;
+	snprintf(detail, sizeof detail, "the mechanism cannot be read: %s", in.error);
+	body_refuse(request, pointer, detail);
+	return false;
+}
+
+bool body_mechanism(struct request *request, const json_t *object, const char *name, CK_MECHANISM *ret_mechanism)
+{
+	const json_t *value = json_object_get(object, name);
+	const char *text = json_string_value(value);
+	CK_MECHANISM *read = NULL;
+	char pointer[80];
+	snprintf(pointer, sizeof pointer, "/%s", name);
+	*ret_mechanism = (CK_MECHANISM){0};
+	if (text != NULL) {
+		if (name_number(NAMES_MECHANISM, (struct json_text){text, strlen(text)}, &ret_mechanism->mechanism))
+			return true;
+		reply_return_at(request, CKR_MECHANISM_INVALID,
+			"There is no mechanism of that name; write CKM_… or 0x….", pointer);
+		return false;
+	}
+	if (!read_mechanism(request, value, pointer, &read))
+		return false;
+	*ret_mechanism = *read;
+	/* A handle is the worker's own, and a client of the resource routes has none. */
+	if (mechanism_visit_handles(ret_mechanism, refuse_handle, NULL) == CKR_OK)
+		return true;
+	snprintf(pointer, sizeof pointer, "/%s/parameter", name);
+	reply_return_at(request, CKR_MECHANISM_PARAM_INVALID, "Keys cannot be named in a parameter here.", pointer);
+	return false;
 }

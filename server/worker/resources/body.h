@@ -4,6 +4,9 @@
  * The text is first judged by the strict scanner (api/json.h: depth, duplicates, U+0000, trailing bytes), then parsed
  * by jansson, then compared with the schema: unknown member, missing member, wrong type, bad base64url, value out of
  * the enumeration, empty or overlong. Every refusal is a 400 problem whose pointer (RFC 6901) names the place.
+ *
+ * A schema with a CONTENT member is also read from a body of application/octet-stream, which is that member, and the query, which
+ * has the others. Whoever looks at the result sees no difference.
  */
 #ifndef P11GATE_WORKER_RESOURCES_BODY_H
 #define P11GATE_WORKER_RESOURCES_BODY_H
@@ -15,6 +18,7 @@
 
 enum {
 	BODY_TEXT_MAX = 4096, /* bytes of a TEXT member */
+	BODY_SECRET_MAX = 32 << 10, /* bytes of a SECRET member: an RSA key of 16384 bits in PEM */
 	BODY_LIST_MAX = 1000, /* elements of a LIST member */
 };
 
@@ -36,10 +40,20 @@ uint64_t body_number(const json_t *object, const char *name, uint64_t absent);
 const json_t *body_member(const json_t *object, const char *name);
 
 /*
- * Decodes a BASE64URL member into the request's arena; {NULL, 0} if it is absent. False: no memory, and the reply says
+ * Decodes a BASE64URL or CONTENT member into the request's arena; {NULL, 0} if it is absent. False: no memory, and the reply says
  * so.
  */
 bool body_bytes(struct request *request, const json_t *object, const char *name, struct bytes *ret_bytes)
+	__attribute__((warn_unused_result));
+
+/* True if the body came as application/octet-stream. */
+bool body_is_octets(const struct request *request);
+
+/*
+ * Reads a MECHANISM member that is there; its parameter is in the request's arena. False: the reply says that there is no such
+ * mechanism (422), that the object cannot be read (400), or that the parameter names a key by a handle (422).
+ */
+bool body_mechanism(struct request *request, const json_t *object, const char *name, CK_MECHANISM *ret_mechanism)
 	__attribute__((warn_unused_result));
 
 /* The 400 problem for a member that the schema allows and its meaning does not. `pointer` as in RFC 6901. */

@@ -1,5 +1,4 @@
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -13,45 +12,57 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned char tested[TESTED_MAX][SHA256_LEN];
 static size_t tested_next;
 
-CK_RV challenge_respond(struct use *use, const struct key *key, const struct method *method, struct bytes challenge,
-	unsigned char ret_response[RESPONSE_LEN], bool *ret_withheld)
+/* What the token gives: a MAC, a signature, or the value of a derived key. */
+static CK_RV result_of(struct use *use, const struct key *key, const struct method *method, struct bytes challenge,
+	struct bytes *ret_result, bool *ret_withheld)
 {
 	struct signer signer;
 	struct signer_input input;
-	struct bytes result;
-	*ret_withheld = false;
+	if (method->step != METHOD_SIGN)
+		return challenge_derive(use, key, method, challenge, ret_result, ret_withheld);
 	method_signer(use->request, method, &signer);
 	if (!signer_input_init(&input, challenge, false))
 		return CKR_HOST_MEMORY;
-	CK_RV rv = signer_sign(use, key, &signer, &input, &result, ret_withheld);
+	return signer_sign(use, key, &signer, &input, ret_result, ret_withheld);
+}
+
+CK_RV challenge_respond(struct use *use, const struct key *key, const struct method *method, struct bytes challenge,
+	struct response *ret_response, bool *ret_withheld)
+{
+	struct bytes result;
+	*ret_withheld = false;
+	CK_RV rv = result_of(use, key, method, challenge, &result, ret_withheld);
 	if (rv != CKR_OK || *ret_withheld)
 		return rv;
-	if (method->signature)
-		return EVP_Digest(result.data, result.len, ret_response, NULL, EVP_sha256(), NULL) == 1
+	if (method->raw_len == 0) {
+		ret_response->len = SHA256_LEN;
+		return EVP_Digest(result.data, result.len, ret_response->bytes, NULL, EVP_sha256(), NULL) == 1
 			       ? CKR_OK
 			       : CKR_HOST_MEMORY;
-	if (result.len != RESPONSE_LEN)
+	}
+	if (result.len != method->raw_len)
 		return CKR_DEVICE_ERROR;
-	memcpy(ret_response, result.data, RESPONSE_LEN);
+	memcpy(ret_response->bytes, result.data, result.len);
+	ret_response->len = result.len;
 	return CKR_OK;
 }
 
 bool challenge_is_stable(struct use *use, const struct key *key, const struct method *method)
 {
-	unsigned char random[RESPONSE_LEN], responses[2][RESPONSE_LEN];
+	struct response responses[2] = {0};
 	bool withheld = false;
-	CK_RV rv = RAND_bytes(random, sizeof random) == 1 ? CKR_OK : CKR_HOST_MEMORY;
+	struct bytes random = challenge_random(use->request, key, method);
+	CK_RV rv = random.data != NULL ? CKR_OK : CKR_HOST_MEMORY;
 	for (int i = 0; i < 2 && rv == CKR_OK && !withheld; i++)
-		rv = challenge_respond(
-			use, key, method, (struct bytes){random, sizeof random}, responses[i], &withheld);
+		rv = challenge_respond(use, key, method, random, &responses[i], &withheld);
+	bool stable = secret_equal(responses[0].bytes, responses[1].bytes, sizeof responses[0].bytes);
+	secret_wipe(responses, sizeof responses);
 	if (withheld)
 		return false;
 	if (rv != CKR_OK) {
 		use_refuse(use, rv, "The token did not answer the test challenge.");
 		return false;
 	}
-	bool stable = secret_equal(responses[0], responses[1], RESPONSE_LEN);
-	secret_wipe(responses, sizeof responses);
 	if (!stable)
 		reply_problem(use->request, PROBLEM_NON_DETERMINISTIC_RESPONSE,
 			"This key cannot be used for challenge-response; what was bound to a response could not be "
@@ -98,7 +109,7 @@ static void remember(const unsigned char hash[SHA256_LEN])
 bool challenge_self_test(struct use *use, const struct key *key, const struct method *method)
 {
 	unsigned char hash[SHA256_LEN];
-	if (!method->signature || !method->deterministic || key->always_authenticate ||
+	if (method->step != METHOD_SIGN || method->raw_len != 0 || !method->deterministic || key->always_authenticate ||
 		login_is_for_one_use(use->request))
 		return true;
 	bool known = fingerprint(use, key, method, hash);

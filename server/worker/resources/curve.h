@@ -12,6 +12,7 @@ struct curve {
 	CK_KEY_TYPE type;
 	CK_MECHANISM_TYPE generate;
 	const char *openssl; /* group or key type */
+	const char *ssh; /* type of SSH keys (RFC 5656, RFC 8709), or NULL */
 	unsigned bits;
 	struct bytes params; /* CKA_EC_PARAMS */
 };
@@ -21,5 +22,8 @@ const struct curve *curve_of_params(struct bytes params);
 
 /* The curve of that name, or NULL. */
 const struct curve *curve_by_name(const char *name);
+
+/* The curve that OpenSSL has under that name, or NULL. */
+const struct curve *curve_by_openssl(const char *name);
 
 #endif

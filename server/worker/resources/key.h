@@ -5,7 +5,7 @@
 #define P11GATE_WORKER_RESOURCES_KEY_H
 
 #include "server/worker/resources/curve.h"
-#include "server/worker/resources/pkcs11_uri.h"
+#include "server/common/pkcs11_uri.h"
 #include "server/worker/worker.h"
 
 enum {
@@ -75,6 +75,13 @@ bool key_find(struct request *request, CK_SESSION_HANDLE session, const struct k
 CK_RV key_find_public(struct request *request, CK_SESSION_HANDLE session, struct key *key)
 	__attribute__((warn_unused_result));
 
+/* A public key that was found by a name which its private half does not share becomes the pair, if there is exactly one. */
+CK_RV key_prefer_private(struct request *request, CK_SESSION_HANDLE session, struct key *key)
+	__attribute__((warn_unused_result));
+
+/* True if the token wants a login before it shows private keys, and the user is not logged in. */
+bool key_login_missing(struct request *request) __attribute__((warn_unused_result));
+
 /* 409 key-ambiguous with the candidates, as the whole reply. */
 void key_refuse_ambiguous(struct request *request, const struct key_list *list);
 
@@ -82,6 +89,9 @@ void key_refuse_ambiguous(struct request *request, const struct key_list *list);
  * 404 key-not-found, or 401 login-required where nobody is logged in and the token wants a login, as the whole reply.
  */
 void key_refuse_missing(struct request *request, const char *detail);
+
+/* True where nobody is logged in and the token wants a login: then a key that is not found may still be there. */
+bool key_login_missing(struct request *request);
 
 /* --- key_json.c --- */
 
@@ -105,7 +115,11 @@ bool key_uri_names(const struct key *key, const struct key *other);
 /* "/v1/slots/demo/keys/pkcs11%3A…" in the arena: the path of what a PKCS#11 URI names. NULL without memory. */
 const char *key_uri_href(struct request *request, const char *uri);
 
-/* Writes the key object (schema Key) after reading what it shows. */
+/* Writes the key object (schema Key) after reading what it shows; without its end, so that members can be added. */
+CK_RV key_write_open(struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference,
+	struct json_writer *writer) __attribute__((warn_unused_result));
+
+/* Writes the whole key object. */
 CK_RV key_write(struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference,
 	struct json_writer *writer) __attribute__((warn_unused_result));
 

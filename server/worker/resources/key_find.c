@@ -225,8 +225,7 @@ CK_RV key_find_public(struct request *request, CK_SESSION_HANDLE session, struct
 	return rv;
 }
 
-/* A public key that was found by a name which its private half does not share. */
-static CK_RV prefer_private(struct request *request, CK_SESSION_HANDLE session, struct key *key)
+CK_RV key_prefer_private(struct request *request, CK_SESSION_HANDLE session, struct key *key)
 {
 	struct key_list halves = {0};
 	if (key->class != CKO_PUBLIC_KEY || key->id.len == 0)
@@ -246,9 +245,14 @@ static bool token_wants_login(struct request *request)
 	return invoke(request, CALL_GetTokenInfo, v) != CKR_OK || (token.flags & CKF_LOGIN_REQUIRED) != 0;
 }
 
+bool key_login_missing(struct request *request)
+{
+	return login_state(request->worker) != LOGIN_USER && token_wants_login(request);
+}
+
 void key_refuse_missing(struct request *request, const char *detail)
 {
-	if (login_state(request->worker) != LOGIN_USER && token_wants_login(request))
+	if (key_login_missing(request))
 		reply_return(request, CKR_USER_NOT_LOGGED_IN,
 			"No such key is visible without a login; private keys show after it.");
 	else
@@ -314,7 +318,7 @@ bool key_find(struct request *request, CK_SESSION_HANDLE session, const struct k
 	const struct key_cache_stamp stamp = key_cache_stamp(request);
 	CK_RV rv = key_search(request, session, query, &list);
 	if (rv == CKR_OK && list.count == 1 && query->class != CKO_PUBLIC_KEY)
-		rv = prefer_private(request, session, &list.items[0]);
+		rv = key_prefer_private(request, session, &list.items[0]);
 	if (rv != CKR_OK) {
 		reply_return(request, rv, "The key could not be looked up in the token.");
 		return false;

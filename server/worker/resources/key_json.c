@@ -3,31 +3,21 @@
 #include "api/buffer.h"
 #include "api/names.h"
 #include "server/worker/resources/attribute.h"
-#include "server/worker/resources/escape.h"
+#include "server/common/escape.h"
 #include "server/worker/resources/key.h"
+#include "server/worker/resources/key_usage.h"
 
 enum { PATH_MAX_LEN = 4096 };
 
-/* USAGE(name in `usage`, attribute) */
-#define USAGES(USAGE) \
-	USAGE("sign", CKA_SIGN) \
-	USAGE("verify", CKA_VERIFY) \
-	USAGE("encrypt", CKA_ENCRYPT) \
-	USAGE("decrypt", CKA_DECRYPT) \
-	USAGE("wrap", CKA_WRAP) \
-	USAGE("unwrap", CKA_UNWRAP) \
-	USAGE("derive", CKA_DERIVE)
-
-#define USAGE(name, attribute) name,
-static const char *const usage_names[] = {USAGES(USAGE)};
+#define USAGE(constant, name, attribute, half) name,
+static const char *const usage_names[] = {KEY_USAGES(USAGE)};
 #undef USAGE
-#define USAGE(name, attribute) attribute,
+#define USAGE(constant, name, attribute, half) attribute,
 /* The usages, then what depends on the kind of key; read together. */
-static const CK_ATTRIBUTE_TYPE detail_types[] = {USAGES(USAGE) CKA_EXTRACTABLE, CKA_VALUE_LEN, CKA_MODULUS};
+static const CK_ATTRIBUTE_TYPE detail_types[] = {KEY_USAGES(USAGE) CKA_EXTRACTABLE, CKA_VALUE_LEN, CKA_MODULUS};
 #undef USAGE
 enum {
-	USAGE_COUNT = sizeof usage_names / sizeof usage_names[0],
-	DETAIL_EXTRACTABLE = USAGE_COUNT,
+	DETAIL_EXTRACTABLE = KEY_USAGE_COUNT,
 	DETAIL_VALUE_LEN,
 	DETAIL_MODULUS,
 	DETAIL_COUNT = sizeof detail_types / sizeof detail_types[0],
@@ -189,7 +179,7 @@ static void write_usage(struct json_writer *writer, const struct bytes details[]
 {
 	json_name(writer, "usage");
 	json_begin_array(writer);
-	for (size_t i = 0; i < USAGE_COUNT; i++)
+	for (size_t i = 0; i < KEY_USAGE_COUNT; i++)
 		if (attribute_flag(details[i], false) || attribute_flag(public_details[i], false))
 			json_write_string(writer, usage_names[i]);
 	json_end_array(writer);
@@ -208,13 +198,14 @@ static void write_size(struct json_writer *writer, const struct key *key, const 
 	}
 }
 
-CK_RV key_write(struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference,
+CK_RV key_write_open(struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference,
 	struct json_writer *writer)
 {
-	struct bytes details[DETAIL_COUNT], public_details[USAGE_COUNT] = {{0}};
+	struct bytes details[DETAIL_COUNT], public_details[KEY_USAGE_COUNT] = {{0}};
 	CK_RV rv = read_details(request, session, key, details);
 	if (rv == CKR_OK && key->class == CKO_PRIVATE_KEY && key->public_object != CK_INVALID_HANDLE)
-		rv = attribute_read(request, session, key->public_object, detail_types, USAGE_COUNT, public_details);
+		rv = attribute_read(
+			request, session, key->public_object, detail_types, KEY_USAGE_COUNT, public_details);
 	const char *href = key_href(request, key, reference);
 	if (rv != CKR_OK || href == NULL)
 		return rv != CKR_OK ? rv : CKR_HOST_MEMORY;
@@ -232,6 +223,14 @@ CK_RV key_write(struct request *request, CK_SESSION_HANDLE session, struct key *
 	json_write_string(writer, key->by_policy ? "policy" : "token");
 	json_name(writer, "href");
 	json_write_string(writer, href);
-	json_end_object(writer);
 	return CKR_OK;
+}
+
+CK_RV key_write(struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference,
+	struct json_writer *writer)
+{
+	CK_RV rv = key_write_open(request, session, key, reference, writer);
+	if (rv == CKR_OK)
+		json_end_object(writer);
+	return rv;
 }

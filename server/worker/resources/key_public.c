@@ -7,7 +7,7 @@
 #include "server/worker/resources/public_key.h"
 #include "server/worker/resources/resource.h"
 
-enum form { FORM_JWK, FORM_PEM, FORM_DER };
+enum form { FORM_JWK, FORM_PEM, FORM_DER, FORM_SSH };
 
 /* FORM(media type, form): what the route can give, the preferred one first. */
 #define FORMS(FORM) \
@@ -15,7 +15,8 @@ enum form { FORM_JWK, FORM_PEM, FORM_DER };
 	FORM("application/json", JWK) \
 	FORM("application/x-pem-file", PEM) \
 	FORM("application/pkix-spki", DER) \
-	FORM("application/octet-stream", DER)
+	FORM("application/octet-stream", DER) \
+	FORM("text/x-ssh-public-key", SSH)
 
 #define FORM(type, form) type,
 static const char *const media_types[] = {FORMS(FORM)};
@@ -39,6 +40,16 @@ static BIO *encode(const struct public_key *public_key, enum form form)
 	return NULL;
 }
 
+static void answer_ssh(struct request *request, const struct public_key *public_key, const char *media_type)
+{
+	struct json_writer unused;
+	answer_begin(request, 200, media_type, &unused);
+	if (public_key_write_ssh(public_key, &request->reply.body))
+		answer_end(request);
+	else
+		reply_problem(request, PROBLEM_NOT_ACCEPTABLE, "SSH has no keys of this type and curve.", NULL);
+}
+
 static void answer_public(struct request *request, const struct public_key *public_key, int choice)
 {
 	if (forms[choice] == FORM_JWK) {
@@ -46,6 +57,10 @@ static void answer_public(struct request *request, const struct public_key *publ
 		answer_begin(request, 200, media_types[choice], &w);
 		public_key_write_jwk(public_key, &w);
 		answer_end(request);
+		return;
+	}
+	if (forms[choice] == FORM_SSH) {
+		answer_ssh(request, public_key, media_types[choice]);
 		return;
 	}
 	BIO *out = encode(public_key, forms[choice]);
@@ -84,7 +99,9 @@ void resource_key_public(struct request *request)
 	int choice = accept_choose(request->message->accept, media_types, sizeof media_types / sizeof media_types[0]);
 	if (choice < 0) {
 		reply_problem(request, PROBLEM_NOT_ACCEPTABLE,
-			"Ask for application/jwk+json, application/x-pem-file or application/pkix-spki.", NULL);
+			"Ask for application/jwk+json, application/x-pem-file, application/pkix-spki or "
+			"text/x-ssh-public-key.",
+			NULL);
 		return;
 	}
 	if (!key_query_of_path(request, &query))

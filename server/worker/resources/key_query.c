@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "server/worker/resources/body.h"
-#include "server/worker/resources/escape.h"
+#include "server/common/escape.h"
 #include "server/worker/resources/key.h"
 
 static void query_init(struct key_query *query)

@@ -1,136 +1,201 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/base64url.h"
+#include "api/limits.h"
 #include "server/worker/resources/answer.h"
-#include "server/worker/resources/key.h"
+#include "server/common/escape.h"
+#include "server/worker/resources/key_attributes.h"
+#include "server/worker/resources/key_place.h"
 #include "server/worker/resources/parameters.h"
 #include "server/worker/resources/resource.h"
 
-enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000 }; /* keys in one answer */
+enum {
+	PAGE_DEFAULT = 100, /* keys in one answer */
+	PAGE_MAX = 1000,
+	PAGE_EXPANDED_MAX = 100, /* the same with all their attributes */
+};
 
-/* The order of the list, which a cursor is a place in: label, CKA_ID, type, class. */
-static int compare_bytes(struct bytes a, struct bytes b)
-{
-	int order = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len);
-	return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
+/* PARAMETER(CONSTANT, name) */
+#define LIST_PARAMETERS(PARAMETER) \
+	PARAMETER(LIMIT, "limit") \
+	PARAMETER(CURSOR, "cursor") \
+	PARAMETER(EXPAND, "expand") \
+	PARAMETER(CLASS, "class") \
+	PARAMETER(TYPE, "type") \
+	PARAMETER(LABEL, "label") \
+	PARAMETER(ID, "id")
 
-static int compare_keys(const void *a, const void *b)
-{
-	const struct key *x = a, *y = b;
-	int order = compare_bytes(x->label, y->label);
-	if (order == 0)
-		order = compare_bytes(x->id, y->id);
-	if (order == 0)
-		order = (x->type > y->type) - (x->type < y->type);
-	return order != 0 ? order : (x->class > y->class) - (x->class < y->class);
-}
-
-/* A cursor is base64url of: length of the label (4 bytes), label, type and class (8 bytes each), CKA_ID. */
-enum { CURSOR_NUMBERS = 2 * sizeof(uint64_t) };
-
-static const char *cursor_of(struct request *request, const struct key *key)
-{
-	uint32_t label_len = (uint32_t)key->label.len;
-	uint64_t numbers[2] = {key->type, key->class};
-	size_t len = sizeof label_len + key->label.len + sizeof numbers + key->id.len;
-	unsigned char *packed = arena_alloc(request->arena, len), *at = packed;
-	char *text = arena_alloc(request->arena, base64url_encoded_len(len) + 1);
-	if (packed == NULL || text == NULL)
-		return NULL;
-	at = (unsigned char *)mempcpy(at, &label_len, sizeof label_len);
-	at = (unsigned char *)mempcpy(at, key->label.data, key->label.len);
-	at = (unsigned char *)mempcpy(at, numbers, sizeof numbers);
-	memcpy(at, key->id.data, key->id.len);
-	base64url_encode(text, packed, len);
-	return text;
-}
-
-static bool cursor_read(struct request *request, const char *text, struct key *ret_key)
-{
-	size_t len = strlen(text);
-	uint32_t label_len;
-	uint64_t numbers[2];
-	unsigned char *packed = arena_alloc(request->arena, base64url_decoded_max(len) + 1);
-	if (packed == NULL || !base64url_decode(packed, &len, text, len) || len < sizeof label_len + sizeof numbers)
-		return false;
-	memcpy(&label_len, packed, sizeof label_len);
-	if (label_len > len - sizeof label_len - sizeof numbers)
-		return false;
-	const unsigned char *rest = packed + sizeof label_len + label_len;
-	memcpy(numbers, rest, sizeof numbers);
-	*ret_key = (struct key){
-		.label = {packed + sizeof label_len, label_len},
-		.type = numbers[0],
-		.class = numbers[1],
-		.id = {rest + sizeof numbers, len - sizeof label_len - label_len - sizeof numbers},
-	};
-	return true;
-}
+enum list_parameter {
+#define PARAMETER(constant, name) LIST_##constant,
+	LIST_PARAMETERS(PARAMETER)
+#undef PARAMETER
+		LIST_PARAMETER_COUNT,
+	LIST_FILTERS = LIST_CLASS, /* this and those behind it narrow the list */
+};
 
 struct page {
 	size_t limit;
-	bool after;
-	struct key cursor;
+	bool after, expand;
+	struct key_place place;
+	const char *class, *type; /* or NULL */
+	struct key_query query; /* label and id */
+	const char *filter; /* what the list is narrowed by, as text */
 };
+
+static bool refuse(struct request *request, const char *detail)
+{
+	reply_problem(request, PROBLEM_INVALID_QUERY, detail, NULL);
+	return false;
+}
+
+static bool read_limit(struct request *request, const char *text, struct page *page)
+{
+	char *end, detail[80];
+	size_t max = page->expand ? PAGE_EXPANDED_MAX : PAGE_MAX;
+	unsigned long limit = text == NULL ? PAGE_DEFAULT : strtoul(text, &end, 10);
+	bool digits = text == NULL || (text[0] >= '0' && text[0] <= '9' && *end == '\0');
+	page->limit = limit;
+	if (digits && limit > 0 && limit <= max)
+		return true;
+	snprintf(detail, sizeof detail, "limit is a number from 1 to %zu%s.", max, page->expand ? " with expand" : "");
+	return refuse(request, detail);
+}
+
+/* The filters one after another, each with its name; NULL without memory. */
+static const char *filter_text(struct request *request, const struct parameter parameters[LIST_PARAMETER_COUNT])
+{
+	BUFFER_AUTO struct buffer text;
+	buffer_init(&text, LIMIT_BODY);
+	for (size_t i = LIST_FILTERS; i < LIST_PARAMETER_COUNT; i++) {
+		if (parameters[i].value == NULL)
+			continue;
+		buffer_text(&text, parameters[i].name);
+		buffer_byte(&text, '=');
+		percent_encode(&text, parameters[i].value, strlen(parameters[i].value));
+		buffer_byte(&text, '&');
+	}
+	return text.failed ? NULL
+			   : arena_copy(request->arena, text.len > 0 ? text.data : (unsigned char *)"", text.len);
+}
+
+static bool read_filters(
+	struct request *request, const struct parameter parameters[LIST_PARAMETER_COUNT], struct page *page)
+{
+	const char *class = parameters[LIST_CLASS].value, *label = parameters[LIST_LABEL].value;
+	const char *id = parameters[LIST_ID].value;
+	page->class = class;
+	page->type = parameters[LIST_TYPE].value;
+	if (class != NULL && strcmp(class, "private") != 0 && strcmp(class, "public") != 0 &&
+		strcmp(class, "secret") != 0)
+		return refuse(request, "class is private, public or secret.");
+	if (label != NULL)
+		page->query.label = (struct bytes){(const unsigned char *)label, strlen(label)};
+	if (id != NULL && !hex_bytes(request->arena, id, &page->query.id))
+		return refuse(request, "id is an even number of hexadecimal digits.");
+	page->filter = filter_text(request, parameters);
+	if (page->filter != NULL)
+		return true;
+	reply_return(request, CKR_HOST_MEMORY, "The query could not be kept.");
+	return false;
+}
 
 static bool page_read(struct request *request, struct page *ret_page)
 {
-	struct parameter parameters[] = {{"limit", NULL}, {"cursor", NULL}};
-	*ret_page = (struct page){.limit = PAGE_DEFAULT};
-	if (!parameters_read(request, parameters, 2))
+	struct parameter parameters[LIST_PARAMETER_COUNT] = {
+#define PARAMETER(constant, name) [LIST_##constant] = {name, NULL},
+		LIST_PARAMETERS(PARAMETER)
+#undef PARAMETER
+	};
+	*ret_page = (struct page){.query = {.class = CK_UNAVAILABLE_INFORMATION}};
+	if (!parameters_read(request, parameters, LIST_PARAMETER_COUNT))
 		return false;
-	if (parameters[0].value != NULL) {
-		char *end;
-		unsigned long limit = strtoul(parameters[0].value, &end, 10);
-		bool digits = parameters[0].value[0] >= '0' && parameters[0].value[0] <= '9' && *end == '\0';
-		if (!digits || limit == 0 || limit > PAGE_MAX) {
-			reply_problem(request, PROBLEM_INVALID_QUERY, "limit is a number from 1 to 1000.", NULL);
-			return false;
-		}
-		ret_page->limit = limit;
-	}
-	if (parameters[1].value != NULL) {
-		ret_page->after = true;
-		if (!cursor_read(request, parameters[1].value, &ret_page->cursor)) {
-			reply_problem(request, PROBLEM_INVALID_QUERY,
-				"cursor is not one that this gateway has given; begin again without it.", NULL);
-			return false;
-		}
-	}
-	return true;
+	const char *expand = parameters[LIST_EXPAND].value, *cursor = parameters[LIST_CURSOR].value;
+	if (expand != NULL && strcmp(expand, "attributes") != 0)
+		return refuse(request, "expand is attributes.");
+	ret_page->expand = expand != NULL;
+	ret_page->after = cursor != NULL;
+	if (!read_limit(request, parameters[LIST_LIMIT].value, ret_page) ||
+		!read_filters(request, parameters, ret_page))
+		return false;
+	return cursor == NULL || key_place_read(request, cursor, ret_page->filter, &ret_page->place) ||
+	       refuse(request,
+		       "cursor is not one that this gateway has given this application for these filters; begin again "
+		       "without it.");
 }
 
-/* The list is sorted by label, so keys of one label stand together. */
-static enum key_reference reference_in(const struct key_list *list, size_t i)
+static bool same_bytes(struct bytes wanted, struct bytes have)
 {
-	bool same_before = i > 0 && compare_bytes(list->items[i - 1].label, list->items[i].label) == 0;
-	bool same_behind = i + 1 < list->count && compare_bytes(list->items[i + 1].label, list->items[i].label) == 0;
-	return same_before || same_behind ? KEY_BY_ID : KEY_BY_LABEL;
+	return wanted.data == NULL || (wanted.len == have.len && memcmp(wanted.data, have.data, have.len) == 0);
+}
+
+static bool is_wanted(const struct page *page, const struct key *key)
+{
+	char scratch[24];
+	return (page->class == NULL || strcmp(page->class, key_class_name(key)) == 0) &&
+	       (page->type == NULL || strcmp(page->type, key_type_name(key, scratch)) == 0) &&
+	       same_bytes(page->query.label, key->label) && same_bytes(page->query.id, key->id);
+}
+
+/* Keys as the whole list shows them: halves that a name has parted are put together again before anything is left out. */
+static CK_RV search(
+	struct request *request, CK_SESSION_HANDLE session, const struct page *page, struct key_list *ret_list)
+{
+	CK_RV rv = key_search(request, session, &page->query, ret_list);
+	size_t kept = 0;
+	for (size_t i = 0; rv == CKR_OK && i < ret_list->count; i++) {
+		struct key *key = &ret_list->items[i];
+		if (page->query.label.data != NULL)
+			rv = key_prefer_private(request, session, key);
+		if (rv == CKR_OK && page->query.label.data != NULL)
+			rv = key_find_public(request, session, key);
+		if (rv == CKR_OK && is_wanted(page, key))
+			ret_list->items[kept++] = *key;
+	}
+	if (rv == CKR_OK)
+		ret_list->count = kept;
+	return rv;
+}
+
+/* The list is sorted by label, so keys of one label stand together. A narrowed list does not tell who else has the label. */
+static enum key_reference reference_in(const struct page *page, const struct key_list *list, size_t i)
+{
+	const struct bytes *label = &list->items[i].label;
+	bool same_before = i > 0 && same_bytes(*label, list->items[i - 1].label);
+	bool same_behind = i + 1 < list->count && same_bytes(*label, list->items[i + 1].label);
+	return same_before || same_behind || *page->filter != '\0' ? KEY_BY_ID : KEY_BY_LABEL;
+}
+
+static CK_RV write_key(struct request *request, CK_SESSION_HANDLE session, struct key *key,
+	enum key_reference reference, const struct page *page, struct json_writer *w)
+{
+	static const struct key_attributes all = {.types = NULL};
+	CK_RV rv = key_write_open(request, session, key, reference, w);
+	if (rv == CKR_OK && page->expand)
+		rv = key_attributes_write(request, session, key, &all, w);
+	json_end_object(w);
+	return rv;
 }
 
 static CK_RV write_page(
 	struct request *request, CK_SESSION_HANDLE session, struct key_list *list, const struct page *page)
 {
 	struct json_writer w;
-	size_t i = 0, end;
 	const char *next = NULL;
-	qsort(list->items, list->count, sizeof *list->items, compare_keys);
-	while (page->after && i < list->count && compare_keys(&list->items[i], &page->cursor) <= 0)
-		i++;
-	end = list->count - i > page->limit ? i + page->limit : list->count;
+	qsort(list->items, list->count, sizeof *list->items, key_place_compare);
+	size_t i = page->after ? key_place_find(list, &page->place) : 0;
+	size_t end = list->count - i > page->limit ? i + page->limit : list->count;
 	answer_begin(request, 200, "application/json", &w);
 	json_begin_object(&w);
 	json_name(&w, "keys");
 	json_begin_array(&w);
 	for (; i < end; i++) {
-		CK_RV rv = key_write(request, session, &list->items[i], reference_in(list, i), &w);
+		CK_RV rv = write_key(request, session, &list->items[i], reference_in(page, list, i), page, &w);
 		if (rv != CKR_OK)
 			return rv;
 	}
 	json_end_array(&w);
-	if (end < list->count && (next = cursor_of(request, &list->items[end - 1])) == NULL)
+	if (end < list->count && (next = key_place_cursor(request, list, end - 1, page->filter)) == NULL)
 		return CKR_HOST_MEMORY;
 	json_name(&w, "next");
 	if (next != NULL)
@@ -147,7 +212,6 @@ void resource_keys(struct request *request)
 	struct page page;
 	struct key_list list;
 	CK_SESSION_HANDLE session;
-	const struct key_query everything = {.class = CK_UNAVAILABLE_INFORMATION};
 	if (!page_read(request, &page))
 		return;
 	CK_RV rv = session_lend(request, &session);
@@ -155,51 +219,12 @@ void resource_keys(struct request *request)
 		reply_return(request, rv, "No session with the token could be opened.");
 		return;
 	}
-	rv = key_search(request, session, &everything, &list);
+	rv = search(request, session, &page, &list);
 	if (rv == CKR_OK)
 		rv = write_page(request, session, &list, &page);
 	session_give_back(request, session, rv == CKR_OK);
 	if (rv == CKR_DATA_LEN_RANGE)
-		reply_problem(request, PROBLEM_TOO_MANY_OBJECTS, "Ask for a key by its label or id instead.", NULL);
+		reply_problem(request, PROBLEM_TOO_MANY_OBJECTS, "Ask for keys by their label or id instead.", NULL);
 	else if (rv != CKR_OK)
 		reply_return(request, rv, "The keys could not be listed.");
-}
-
-/* As the caller named it; the path by label is then known to be unambiguous. */
-static enum key_reference reference_of(const struct key_query *query)
-{
-	return query->id.data != NULL ? KEY_BY_ID : KEY_BY_LABEL;
-}
-
-static CK_RV answer_key(
-	struct request *request, CK_SESSION_HANDLE session, struct key *key, enum key_reference reference)
-{
-	struct json_writer w;
-	CK_RV rv = key_find_public(request, session, key);
-	if (rv != CKR_OK)
-		return rv;
-	answer_begin(request, 200, "application/json", &w);
-	rv = key_write(request, session, key, reference, &w);
-	if (rv == CKR_OK)
-		answer_end(request);
-	return rv;
-}
-
-void resource_key(struct request *request)
-{
-	struct key_query query;
-	struct key key;
-	CK_SESSION_HANDLE session;
-	if (!key_query_of_path(request, &query))
-		return;
-	CK_RV rv = session_lend(request, &session);
-	if (rv != CKR_OK) {
-		reply_return(request, rv, "No session with the token could be opened.");
-		return;
-	}
-	if (key_find(request, session, &query, &key))
-		rv = answer_key(request, session, &key, reference_of(&query));
-	session_give_back(request, session, rv == CKR_OK);
-	if (rv != CKR_OK)
-		reply_return(request, rv, "The key could not be read.");
 }

@@ -4,9 +4,9 @@
 #include "server/worker/operation.h"
 #include "server/worker/resources/answer.h"
 #include "server/worker/resources/body.h"
+#include "server/worker/resources/challenge.h"
+#include "server/worker/resources/key_use.h"
 #include "server/worker/resources/resource.h"
-#include "server/worker/resources/sign.h"
-#include "server/worker/resources/use.h"
 
 /* True for OPERATION_TAKEN; else the reply says what is the matter with the operation. */
 static bool is_taken(struct request *request, enum operation_state state)
@@ -34,7 +34,7 @@ static void serve_held(struct request *request, const struct worker_request *mes
 	if (message->route == ROUTE_challenge)
 		challenge_serve(request, held);
 	else
-		sign_serve(request, held);
+		key_use_serve(request, held);
 	request->message = own;
 }
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server/worker/resources/escape.h"
+#include "server/common/escape.h"
 
 static bool refuse(struct request *request, const char *detail)
 {
@@ -28,10 +28,14 @@ static bool read_pair(
 		parameters[i].value = (const char *)value.data;
 		return true;
 	}
-	char detail[160] = "No parameters are taken here.";
-	if (count > 0)
-		snprintf(detail, sizeof detail, "There is no such parameter; known is %s%s%s.", parameters[0].name,
-			count > 1 ? " and " : "", count > 1 ? parameters[1].name : "");
+	char detail[240] = "No parameters are taken here.";
+	size_t used = 0;
+	for (size_t i = 0; i < count && used < sizeof detail; i++)
+		used += (size_t)snprintf(detail + used, sizeof detail - used, "%s%s",
+			i == 0           ? "There is no such parameter; known is "
+			: i + 1 == count ? " and "
+					 : ", ",
+			parameters[i].name);
 	return refuse(request, detail);
 }
 

@@ -25,7 +25,8 @@ static CK_RV read_point(const struct key *key, struct bytes value, struct public
 		return CKR_KEY_TYPE_INCONSISTENT;
 	if (value.data == NULL)
 		return CKR_ATTRIBUTE_TYPE_INVALID;
-	size_t number = (key->curve->bits + 7) / 8;
+	/* RFC 8032 has one bit more than the field: the sign of x. */
+	size_t number = key->type == CKK_EC ? (key->curve->bits + 7) / 8 : key->curve->bits / 8 + 1;
 	ret_public->point = unwrap_point(value, key->type == CKK_EC ? 1 + 2 * number : number);
 	return ret_public->point.data == NULL ? CKR_DEVICE_ERROR : CKR_OK;
 }

@@ -13,10 +13,12 @@
 #define RESOURCE_GATEWAY(name)
 #define RESOURCE_INVENTORY(name)
 #define RESOURCE_WORKER(name) void resource_##name(struct request *request);
+#define RESOURCE_WORKER_ONCE(name) RESOURCE_WORKER(name)
 #define ROUTE(name, method, path, permission, server, ...) RESOURCE_##server(name)
 #include "api/routes.def"
 #undef RESOURCE_GATEWAY
 #undef RESOURCE_INVENTORY
 #undef RESOURCE_WORKER
+#undef RESOURCE_WORKER_ONCE
 
 #endif

@@ -3,46 +3,48 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <string.h>
-#include <time.h>
 
 #include "api/codec.h"
-#include "api/limits.h"
 #include "api/names.h"
-#include "server/worker/resources/answer.h"
 #include "server/worker/resources/ecdsa.h"
-#include "server/worker/resources/key_cache.h"
-
-enum { SIGNATURE_GUESS = 1024 }; /* bytes: RSA-8192; a longer signature costs a second call */
+#include "server/worker/resources/key_operation.h"
 
 bool signer_token_has(struct request *request, CK_MECHANISM_TYPE mechanism)
 {
-	CK_MECHANISM_INFO info = {.flags = 0};
-	union wire_value v[] = {{.number = module_slot(request->worker)}, {.number = mechanism}, {.info = &info}};
-	return invoke(request, CALL_GetMechanismInfo, v) == CKR_OK && (info.flags & CKF_SIGN) != 0;
+	return key_operation_possible(request, mechanism, CKF_SIGN);
 }
 
-void signer_of_algorithm(struct request *request, const struct algorithm *algorithm, struct signer *ret_signer)
+static CK_FLAGS flag_of(enum signer_purpose purpose)
+{
+	return purpose == SIGNER_VERIFIES ? CKF_VERIFY : CKF_SIGN;
+}
+
+void signer_of_algorithm(struct request *request, const struct algorithm *algorithm, enum signer_purpose purpose,
+	struct signer *ret_signer)
 {
 	*ret_signer = (struct signer){
 		.algorithm = algorithm,
 		.row = algorithm,
 		.combined = algorithm->combined == algorithm->mechanism ||
-			    signer_token_has(request, algorithm->combined),
+			    key_operation_possible(request, algorithm->combined, flag_of(purpose)),
 		.ecdsa = algorithm->form == FORM_ECDSA,
 		.asked = algorithm->name,
 	};
 }
 
-void signer_of_mechanism(struct request *request, CK_MECHANISM_TYPE mechanism, struct signer *ret_signer)
+void signer_of_mechanism(
+	struct request *request, const CK_MECHANISM *mechanism, enum signer_purpose purpose, struct signer *ret_signer)
 {
-	const struct algorithm *row = algorithm_by_mechanism(mechanism), *combined = algorithm_by_combined(mechanism);
-	bool replace = combined != NULL && combined->prepare != PREPARE_PSS && !signer_token_has(request, mechanism);
+	const struct algorithm *row = algorithm_by_mechanism(mechanism->mechanism);
+	const struct algorithm *combined = algorithm_by_combined(mechanism->mechanism);
+	bool replace = combined != NULL && combined->prepare != PREPARE_PSS &&
+		       !key_operation_possible(request, mechanism->mechanism, flag_of(purpose));
 	*ret_signer = (struct signer){
 		.algorithm = replace ? combined : NULL,
-		.mechanism = mechanism,
+		.mechanism = *mechanism,
 		.row = row,
 		.ecdsa = row != NULL && row->form == FORM_ECDSA,
-		.asked = name_of(NAMES_MECHANISM, mechanism),
+		.asked = name_of(NAMES_MECHANISM, mechanism->mechanism),
 		.by_mechanism = true,
 	};
 }
@@ -50,7 +52,7 @@ void signer_of_mechanism(struct request *request, CK_MECHANISM_TYPE mechanism, s
 bool signer_fits(const struct signer *signer, const struct key *key)
 {
 	const struct algorithm *row = signer->row;
-	if (!mechanism_fits_key(row != NULL ? row->mechanism : signer->mechanism, key->class, key->type))
+	if (!mechanism_fits_key(row != NULL ? row->mechanism : signer->mechanism.mechanism, key->class, key->type))
 		return false;
 	/* A mechanism stands for every curve, a JOSE name for one. */
 	return signer->by_mechanism || row == NULL || row->curve == NULL ||
@@ -69,7 +71,7 @@ bool signer_input_init(struct signer_input *input, struct bytes bytes, bool is_d
 {
 	input->bytes = bytes;
 	input->is_digest = is_digest;
-	return EVP_Digest(bytes.data, bytes.len, input->sha256, NULL, EVP_sha256(), NULL) == 1;
+	return key_operation_hash(bytes, input->sha256);
 }
 
 static void digest_info_done(X509_SIG **info)
@@ -104,7 +106,10 @@ static CK_RV prepare(struct request *request, const struct signer *signer, const
 {
 	const struct algorithm *algorithm = signer->algorithm;
 	*ret_bytes = input->bytes;
-	ret_mechanism->mechanism = algorithm == NULL ? signer->mechanism : algorithm->combined;
+	if (algorithm == NULL)
+		*ret_mechanism = signer->mechanism;
+	else
+		ret_mechanism->mechanism = algorithm->combined;
 	if (algorithm == NULL || (signer->combined && !input->is_digest))
 		return CKR_OK;
 	ret_mechanism->mechanism = algorithm->mechanism;
@@ -126,141 +131,66 @@ static CK_RV prepare(struct request *request, const struct signer *signer, const
 	return copy == NULL ? CKR_HOST_MEMORY : CKR_OK;
 }
 
-static CK_RV sign_bytes(
-	struct request *request, CK_SESSION_HANDLE session, struct bytes bytes, struct bytes *ret_signature)
+/* The operation but for the signature of a verification; `pss` outlives it. */
+static CK_RV plan(struct request *request, const struct key *key, const struct signer *signer,
+	const struct signer_input *input, CK_RSA_PKCS_PSS_PARAMS *pss, struct key_operation *ret_operation)
 {
-	CK_ULONG len = SIGNATURE_GUESS;
-	for (int attempt = 0; attempt < 2; attempt++) {
-		CK_ULONG room = len;
-		unsigned char *out = arena_alloc(request->arena, room);
-		if (out == NULL)
-			return CKR_HOST_MEMORY;
-		union wire_value v[] = {
-			{.number = session}, {.bytes = {(CK_BYTE *)bytes.data, bytes.len}}, {.buffer = {out, &len}}};
-		CK_RV rv = invoke(request, CALL_Sign, v);
-		if (rv == CKR_OK)
-			*ret_signature = (struct bytes){out, len};
-		if (rv == CKR_OK && len > room)
-			return CKR_DEVICE_ERROR;
-		if (rv != CKR_BUFFER_TOO_SMALL || len > LIMIT_OUTPUT)
-			return rv;
+	*ret_operation = (struct key_operation){
+		.init = CALL_SignInit, .once = CALL_Sign, .key = key, .sha256 = input->sha256};
+	CK_RV rv = prepare(request, signer, input, &ret_operation->mechanism, &ret_operation->input);
+	if (rv == CKR_OK && signer->algorithm != NULL && signer->algorithm->prepare == PREPARE_PSS) {
+		*pss = algorithm_pss(signer->algorithm);
+		ret_operation->mechanism.pParameter = pss;
+		ret_operation->mechanism.ulParameterLen = sizeof *pss;
 	}
-	return CKR_DEVICE_ERROR;
-}
-
-/* Notes how the PIN was taken. */
-static CK_RV authenticated(struct use *use, CK_RV rv, bool *ret_withheld)
-{
-	use->pin_rv = rv;
-	const struct event event = {
-		.kind = AUDIT_LOGIN, .function = "C_Login", .rv = rv, .user = "CKU_CONTEXT_SPECIFIC"};
-	*ret_withheld = !answer_event(use->request, &event);
 	return rv;
-}
-
-/* Gives the PIN between init, begun under `login`, and sign (A28); the use's pin_rv keeps the outcome. */
-static CK_RV authenticate(struct use *use, unsigned login, bool *ret_withheld)
-{
-	const unsigned char *pin = (const unsigned char *)use->pin;
-	CK_RV rv = login_context(use->request, &use->session, login, pin, strlen(use->pin));
-	return authenticated(use, rv, ret_withheld);
-}
-
-/* The PIN of a key that asks for it by policy, before init: the token would not look at it in between (B20). */
-static CK_RV verify(struct use *use, unsigned login, CK_OBJECT_HANDLE *key, bool *ret_withheld)
-{
-	const unsigned char *pin = (const unsigned char *)use->pin;
-	/* The login of this request alone was this PIN's, and is in the audit as what it was. */
-	if (use->logged_in)
-		return CKR_OK;
-	CK_RV rv = login_verify(use->request, login, &use->session, key, pin, strlen(use->pin));
-	return authenticated(use, rv, ret_withheld);
-}
-
-/* `ret_function` is the function that had the last word. */
-static CK_RV run(struct use *use, const struct key *key, CK_MECHANISM *mechanism, struct bytes bytes,
-	struct bytes *ret_signature, const char **ret_function, bool *ret_withheld)
-{
-	union wire_value init[] = {{.number = use->session}, {.mechanism = mechanism}, {.number = key->object}};
-	unsigned login = login_epoch(use->request->worker);
-	CK_RV rv = CKR_OK;
-	if (use->context && key->by_policy) {
-		*ret_function = "C_Login";
-		rv = verify(use, login, &init[2].number, ret_withheld);
-		init[0].number = use->session;
-		if (rv != CKR_OK || *ret_withheld)
-			return rv;
-	}
-	*ret_function = "C_SignInit";
-	rv = invoke(use->request, CALL_SignInit, init);
-	if (rv == CKR_KEY_HANDLE_INVALID || rv == CKR_OBJECT_HANDLE_INVALID)
-		key_cache_forget(key->object);
-	if (rv != CKR_OK)
-		return rv;
-	use->clean = false;
-	if (use->context && !key->by_policy) {
-		*ret_function = "C_Login";
-		rv = authenticate(use, login, ret_withheld);
-		if (rv != CKR_OK || *ret_withheld)
-			return rv;
-	}
-	*ret_function = "C_Sign";
-	rv = sign_bytes(use->request, use->session, bytes, ret_signature);
-	use->request->signed_ = true;
-	use->clean = rv == CKR_OK;
-	return rv;
-}
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-static bool record(struct use *use, const struct key *key, const CK_MECHANISM *mechanism,
-	const struct signer_input *input, const char *function, CK_RV rv, uint64_t latency_us)
-{
-	char scratch[24];
-	const struct event event = {
-		.kind = AUDIT_KEY_USE,
-		.function = function,
-		.rv = rv,
-		.mechanism = name_text(NAMES_MECHANISM, mechanism->mechanism, scratch),
-		.key_label = key_event_label(key),
-		.key_id = key->id.data,
-		.key_id_len = key->id.len,
-		.key_class = name_of(NAMES_CLASS, key->class),
-		.input_sha256 = input->sha256,
-		.reauthenticated = use->context && use->pin_rv == CKR_OK,
-		.latency_us = latency_us,
-	};
-	return answer_event(use->request, &event);
 }
 
 CK_RV signer_sign(struct use *use, const struct key *key, const struct signer *signer, const struct signer_input *input,
 	struct bytes *ret_signature, bool *ret_withheld)
 {
-	CK_MECHANISM mechanism = {0};
 	CK_RSA_PKCS_PSS_PARAMS pss;
-	struct bytes bytes, signature = {NULL, 0};
-	const char *function = "C_SignInit";
-	uint64_t begun = now_us();
+	struct key_operation operation;
+	struct bytes signature = {NULL, 0};
 	*ret_withheld = false;
-	CK_RV rv = prepare(use->request, signer, input, &mechanism, &bytes);
-	if (signer->algorithm != NULL && signer->algorithm->prepare == PREPARE_PSS) {
-		pss = algorithm_pss(signer->algorithm);
-		mechanism.pParameter = &pss;
-		mechanism.ulParameterLen = sizeof pss;
-	}
+	CK_RV rv = plan(use->request, key, signer, input, &pss, &operation);
 	if (rv == CKR_OK)
-		rv = run(use, key, &mechanism, bytes, &signature, &function, ret_withheld);
-	if (!*ret_withheld)
-		*ret_withheld = !record(use, key, &mechanism, input, function, rv, now_us() - begun);
+		rv = key_operation_run(use, &operation, &signature, ret_withheld);
 	if (rv == CKR_OK && signer->ecdsa && signer->der &&
 		!ecdsa_raw_to_der(use->request->arena, signature, &signature))
 		rv = CKR_DEVICE_ERROR;
 	if (rv == CKR_OK)
 		*ret_signature = signature;
 	return rv;
+}
+
+/* Bytes of a number of the key's curve; 0 if the curve is not known. */
+static size_t number_len(const struct key *key)
+{
+	return key->curve == NULL ? 0 : (key->curve->bits + 7) / 8;
+}
+
+bool signer_reads_format(const struct signer *signer, const struct key *key)
+{
+	return !signer->der || number_len(key) > 0;
+}
+
+CK_RV signer_verify(struct use *use, const struct key *key, const struct signer *signer,
+	const struct signer_input *input, struct bytes signature, bool *ret_valid, bool *ret_withheld)
+{
+	CK_RSA_PKCS_PSS_PARAMS pss;
+	struct key_operation operation;
+	struct bytes none;
+	*ret_withheld = *ret_valid = false;
+	/* What is no DER is no signature, and is recorded as one that the token refused. */
+	if (signer->der && !ecdsa_der_to_raw(use->request->arena, signature, number_len(key), &signature))
+		signature = (struct bytes){(const unsigned char *)"", 0};
+	CK_RV rv = plan(use->request, key, signer, input, &pss, &operation);
+	operation.init = CALL_VerifyInit;
+	operation.once = CALL_Verify;
+	operation.signature = signature;
+	if (rv == CKR_OK)
+		rv = key_operation_run(use, &operation, &none, ret_withheld);
+	*ret_valid = rv == CKR_OK;
+	return rv == CKR_SIGNATURE_INVALID || rv == CKR_SIGNATURE_LEN_RANGE ? CKR_OK : rv;
 }

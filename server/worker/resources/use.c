@@ -6,7 +6,7 @@
 
 #include "server/worker/operation.h"
 #include "server/worker/resources/answer.h"
-#include "server/worker/resources/escape.h"
+#include "server/common/escape.h"
 
 /* False: the reply is complete. */
 static bool log_in(struct use *use)
@@ -32,6 +32,12 @@ static bool pin_allowed(struct request *request)
 	return false;
 }
 
+static CK_RV lend(struct use *use)
+{
+	return use->keyless ? session_lend_public(use->request, &use->session)
+			    : session_lend(use->request, &use->session);
+}
+
 bool use_begin(struct use *use)
 {
 	struct request *request = use->request;
@@ -47,7 +53,7 @@ bool use_begin(struct use *use)
 		if (!log_in(use))
 			return false;
 	}
-	CK_RV rv = session_lend(request, &use->session);
+	CK_RV rv = lend(use);
 	if (rv == CKR_OK)
 		return true;
 	reply_return(request, rv, "No session with the token could be opened.");
@@ -56,20 +62,21 @@ bool use_begin(struct use *use)
 	return false;
 }
 
-static bool refuse_by_policy(struct use *use, const struct key *key)
+bool use_refuse_marked(struct request *request, const struct key *key, CK_RV rv)
 {
 	const struct event event = {
 		.kind = AUDIT_REFUSAL,
-		.rv = CKR_KEY_FUNCTION_NOT_PERMITTED,
+		.rv = rv,
 		.key_label = key_event_label(key),
 		.key_id = key->id.data,
 		.key_id_len = key->id.len,
 		.reason = "challenge_response_only",
 	};
-	if (answer_event(use->request, &event))
-		reply_return(use->request, CKR_KEY_FUNCTION_NOT_PERMITTED,
-			"The policy lets this key answer challenges and do nothing else.");
-	return false;
+	if (!policy_challenge_only(request->worker, (const char *)key->label.data))
+		return false;
+	if (answer_event(request, &event))
+		reply_return(request, rv, "The policy lets this key answer challenges and do nothing else.");
+	return true;
 }
 
 /* A quoted-string of RFC 9110, section 5.6.4. */
@@ -156,11 +163,35 @@ static bool refuse_unneeded(struct use *use)
 	return false;
 }
 
+/* A18: nothing is held, for the PIN would be verified before the use and not by it. False: the reply is complete. */
+static bool authorise_derivation(struct use *use, const struct key *key)
+{
+	static const char reason[] = "the key asks for its PIN at every use, and none came with the request";
+	struct request *request = use->request;
+	const struct event event = {
+		.kind = AUDIT_REFUSAL,
+		.rv = CKR_USER_NOT_LOGGED_IN,
+		.key_label = key_event_label(key),
+		.key_id = key->id.data,
+		.key_id_len = key->id.len,
+		.reason = reason,
+	};
+	use->context = key->always_authenticate && use->pin != NULL;
+	if (!key->always_authenticate || use->context || login_derives_without_pin(request->worker))
+		return true;
+	if (answer_event(request, &event))
+		reply_return(request, CKR_USER_NOT_LOGGED_IN,
+			"This key asks for its PIN at every use; send it as the member pin of the request.");
+	return false;
+}
+
 bool use_authorise(struct use *use, const struct key *key, const unsigned char sha256[SHA256_LEN])
 {
 	struct request *request = use->request;
-	if (!use->answers_challenge && policy_challenge_only(request->worker, (const char *)key->label.data))
-		return refuse_by_policy(use, key);
+	if (!use->answers_challenge && use_refuse_marked(request, key, CKR_KEY_FUNCTION_NOT_PERMITTED))
+		return false;
+	if (use->derives)
+		return authorise_derivation(use, key);
 	if (!key->always_authenticate && use->held == CK_INVALID_HANDLE)
 		return true;
 	CK_OBJECT_HANDLE name = CK_INVALID_HANDLE;
@@ -195,13 +226,40 @@ void use_refuse(const struct use *use, CK_RV rv, const char *detail)
 		      : detail);
 }
 
+/* Notes how the PIN was taken. */
+static CK_RV authenticated(struct use *use, CK_RV rv, bool *ret_withheld)
+{
+	use->pin_rv = rv;
+	const struct event event = {
+		.kind = AUDIT_LOGIN, .function = "C_Login", .rv = rv, .user = "CKU_CONTEXT_SPECIFIC"};
+	*ret_withheld = !answer_event(use->request, &event);
+	return rv;
+}
+
+CK_RV use_authenticate(struct use *use, unsigned login, bool *ret_withheld)
+{
+	const unsigned char *pin = (const unsigned char *)use->pin;
+	CK_RV rv = login_context(use->request, &use->session, login, pin, strlen(use->pin));
+	return authenticated(use, rv, ret_withheld);
+}
+
+CK_RV use_verify(struct use *use, unsigned login, CK_OBJECT_HANDLE *key, bool *ret_withheld)
+{
+	const unsigned char *pin = (const unsigned char *)use->pin;
+	/* The login of this request alone was this PIN's, and is in the audit as what it was. */
+	if (use->logged_in)
+		return CKR_OK;
+	CK_RV rv = login_verify(use->request, login, &use->session, key, pin, strlen(use->pin));
+	return authenticated(use, rv, ret_withheld);
+}
+
 CK_RV use_renew(struct use *use)
 {
 	if (use->clean)
 		return CKR_OK;
 	session_give_back(use->request, use->session, false);
 	use->clean = true;
-	CK_RV rv = session_lend(use->request, &use->session);
+	CK_RV rv = lend(use);
 	if (rv != CKR_OK)
 		use->session = CK_INVALID_HANDLE;
 	return rv;

@@ -23,6 +23,7 @@ static const struct mechanism {
 	{CKM_ECDSA, {256, 384, CKF_SIGN | CKF_VERIFY | CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS}},
 	{CKM_ECDSA_SHA256, {256, 384, CKF_SIGN | CKF_VERIFY | CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS}},
 	{CKM_SHA256_HMAC, {1, 256, CKF_SIGN | CKF_VERIFY}},
+	{CKM_HKDF_DERIVE, {1, 256, CKF_DERIVE}},
 	{CKM_AES_CBC_PAD, {16, 32, CKF_ENCRYPT | CKF_DECRYPT}},
 	{CKM_ECDH1_DERIVE, {256, 384, CKF_DERIVE | CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS}},
 	{CKM_SHA256, {0, 0, CKF_DIGEST}},
@@ -123,7 +124,7 @@ static const CK_ATTRIBUTE *template_find(const union wire_value *template, CK_AT
 	return NULL;
 }
 
-static CK_ULONG template_ulong(const union wire_value *template, CK_ATTRIBUTE_TYPE type, CK_ULONG otherwise)
+CK_ULONG key_template_ulong(const union wire_value *template, CK_ATTRIBUTE_TYPE type, CK_ULONG otherwise)
 {
 	const CK_ATTRIBUTE *attribute = template_find(template, type);
 
@@ -137,7 +138,7 @@ static EVP_PKEY *generate(CK_MECHANISM_TYPE mechanism, const union wire_value *t
 	static const unsigned char p384[] = {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22};
 
 	if (mechanism == CKM_RSA_PKCS_KEY_PAIR_GEN)
-		return EVP_RSA_gen((unsigned)template_ulong(template, CKA_MODULUS_BITS, 2048));
+		return EVP_RSA_gen((unsigned)key_template_ulong(template, CKA_MODULUS_BITS, 2048));
 	const CK_ATTRIBUTE *curve = template_find(template, CKA_EC_PARAMS);
 	bool large = curve && curve->ulValueLen == sizeof p384 && memcmp(curve->pValue, p384, sizeof p384) == 0;
 	return EVP_EC_gen(large ? "P-384" : "P-256");
@@ -194,7 +195,7 @@ CK_RV mock_GenerateKeyPair(const union wire_value v[])
 	return rv;
 }
 
-static CK_RV secret_store(struct session *session, CK_KEY_TYPE type, const union wire_value *template,
+CK_RV key_secret_store(struct session *session, CK_KEY_TYPE type, const union wire_value *template,
 	const unsigned char *value, size_t len, CK_OBJECT_HANDLE *ret_handle)
 {
 	CK_ULONG length = len;
@@ -223,69 +224,10 @@ CK_RV mock_GenerateKey(const union wire_value v[])
 	bool aes = v[1].mechanism->mechanism == CKM_AES_KEY_GEN;
 	if (!aes && v[1].mechanism->mechanism != CKM_GENERIC_SECRET_KEY_GEN)
 		return CKR_MECHANISM_INVALID;
-	CK_ULONG len = template_ulong(&v[2], CKA_VALUE_LEN, 32);
+	CK_ULONG len = key_template_ulong(&v[2], CKA_VALUE_LEN, 32);
 	if (len == 0 || len > sizeof value || RAND_bytes(value, (int)len) != 1)
 		return CKR_KEY_SIZE_RANGE;
-	return secret_store(session, aes ? CKK_AES : CKK_GENERIC_SECRET, &v[2], value, len, v[3].number_out);
-}
-
-static EVP_PKEY *peer_of(const EVP_PKEY *own, const CK_ECDH1_DERIVE_PARAMS *parameter)
-{
-	const unsigned char *point = parameter->pPublicData;
-	size_t len = parameter->ulPublicDataLen;
-	EVP_PKEY *peer = EVP_PKEY_new();
-
-	/* As a DER OCTET STRING, or bare. */
-	if (len > 2 && point[0] == 4 && point[1] == len - 2) {
-		point += 2;
-		len -= 2;
-	}
-	if (peer &&
-		(EVP_PKEY_copy_parameters(peer, own) != 1 || EVP_PKEY_set1_encoded_public_key(peer, point, len) != 1)) {
-		EVP_PKEY_free(peer);
-		peer = NULL;
-	}
-	return peer;
-}
-
-static bool agree(EVP_PKEY *own, EVP_PKEY *peer, unsigned char *out, size_t *len)
-{
-	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(own, NULL);
-	bool good = context && EVP_PKEY_derive_init(context) == 1 && EVP_PKEY_derive_set_peer(context, peer) == 1 &&
-		    EVP_PKEY_derive(context, out, len) == 1;
-
-	EVP_PKEY_CTX_free(context);
-	return good;
-}
-
-/* Careless on purpose: it asks no always-authenticate key for its PIN (A18). */
-CK_RV mock_DeriveKey(const union wire_value v[])
-{
-	unsigned char secret[128];
-	size_t len = sizeof secret;
-	CK_RV rv;
-	struct session *session = session_get(v[0].number, &rv);
-	const struct object *base = session ? object_get(v[2].number) : NULL;
-
-	if (!session)
-		return rv;
-	if (!base || !object_visible(base))
-		return CKR_KEY_HANDLE_INVALID;
-	if (!v[1].mechanism || v[1].mechanism->mechanism != CKM_ECDH1_DERIVE)
-		return CKR_MECHANISM_INVALID;
-	if (!v[1].mechanism->pParameter || v[1].mechanism->ulParameterLen != sizeof(CK_ECDH1_DERIVE_PARAMS))
-		return CKR_MECHANISM_PARAM_INVALID;
-	EVP_PKEY *own = key_pkey(base), *peer = own ? peer_of(own, v[1].mechanism->pParameter) : NULL;
-	bool good = peer && agree(own, peer, secret, &len);
-	EVP_PKEY_free(peer);
-	EVP_PKEY_free(own);
-	if (!good)
-		return CKR_MECHANISM_PARAM_INVALID;
-	CK_ULONG wanted = template_ulong(&v[3], CKA_VALUE_LEN, len);
-	if (wanted > len)
-		return CKR_KEY_SIZE_RANGE;
-	return secret_store(session, template_ulong(&v[3], CKA_KEY_TYPE, CKK_GENERIC_SECRET), &v[3], secret, wanted,
-		v[4].number_out);
+	return key_secret_store(session, aes ? CKK_AES : CKK_GENERIC_SECRET, &v[2], value, len, v[3].number_out);
 }
 
 /* --- wrapping: a secret key under RSA --- */
@@ -348,8 +290,8 @@ CK_RV mock_UnwrapKey(const union wire_value v[])
 	EVP_PKEY_free(pkey);
 	if (!good)
 		return CKR_WRAPPED_KEY_INVALID;
-	return secret_store(
-		session, template_ulong(&v[4], CKA_KEY_TYPE, CKK_GENERIC_SECRET), &v[4], value, len, v[5].number_out);
+	return key_secret_store(session, key_template_ulong(&v[4], CKA_KEY_TYPE, CKK_GENERIC_SECRET), &v[4], value, len,
+		v[5].number_out);
 }
 
 CK_RV mock_SeedRandom(const union wire_value v[])

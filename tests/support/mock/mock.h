@@ -4,7 +4,7 @@
  *   control  the control file: settings and faults       session  sessions, slot and token information
  *   entry    the C_ functions, from api/calls.def        login    PINs, retry counters, logins
  *   token    what all processes share of the token       object   objects and their attributes
- *   key      making keys, by OpenSSL; use: using them    operation  sign, verify, encrypt, decrypt, digest; state: saving them
+ *   key      making keys; derive; use: using them         operation  sign, verify, encrypt, decrypt, digest; state: saving them
  *
  * Every handler runs with mock_lock held, which is the process' and the token's at once.
  */
@@ -164,6 +164,11 @@ bool object_visible(const struct object *object);
 
 CK_RV key_mechanism_info(CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *ret_info);
 CK_RV key_mechanisms(CK_MECHANISM_TYPE *list, CK_ULONG *count);
+/* A number of the template, or `absent`. */
+CK_ULONG key_template_ulong(const union wire_value *template, CK_ATTRIBUTE_TYPE type, CK_ULONG absent);
+/* A new secret key of that value. */
+CK_RV key_secret_store(struct session *session, CK_KEY_TYPE type, const union wire_value *template,
+	const unsigned char *value, size_t len, CK_OBJECT_HANDLE *ret_handle);
 /* The material of a key pair's half, owned by the caller; NULL if it has none. */
 EVP_PKEY *key_pkey(const struct object *key);
 /* RSA with PKCS #1 padding, by one of OpenSSL's operations. `len`: room, then what was written. */

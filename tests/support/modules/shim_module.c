@@ -6,6 +6,8 @@
  *   already      every login is CKR_USER_ALREADY_LOGGED_IN
  *   states       C_GetOperationState gives STATE_LEN bytes, and C_SetOperationState takes these only
  *   careless     keys with CKA_ALWAYS_AUTHENTICATE work without their PIN
+ *   lacks=N      there is no mechanism of that number
+ *   unsteady     no two signatures are alike
  *   hold         C_SignInit, done with its work, waits at the FIFO "$SOFTHSM2_CONF.hold" until a test has opened it for
  *                reading and then for writing; not where there is no such file
  */
@@ -117,6 +119,24 @@ static CK_RV shim_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, 
 	return rv;
 }
 
+static CK_RV shim_sign(
+	CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYTE *signature, CK_ULONG *signature_len)
+{
+	static unsigned char last;
+	CK_RV rv = real->C_Sign(session, data, len, signature, signature_len);
+
+	if (rv == CKR_OK && signature && *signature_len > 0 && fault("unsteady"))
+		signature[*signature_len - 1] = last++;
+	return rv;
+}
+
+static CK_RV shim_mechanism_info(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info)
+{
+	if (fault("lacks") > 0 && type == fault("lacks"))
+		return CKR_MECHANISM_INVALID;
+	return real->C_GetMechanismInfo(slot, type, info);
+}
+
 /* Too long for anybody to take it for a reference. */
 enum { STATE_LEN = 40 };
 
@@ -169,6 +189,8 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR ret_functions)
 	functions.C_OpenSession = shim_open;
 	functions.C_CloseSession = shim_close;
 	functions.C_SignInit = shim_sign_init;
+	functions.C_Sign = shim_sign;
+	functions.C_GetMechanismInfo = shim_mechanism_info;
 	functions.C_GetOperationState = shim_get_state;
 	functions.C_SetOperationState = shim_set_state;
 	functions.C_Finalize = shim_finalize;

@@ -72,6 +72,31 @@ void ask_to_verify(struct job *job, const char *value)
 	job->rv = answer.rv;
 }
 
+static uint32_t ask_about(struct job *job, const struct intent *question)
+{
+	struct intent_answer answer;
+	BUFFER_AUTO struct buffer payload;
+	enum frame_type type;
+	buffer_init(&payload, FRAME_PAYLOAD_MAX);
+	intent_pack(&payload, question);
+	must(frame_send(job->fd, FRAME_INTENT, payload.data, payload.len) == STATUS_OK);
+	must(frame_receive(job->fd, -1, &type, &payload) == STATUS_OK && type == FRAME_INTENT_ANSWER);
+	must(intent_answer_unpack(payload.data, payload.len, job->arena, &answer) == STATUS_OK);
+	return answer.verdict;
+}
+
+void intend(struct job *job, const char *value)
+{
+	unsigned char digest[32];
+	memset(digest, *value, sizeof digest);
+	const struct intent begin = {.step = INTENT_BEGIN, .request = {digest, sizeof digest}};
+	const struct intent record = {.step = INTENT_RECORD, .object = {digest, 1}};
+	uint32_t verdict = ask_about(job, &begin);
+	line_number(job, "begin", verdict);
+	if (verdict == INTENT_NEW || verdict == INTENT_UNFINISHED)
+		line_number(job, "record", ask_about(job, &record));
+}
+
 void tell_wait(struct job *job, bool begun)
 {
 	const struct request_wait news = {.begun = begun};
@@ -143,8 +168,11 @@ void tell_state(enum login_state ended, enum login_end cause)
 void respond(struct job *job)
 {
 	pthread_mutex_lock(&self.mutex);
+	static const char text[] = "{\"kind\":\"object\"}";
+	const struct bytes event = {(const unsigned char *)text, sizeof text - 1};
 	struct worker_response response = {.status = job->status,
 		.content_type = "text/plain",
+		.audit = {&event, job->event},
 		.calls = {&job->call, job->call.len > 0},
 		.sessions = self.sessions,
 		.login = self.login,

@@ -159,6 +159,10 @@ static void carry_out(struct job *job, const char *name, const char *value)
 		wait_for_others(job, value);
 	else if (strcmp(name, "verify") == 0)
 		ask_to_verify(job, value);
+	else if (strcmp(name, "intent") == 0)
+		intend(job, value);
+	else if (strcmp(name, "event") == 0)
+		job->event = true;
 	else if (strcmp(name, "question") == 0)
 		show_question(job);
 	else if (strcmp(name, "descriptors") == 0)

@@ -48,7 +48,7 @@ struct job {
 	unsigned last_tries, busy, tries, retry_after_s;
 	struct bytes call;
 	const char *opened;
-	bool garbage;
+	bool garbage, event;
 };
 
 /* A line "key=value" of the answer. */
@@ -73,6 +73,8 @@ void ask_to_verify(struct job *job, const char *value);
  * one.
  */
 void verify(int fd, struct arena *arena, struct buffer *payload);
+/* The verdict of the journal on the request's Idempotency-Key, if its digest is that letter over and over; then its intent is recorded. */
+void intend(struct job *job, const char *value);
 /* A wait for another request begins or is over; the second does so for some milliseconds. */
 void tell_wait(struct job *job, bool begun);
 void wait_for_others(struct job *job, const char *value);

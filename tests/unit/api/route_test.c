@@ -253,6 +253,24 @@ Test(route, a_known_path_with_another_method_tells_the_methods_that_fit)
 	cr_expect_str_eq(g.match.allow, "GET");
 }
 
+static bool takes(enum route_id id, const char *type)
+{
+	return route_takes(route_row(id), type, strlen(type));
+}
+
+Test(route, a_body_is_of_a_media_type_of_its_route)
+{
+	cr_expect(takes(ROUTE_key_generate, "application/json"));
+	cr_expect(takes(ROUTE_key_generate, "Application/JSON; charset=utf-8"));
+	cr_expect_not(takes(ROUTE_key_generate, "application/jsonp"));
+	cr_expect_not(takes(ROUTE_key_generate, "application/jso"));
+	cr_expect_not(takes(ROUTE_key_generate, ""));
+	cr_expect(takes(ROUTE_key_change, "application/merge-patch+json"));
+	cr_expect_not(takes(ROUTE_key_change, "application/json"));
+	cr_expect_str_eq(route_body_type(route_row(ROUTE_key_change), 0), "application/merge-patch+json");
+	cr_expect_null(route_body_type(route_row(ROUTE_key_change), 1));
+}
+
 Test(route, an_exhausted_arena_is_told)
 {
 	struct arena arena;

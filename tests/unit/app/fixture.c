@@ -169,8 +169,8 @@ void ask_it(struct asked *asked)
 	memset(request.instance, asked->instance, sizeof request.instance);
 	int64_t begun = clock_ms();
 	asked->status = registry_request(asked->fixture->registry, &key, &request,
-		&(struct registry_client){record, append_certificate, is_entitled, asked}, &arena, &payload, &response,
-		&asked->rv);
+		&(struct registry_client){record, append_certificate, is_entitled, NULL, asked}, &arena, &payload,
+		&response, &asked->rv);
 	asked->took_ms = clock_ms() - begun;
 	if (asked->status != STATUS_OK)
 		return;

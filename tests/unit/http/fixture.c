@@ -90,7 +90,10 @@ static struct fixture *fixture_of(const char *worker_program, const char *limits
 	path_of(fixture, "audit", ".log", path);
 	cr_assert_eq(audit_open(path, &fixture->audit, error, sizeof error), STATUS_OK, "%s", error);
 	cr_assert_eq(registry_new(config, &fixture->registry), STATUS_OK);
-	cr_assert_eq(listener_new(config, fixture->registry, fixture->audit, &fixture->listener, error, sizeof error),
+	path_of(fixture, "journal", ".db", path);
+	cr_assert_eq(journal_open(path, 1 << 20, &fixture->journal, error, sizeof error), STATUS_OK, "%s", error);
+	cr_assert_eq(listener_new(config, fixture->registry, fixture->audit, fixture->journal, &fixture->listener,
+			     error, sizeof error),
 		STATUS_OK, "%s", error);
 	fixture->port = listener_port(fixture->listener);
 	return fixture;
@@ -123,6 +126,7 @@ void fixture_free(struct fixture *fixture)
 	cr_expect(listener_stop(fixture->listener, WAIT_MS), "the listener does not come to rest");
 	listener_free(fixture->listener);
 	registry_free(fixture->registry);
+	journal_close(fixture->journal);
 	audit_close(fixture->audit);
 	pki_free(fixture->pki);
 	pki_free(fixture->foreign);

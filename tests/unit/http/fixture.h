@@ -17,6 +17,7 @@ struct fixture {
 	const char *alice, *bob; /* whose certificates these identities have from the next configuration on */
 	struct pki *pki, *foreign;
 	struct audit *audit;
+	struct journal *journal;
 	struct registry *registry;
 	struct listener *listener;
 	uint16_t port;

@@ -363,7 +363,9 @@ Test(limits, a_port_that_is_taken_is_named_with_what_to_do)
 	snprintf(file, sizeof file, "%s/gateway.yaml", fixture->directory);
 	cr_assert_eq(config_load(file, &config, error, sizeof error), STATUS_OK);
 	config->listen.port = fixture->port;
-	cr_expect_eq(listener_new(config, fixture->registry, fixture->audit, &second, error, sizeof error), STATUS_IO);
+	cr_expect_eq(
+		listener_new(config, fixture->registry, fixture->audit, fixture->journal, &second, error, sizeof error),
+		STATUS_IO);
 	snprintf(expected, sizeof expected, "cannot listen on 127.0.0.1:%u", fixture->port);
 	cr_expect_not_null(strstr(error, expected), "%s", error);
 	cr_expect_not_null(strstr(error, "choose another listen.port"), "%s", error);

@@ -239,6 +239,39 @@ Test(requests, a_body_of_another_type_is_refused)
 	fixture_disconnect(client);
 }
 
+Test(requests, a_body_of_another_type_is_told_which_one_is_taken)
+{
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	const char *answer = fixture_ask(client, "PATCH /v1/slots/demo/keys/a HTTP/1.1\r\nHost: a\r\nContent-Type: "
+						 "application/json\r\nContent-Length: 2\r\n\r\n{}");
+	cr_expect_eq(answer_status(answer), 415);
+	cr_expect(answer_has(answer, "application/merge-patch+json"), "%s", answer);
+	fixture_disconnect(client);
+}
+
+Test(requests, octets_go_to_the_routes_that_take_them_alone)
+{
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	static const struct {
+		const char *path;
+		bool taken;
+	} rows[] = {
+		{"/v1/slots/demo/keys/a/sign?algorithm=ES256", true},
+		{"/v1/slots/demo/keys/a/decrypt?algorithm=ES256", true},
+		{"/v1/slots/demo/keys", false},
+		{"/v1/slots/demo/challenge-response", false},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		char head[300];
+		snprintf(head, sizeof head,
+			"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/octet-stream\r\nContent-Length: "
+			"2\r\n\r\n{}",
+			rows[i].path);
+		cr_expect_eq(answer_status(fixture_ask(client, head)) != 415, rows[i].taken, "%s", rows[i].path);
+	}
+	fixture_disconnect(client);
+}
+
 Test(requests, a_POST_without_length_has_no_body)
 {
 	struct tls_client *client = fixture_connect(fixture, "alice");
@@ -266,6 +299,42 @@ Test(requests, C15_application_ids_are_checked)
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
 		snprintf(field, sizeof field, "X-Application-Id: %s\r\n", good[i]);
 		cr_expect_eq(answer_status(get(client, "/v1/slots/demo/keys", field)), 503, "%s", good[i]);
+	}
+	fixture_disconnect(client);
+}
+
+Test(requests, X20_an_idempotency_key_is_a_string_or_nothing_is_done)
+{
+	static const struct {
+		const char *field;
+		unsigned status; /* 503: the worker does not start */
+	} rows[] = {
+		{"\"8e03978e-40d5-43dd-bc93-6894a57f9324\"", 503},
+		{"8e03978e-40d5-43dd-bc93-6894a57f9324", 503},
+		{"\"\"", 400},
+		{"\"a", 400},
+		{"a b", 400},
+		{"\"a\", \"b\"", 400},
+		{"\"a\\\"b\"", 400},
+	};
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	char request[700], longest[JOURNAL_KEY_MAX + 2];
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		snprintf(request, sizeof request,
+			"POST /v1/slots/demo/keys HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\n"
+			"Idempotency-Key: %s\r\n\r\n",
+			rows[i].field);
+		const char *answer = fixture_ask(client, request);
+		cr_expect_eq(answer_status(answer), rows[i].status, "%s: %s", rows[i].field, answer);
+	}
+	for (size_t len = JOURNAL_KEY_MAX; len <= JOURNAL_KEY_MAX + 1; len++) {
+		memset(longest, 'k', len);
+		longest[len] = '\0';
+		snprintf(request, sizeof request,
+			"POST /v1/slots/demo/keys HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\n"
+			"Idempotency-Key: %s\r\n\r\n",
+			longest);
+		cr_expect_eq(answer_status(fixture_ask(client, request)), len == JOURNAL_KEY_MAX ? 503 : 400);
 	}
 	fixture_disconnect(client);
 }

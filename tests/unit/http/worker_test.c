@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server/http/internal.h"
@@ -126,6 +127,92 @@ Test(worker, a_client_in_a_hurry_does_not_end_the_worker)
 	cr_expect_eq(answer_status(answer), 200, "%s", answer);
 	cr_expect(answer_has(
 		fixture_get(fixture, "alice", "/metrics"), "p11gate_workers_ended_total{cause=\"deadline\"} 0\n"));
+}
+
+/* What the journal would tell of the request with that key and digest whose worker is gone. */
+static enum intent_verdict verdict_on(const char *key, char digest)
+{
+	unsigned char application[APPLICATION_ID_LEN], bytes[JOURNAL_HASH_LEN];
+	struct arena arena ARENA_AUTO;
+	struct journal_use use;
+	struct intent_answer answer;
+	application_id_default("alice", application);
+	memset(bytes, digest, sizeof bytes);
+	const struct journal_subject subject = {.identity = "alice",
+		.domain = "alice",
+		.slot = "demo",
+		.application = application,
+		.key = key,
+		.route = "key_generate",
+		.retention_s = 3600,
+		.keys_per_identity = 10};
+	const struct intent question = {.step = INTENT_BEGIN, .request = {bytes, sizeof bytes}};
+	arena_init(&arena, 1 << 20);
+	journal_begin(fixture->journal, &subject, &use);
+	cr_assert_eq(journal_answer(&use, getpid(), &question, &arena, &answer), STATUS_OK);
+	journal_end(&use, true, NULL);
+	return (enum intent_verdict)answer.verdict;
+}
+
+#define KEY "Idempotency-Key: \"k\"\r\n"
+
+Test(worker, X20_a_worker_learns_what_is_known_of_its_requests_key)
+{
+	const char *answer = post("alice", "/v1/slots/demo/keys?intent=a", KEY);
+	cr_expect(answer_status(answer) == 200 && answer_has(answer, "begin=0\nrecord=0\n"), "%s", answer);
+	answer = post("alice", "/v1/slots/demo/keys?intent=a", KEY);
+	cr_expect(answer_has(answer, "begin=2\n"), "INTENT_DONE: %s", answer);
+	answer = post("alice", "/v1/slots/demo/keys?intent=b", KEY);
+	cr_expect(answer_has(answer, "begin=3\n"), "INTENT_OTHER: %s", answer);
+	cr_expect_eq(verdict_on("k", 'a'), INTENT_DONE);
+}
+
+Test(worker, X20_a_worker_that_asks_about_a_key_that_there_is_not_is_ended)
+{
+	const char *answer = post("alice", "/v1/slots/demo/keys?intent=a", "");
+	cr_expect_geq(answer_status(answer), 500, "%s", answer);
+	/* The header means nothing to a route that makes nothing. */
+	answer = post("alice", "/v1/slots/demo/keys/a/sign?intent=a", KEY);
+	cr_expect_geq(answer_status(answer), 500, "%s", answer);
+	cr_expect_eq(verdict_on("k", 'a'), INTENT_NEW);
+}
+
+Test(worker, X22_a_worker_that_dies_leaves_its_intent)
+{
+	const char *answer = post("alice", "/v1/slots/demo/keys?intent=a;die", KEY);
+	cr_expect_eq(answer_status(answer), 503, "%s", answer);
+	answer = post("alice", "/v1/slots/demo/keys?intent=a", KEY);
+	cr_expect(answer_has(answer, "begin=1\nrecord=0\n"), "INTENT_UNFINISHED: %s", answer);
+	answer = post("alice", "/v1/slots/demo/keys?intent=a", KEY);
+	cr_expect(answer_has(answer, "begin=2\n"), "INTENT_DONE: %s", answer);
+}
+
+/* Bytes of the journal's write-ahead log. */
+static off_t journal_size(void)
+{
+	char path[256];
+	struct stat about;
+	snprintf(path, sizeof path, "%s/journal.db-wal", fixture->directory);
+	cr_assert_eq(stat(path, &about), 0, "%s is missing", path);
+	return about.st_size;
+}
+
+Test(worker, X23_an_answer_that_is_not_on_record_is_no_result)
+{
+	static const char request[] = "POST /v1/slots/demo/keys?intent=a;sleep=1000;event HTTP/1.1\r\nHost: "
+				      "gateway\r\nContent-Length: 0\r\n" KEY "\r\n";
+	off_t before = journal_size();
+	struct tls_client *client = fixture_connect(fixture, "alice");
+	cr_assert(tls_client_send(client, request, sizeof request - 1));
+	for (int i = 0; i < 1000 && journal_size() == before; i++)
+		usleep(10000);
+	cr_assert_gt(journal_size(), before, "no intent was recorded");
+	cr_assert_eq(audit_finish(fixture->audit, "the log ends here", "test"), STATUS_OK);
+	const char *answer = fixture_ask(client, "");
+	cr_expect_eq(answer_status(answer), 503, "%s", answer);
+	cr_expect(answer_has(answer, "/docs/errors/result-withheld"), "%s", answer);
+	fixture_disconnect(client);
+	cr_expect_eq(verdict_on("k", 'a'), INTENT_UNFINISHED);
 }
 
 /* No file of this process can grow any more. */

@@ -150,3 +150,35 @@ Test(calls, D9_a_key_that_only_answers_challenges_does_not_sign)
 		session, key);
 	expect(&user, "CKR_OK", SIGN_INIT "," SIGN, session, free_key, session);
 }
+
+Test(calls, D9_nor_does_it_do_anything_else_and_nothing_takes_it_out_of_the_token)
+{
+	struct worker_fixture strict;
+	struct client user = {.worker = &strict};
+	const char *const refused = "CKR_KEY_FUNCTION_NOT_PERMITTED";
+
+	worker_fixture_start(&token, &(struct worker_options){.challenge_only = "unlock"}, &strict);
+	json_int_t session = open_logged_in(&user);
+	json_int_t key = make_key(&user, session, "unlock", ",{\"CKA_DERIVE\":true},{\"CKA_EXTRACTABLE\":true}");
+	json_int_t aes = number(&user, "key",
+		"{\"GenerateKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_GEN\"},\"attributes\":[{"
+		"\"CKA_VALUE_LEN\":32},"
+		"{\"CKA_WRAP\":true},{\"CKA_ENCRYPT\":true}]}}",
+		session);
+	expect(&user, refused,
+		"{\"DecryptInit\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_RSA_PKCS\"},\"key\":%lld}}",
+		session, key);
+	expect(&user, refused,
+		"{\"DeriveKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_ECDH1_DERIVE\",\"parameter\":{"
+		"\"kdf\":\"CKD_NULL\","
+		"\"pSharedData\":\"\",\"pPublicData\":\"BAAA\"}},\"base_key\":%lld,\"attributes\":[]}}",
+		session, key);
+	expect(&user, refused,
+		"{\"WrapKey\":{\"session\":%lld,\"mechanism\":{\"mechanism\":\"CKM_AES_KEY_WRAP_PAD\"},\"wrapping_"
+		"key\":%lld,\"key\":%lld,"
+		"\"wrapped\":4096}}",
+		session, aes, key);
+	expect(&user, "CKR_ACTION_PROHIBITED",
+		"{\"CopyObject\":{\"session\":%lld,\"object\":%lld,\"attributes\":[{\"CKA_LABEL\":\"copy\"}]}}",
+		session, key);
+}

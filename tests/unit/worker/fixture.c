@@ -137,7 +137,7 @@ static void send_start(struct worker_fixture *worker, const struct worker_option
 		.role = options->inventory ? ROLE_INVENTORY : ROLE_APPLICATION,
 		.module_name = "softhsm",
 		.module_path = module_path(options, module),
-		.module_init_args = "",
+		.module_init_args = options->init_args ? options->init_args : "",
 		.module_sha256 = {options->sha256, options->sha256 ? 32 : 0},
 		.sandbox = options->sandbox ? options->sandbox : "generic",
 		.user = options->user           ? options->user

@@ -16,6 +16,7 @@
 #include "api/call.h"
 #include "server/common/frame.h"
 #include "server/common/message.h"
+#include "server/store/journal.h"
 #include "tests/support/lib/mock.h"
 
 /* --- bodies of calls, as formats: RIGHT and WRONG are user PINs of the token, DIGEST is 32 bytes --- */
@@ -53,6 +54,7 @@ struct token_fixture {
 /* How a worker is started; zero and NULL mean the usual. */
 struct worker_options {
 	const char *module; /* SoftHSM; a name without '/' is a test module beside the tests */
+	const char *init_args; /* for its C_Initialize */
 	const char *shim; /* faults of shim_module.c, which is the module then */
 	const struct mock *mock; /* the mock module with that control file, and its token "mock" */
 	const char *label; /* "demo" */
@@ -78,6 +80,9 @@ struct worker_fixture {
 	unsigned verified; /* questions whether a PIN is good, answered by a worker of their own */
 	uint64_t started_rv;
 	char started_detail[256];
+	struct journal_use *use; /* of the Idempotency-Key of the request that it serves, or NULL */
+	enum intent_verdict refuse_record; /* not INTENT_NEW: the answer to INTENT_RECORD */
+	bool killed_at_record; /* as soon as INTENT_RECORD is done it gets SIGKILL instead of the answer */
 };
 
 /* One answer: the body parsed, and what the gateway would act on. */
@@ -112,7 +117,7 @@ void worker_fixture_await_blocked(const struct worker_fixture *worker);
 /* Waits for the worker's end after SHUTDOWN and tells its wait status. */
 int worker_fixture_stop(struct worker_fixture *worker);
 
-/* Answers the worker's questions that come on `fd`, its control socket or a pair, until a frame of `wanted` comes. */
+/* Answers the worker's questions that come on `fd`, its control socket or a pair, until a frame of `wanted` comes, or it is killed_at_record. */
 void worker_fixture_await(struct worker_fixture *worker, int fd, enum frame_type wanted, struct buffer *ret_payload);
 /* Sends a request on one pair and answers the worker's questions until the response, which is left packed in `ret_payload`. */
 void worker_fixture_exchange(

@@ -2,7 +2,9 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 
 /* The token's lock: as the gateway, one worker thread at a time has the token. */
 static pthread_mutex_t token_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -70,6 +72,31 @@ static void verify(struct worker_fixture *worker, int fd, struct buffer *payload
 	worker_fixture_stop(&other);
 }
 
+/* As the gateway: the journal answers. False: the worker was killed. */
+static bool answer_intent(struct worker_fixture *worker, int fd, struct buffer *payload)
+{
+	struct arena arena ARENA_AUTO;
+	struct intent question;
+	struct intent_answer answer;
+
+	arena_init(&arena, FRAME_PAYLOAD_MAX);
+	cr_assert_eq(intent_unpack(payload->data, payload->len, &arena, &question), STATUS_OK);
+	cr_assert(worker->use, "it asks about a key that its request does not have");
+	if (question.step == INTENT_RECORD && worker->refuse_record != INTENT_NEW)
+		answer = (struct intent_answer){.verdict = worker->refuse_record};
+	else
+		cr_assert_eq(journal_answer(worker->use, worker->pid, &question, &arena, &answer), STATUS_OK);
+	if (question.step == INTENT_RECORD && worker->killed_at_record) {
+		cr_assert_eq(kill(worker->pid, SIGKILL), 0);
+		cr_assert_eq(waitpid(worker->pid, NULL, 0), worker->pid);
+		return false;
+	}
+	buffer_reset(payload);
+	intent_answer_pack(payload, &answer);
+	cr_assert_eq(frame_send(fd, FRAME_INTENT_ANSWER, payload->data, payload->len), STATUS_OK);
+	return true;
+}
+
 void worker_fixture_await(struct worker_fixture *worker, int fd, enum frame_type wanted, struct buffer *payload)
 {
 	enum frame_type type;
@@ -88,6 +115,10 @@ void worker_fixture_await(struct worker_fixture *worker, int fd, enum frame_type
 			verify(worker, fd, payload);
 		else if (type == FRAME_WAIT)
 			note_wait(worker, payload);
+		else if (type == FRAME_INTENT && !answer_intent(worker, fd, payload))
+			return;
+		else if (type == FRAME_INTENT)
+			continue;
 		else
 			cr_assert_fail("unexpected frame %d", type);
 	}

@@ -18,8 +18,10 @@ struct bare {
 static void bare_init(struct bare *bare, const char *body)
 {
 	memset(bare, 0, sizeof *bare);
-	bare->message = (struct worker_request){
-		.body = {(const unsigned char *)body, strlen(body)}, .content_type = "application/json", .trace = ""};
+	bare->message = (struct worker_request){.body = {(const unsigned char *)body, strlen(body)},
+		.content_type = "application/json",
+		.query = "",
+		.trace = ""};
 	arena_init(&bare->arena, LIMIT_BODY_ARENA);
 	bare->request = calloc(1, sizeof *bare->request);
 	bare->request->message = &bare->message;
@@ -112,7 +114,7 @@ ParameterizedTestParameters(resource_body, names_the_member_at_fault)
 		{SCHEMA_GenerateRequest, "{\"type\":\"EC\",\"label\":\"a\",\"bits\":\"256\"}", "/bits"},
 		{SCHEMA_GenerateRequest, "{\"type\":\"DSA\",\"label\":\"a\"}", "/type"},
 		{SCHEMA_GenerateRequest, "{\"type\":\"EC\",\"label\":\"a\",\"extractable\":\"yes\"}", "/extractable"},
-		{SCHEMA_GenerateRequest, "{\"type\":\"EC\",\"label\":\"a\",\"id\":\"*\"}", "/id"},
+		{SCHEMA_GenerateRequest, "{\"type\":\"EC\",\"label\":\"a\",\"usage\":[\"sign\",1]}", "/usage/1"},
 		{SCHEMA_SignRequest, "{\"algorithm\":\"ES256\",\"data\":\"a\"}", "/data"},
 		{SCHEMA_SignRequest, "{\"algorithm\":\"ES256\",\"data\":\"aab\"}", "/data"},
 		{SCHEMA_SignRequest, "{\"algorithm\":\"ES256\",\"items\":{}}", "/items"},

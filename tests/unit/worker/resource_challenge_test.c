@@ -131,7 +131,7 @@ Test(resource_challenge, D3_ecdsa_only_where_it_is_allowed)
 
 Test(resource_challenge, D3_randomised_and_unknown_methods_are_422)
 {
-	static const char *const methods[] = {"rsa-pss", "rsa-oaep", "hmac-md5", "ecdh"};
+	static const char *const methods[] = {"rsa-pss", "rsa-oaep", "hmac-md5"};
 	make_resource_key(&worker, "RSA", "rsa", "");
 	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
 		REST_AUTO struct rest rest = REST(&worker, 422, .route = ROUTE_challenge,
@@ -176,8 +176,8 @@ Test(resource_challenge, D6_the_best_class_wins_and_two_of_it_are_ambiguous)
 Test(resource_challenge, D6_label_and_id_must_both_match)
 {
 	unsigned char response[32];
-	make_resource_key(&worker, "HMAC", "one", ",\"id\":\"AQ\"");
-	make_resource_key(&worker, "HMAC", "two", ",\"id\":\"Ag\"");
+	make_resource_key(&worker, "HMAC", "one", ",\"id\":\"01\"");
+	make_resource_key(&worker, "HMAC", "two", ",\"id\":\"02\"");
 	response_of(",\"key\":{\"label\":\"one\",\"id\":\"01\"}", "hmac-sha256", response);
 	response_of(",\"key\":{\"id\":\"02\"}", "hmac-sha256", response);
 	response_of(",\"key\":{\"uri\":\"pkcs11:object=two;id=%02\"}", "hmac-sha256", response);
@@ -303,7 +303,23 @@ Test(resource_challenge, D9_a_marked_key_answers_challenges_and_does_not_sign)
 	cr_expect_str_eq(text_at(refused.json, "ckr"), "CKR_KEY_FUNCTION_NOT_PERMITTED");
 	cr_expect_eq(events_with(&refused, "kind", "refusal"), 1);
 	cr_expect_eq(calls_of(&refused, "SignInit"), 0);
+	REST_ONLY(&worker, 403, .route = ROUTE_key_mac, .key = "unlock",
+		.body = "{\"algorithm\":\"HS256\",\"data\":\"AA\"}");
 	REST_ONLY(&worker, 200, .route = ROUTE_key_sign, .key = "other",
 		.body = "{\"algorithm\":\"RS256\",\"data\":\"AA\"}");
 	response_of("", "hmac-sha256", response);
+}
+
+Test(resource_challenge, D9_a_marked_key_keeps_its_name)
+{
+	worker_fixture_stop(&worker);
+	worker_fixture_start(&token, &(struct worker_options){.challenge_only = "unlock"}, &worker);
+	REST_ONLY(&worker, 200, .route = ROUTE_login, .body = PIN_BODY);
+	make_resource_key(&worker, "HMAC", "unlock", ",\"id\":\"01\"");
+	REST_AUTO struct rest renamed = REST(&worker, 403, .route = ROUTE_key_change, .key = "id:01", .if_match = "*",
+		.content_type = "application/merge-patch+json", .body = "{\"label\":\"free\"}");
+	cr_expect_str_eq(text_at(renamed.json, "ckr"), "CKR_ACTION_PROHIBITED");
+	cr_expect_eq(events_with(&renamed, "kind", "refusal"), 1);
+	cr_expect_eq(calls_of(&renamed, "SetAttributeValue"), 0);
+	REST_ONLY(&worker, 200, .route = ROUTE_key, .key = "unlock");
 }

@@ -77,15 +77,23 @@ struct rest rest_ask(struct worker_fixture *worker, struct ask what)
 		.identity = what.identity != NULL ? what.identity : "alice",
 		.anonymous = what.anonymous,
 		.deadline_ms = 60000,
+		.idempotent = what.use != NULL,
 		.trace = "00112233445566778899aabbccddeeff",
 		.key = or_empty(what.key),
 		.operation = or_empty(what.operation),
 		.query = or_empty(what.query),
 		.accept = or_empty(what.accept),
 		.content_type = what.content_type != NULL ? what.content_type : "application/json",
-		.body = {(const unsigned char *)body, strlen(body)},
+		.if_match = or_empty(what.if_match),
+		.body = {(const unsigned char *)body, what.body_len != 0 ? what.body_len : strlen(body)},
 	};
+	worker->use = what.use;
 	worker_fixture_exchange(worker, what.pair, &request, &payload);
+	worker->use = NULL;
+	if (worker->killed_at_record) {
+		buffer_done(&payload);
+		return (struct rest){.status = 0};
+	}
 	arena_init(&arena, FRAME_PAYLOAD_MAX * 2);
 	cr_assert_eq(worker_response_unpack(payload.data, payload.len, &arena, &response), STATUS_OK);
 	return rest_of(&response);

@@ -14,10 +14,12 @@
 /* A request; NULL stands for "". `pair` is the worker's thread. */
 struct ask {
 	enum route_id route;
-	const char *key, *operation, *query, *accept, *body, *identity, *content_type;
+	const char *key, *operation, *query, *accept, *body, *identity, *content_type, *if_match;
+	size_t body_len; /* 0: of the text */
 	unsigned pair;
 	unsigned without; /* mask of 1u << enum permission that the identity lacks */
 	bool anonymous;
+	struct journal_use *use; /* of its Idempotency-Key, or NULL; journal_end is the caller's */
 };
 
 /* An answer; memory of its own. */

@@ -119,20 +119,20 @@ Test(resource_keys, A30_always_authenticate_is_shown)
 	cr_expect(json_is_true(json_at(list.json, "keys/0/always_authenticate")));
 }
 
-Test(resource_keys, a_taken_label_or_id_is_409_key_exists)
+Test(resource_keys, A40_a_taken_label_or_id_is_409_key_exists)
 {
-	make_resource_key(&worker, "EC", "one", ",\"id\":\"AQI\"");
+	make_resource_key(&worker, "EC", "one", ",\"id\":\"0102\"");
 	REST_AUTO struct rest label = REST(
 		&worker, 409, .route = ROUTE_key_generate, .body = "{\"type\":\"AES\",\"label\":\"one\"}");
 	cr_expect_str_eq(text_at(label.json, "type"), "/docs/errors/key-exists");
 	cr_expect_str_eq(text_at(label.json, "pointer"), "/label");
 	REST_AUTO struct rest id = REST(&worker, 409, .route = ROUTE_key_generate,
-		.body = "{\"type\":\"EC\",\"label\":\"two\",\"id\":\"AQI\"}");
+		.body = "{\"type\":\"EC\",\"label\":\"two\",\"id\":\"0102\"}");
 	cr_expect_str_eq(text_at(id.json, "pointer"), "/id");
 	cr_expect_eq(events_with(&id, "kind", "object"), 0);
 }
 
-Test(resource_keys, lists_pairs_once_in_order)
+Test(resource_keys, A41_lists_pairs_once_in_order)
 {
 	make_resource_key(&worker, "EC", "b", "");
 	make_resource_key(&worker, "HMAC", "c", "");
@@ -145,7 +145,7 @@ Test(resource_keys, lists_pairs_once_in_order)
 	cr_expect(json_is_null(json_at(list.json, "next")));
 }
 
-Test(resource_keys, pages_show_every_key_once_though_keys_come_and_go)
+Test(resource_keys, A41_pages_show_every_key_once_though_keys_come_and_go)
 {
 	static const char *const labels[] = {"a", "b", "c", "d", "e"};
 	for (size_t i = 0; i < 5; i++)
@@ -174,7 +174,7 @@ Test(resource_keys, a_wrong_query_is_400)
 		REST_ONLY(&worker, 400, .route = ROUTE_keys, .query = queries[i]);
 }
 
-Test(resource_keys, the_public_key_is_given_as_pem_der_and_jwk)
+Test(resource_keys, A43_the_public_key_is_given_as_pem_der_and_jwk)
 {
 	make_resource_key(&worker, "EC", "ec", "");
 	REST_AUTO struct rest pem = REST(

@@ -17,7 +17,7 @@ Test(resource_names, are_found_by_label_id_and_uri)
 		"pkcs11:object=one;type=private;token=demo",
 		"pkcs11:object=one;type=public",
 	};
-	make_resource_key(&worker, "EC", "one", ",\"id\":\"AQI\"");
+	make_resource_key(&worker, "EC", "one", ",\"id\":\"0102\"");
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		REST_ONLY(&worker, strcmp(names[i], "id:01") == 0 ? 404 : 200, .route = ROUTE_key, .key = names[i]);
 	REST_ONLY(&worker, 404, .route = ROUTE_key, .key = "pkcs11:object=one;token=other");

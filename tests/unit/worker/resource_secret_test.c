@@ -78,4 +78,21 @@ Test(resource_secret, X6_no_pin_of_a_request_stays_in_the_worker)
 	cr_expect_eq(hits_in_worker(canary), 0);
 }
 
+Test(resource_secret, X6_no_imported_key_value_stays_in_the_worker)
+{
+	static const char value[] = "canary-key-value-0815-0815-0815-";
+	const char *encoded = b64(value, sizeof value - 1);
+	REST_ONLY(&worker, 201, .route = ROUTE_key_import,
+		.body = text_of("{\"label\":\"a\",\"type\":\"HMAC\",\"value\":\"%s\"}", encoded));
+	REST_ONLY(&worker, 201, .route = ROUTE_key_import,
+		.body = text_of("{\"label\":\"b\",\"type\":\"HMAC\",\"jwk\":{\"kty\":\"oct\",\"k\":\"%s\"}}", encoded));
+	REST_ONLY(&worker, 409, .route = ROUTE_key_import,
+		.body = text_of("{\"label\":\"a\",\"type\":\"HMAC\",\"value\":\"%s\"}", encoded));
+	REST_ONLY(&worker, 400, .route = ROUTE_key_import,
+		.body = text_of(
+			"{\"label\":\"c\",\"type\":\"HMAC\",\"value\":\"%s\",\"pem\":\"%s\"}", encoded, encoded));
+	cr_expect_eq(hits_in_worker(value), 0);
+	cr_expect_eq(hits_in_worker(encoded), 0);
+}
+
 #endif

@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 #include <openssl/hmac.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "server/worker/resources/ecdsa.h"
@@ -40,29 +41,45 @@ static const char *with_digest(const char *algorithm, const char *hash, const ch
 	return text_of("{%s,\"digest\":\"%s\"%s}", algorithm, b64(digest, len), more);
 }
 
-Test(resource_sign, every_jose_algorithm_verifies_with_openssl)
+/* One key and all names of algorithms that it signs with; the hash of each, the salt's in PSS. */
+struct signing {
+	const char *type, *more;
+	struct {
+		const char *algorithm, *hash;
+	} names[14];
+};
+
+Test(resource_sign, every_algorithm_verifies_with_openssl_over_data_and_over_a_digest)
 {
-	static const struct {
-		const char *type, *more, *algorithms[3], *hashes[3];
-	} kinds[] = {
-		{"EC", ",\"curve\":\"P-256\"", {"ES256"}, {"SHA256"}},
-		{"EC", ",\"curve\":\"P-384\"", {"ES384"}, {"SHA384"}},
-		{"EC", ",\"curve\":\"P-521\"", {"ES512"}, {"SHA512"}},
-		{"RSA", "", {"RS256", "RS384", "RS512"}, {"SHA256", "SHA384", "SHA512"}},
-		{"RSA", "", {"PS256", "PS384", "PS512"}, {"SHA256", "SHA384", "SHA512"}},
-		{"Ed25519", "", {"EdDSA"}, {NULL}},
+	static const struct signing kinds[] = {
+		{"EC", ",\"curve\":\"P-256\"",
+			{{"ES256", "SHA256"}, {"ECDSA_SHA1", "SHA1"}, {"ECDSA_SHA224", "SHA224"},
+				{"ECDSA_SHA256", "SHA256"}, {"ECDSA_SHA384", "SHA384"}, {"ECDSA_SHA512", "SHA512"}}},
+		{"EC", ",\"curve\":\"P-384\"", {{"ES384", "SHA384"}, {"ECDSA_SHA256", "SHA256"}}},
+		{"EC", ",\"curve\":\"P-521\"", {{"ES512", "SHA512"}}},
+		{"RSA", "",
+			{{"RS256", "SHA256"}, {"RS384", "SHA384"}, {"RS512", "SHA512"}, {"RSA_SHA1", "SHA1"},
+				{"RSA_SHA224", "SHA224"}, {"RSA_SHA256", "SHA256"}, {"RSA_SHA384", "SHA384"},
+				{"RSA_SHA512", "SHA512"}}},
+		{"RSA", "",
+			{{"PS256", "SHA256"}, {"PS384", "SHA384"}, {"PS512", "SHA512"}, {"RSA_PSS_SHA1", "SHA1"},
+				{"RSA_PSS_SHA224", "SHA224"}, {"RSA_PSS_SHA256", "SHA256"},
+				{"RSA_PSS_SHA384", "SHA384"}, {"RSA_PSS_SHA512", "SHA512"}}},
+		{"Ed25519", "", {{"EdDSA", NULL}, {"Ed25519", NULL}}},
 	};
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-		const char *label = text_of("key%zu", i);
+		char label[16];
+		snprintf(label, sizeof label, "key%zu", i);
 		make_resource_key(&worker, kinds[i].type, label, kinds[i].more);
-		for (size_t k = 0; k < 3 && kinds[i].algorithms[k] != NULL; k++) {
-			const char *algorithm = kinds[i].algorithms[k];
-			expect_signature(label, with_data(algorithm, ""), kinds[i].hashes[k], algorithm[0] == 'P',
-				algorithm[0] == 'E' && algorithm[1] == 'S');
-			if (kinds[i].hashes[k] != NULL)
+		for (size_t k = 0; kinds[i].names[k].algorithm != NULL; k++) {
+			const char *algorithm = kinds[i].names[k].algorithm, *hash = kinds[i].names[k].hash;
+			bool pss = strstr(algorithm, "PS") != NULL;
+			bool ecdsa = strcmp(kinds[i].type, "EC") == 0;
+			expect_signature(label, with_data(algorithm, ""), hash, pss, ecdsa);
+			if (hash != NULL)
 				expect_signature(label,
-					with_digest(text_of("\"algorithm\":\"%s\"", algorithm), kinds[i].hashes[k], ""),
-					kinds[i].hashes[k], algorithm[0] == 'P', algorithm[0] == 'E');
+					with_digest(text_of("\"algorithm\":\"%s\"", algorithm), hash, ""), hash, pss,
+					ecdsa);
 		}
 	}
 }
@@ -248,11 +265,12 @@ Test(resource_sign, refuses_contradictions_before_anything_is_executed)
 		{"{\"data\":\"\"}", "/algorithm"},
 		{"{\"algorithm\":\"ES256\",\"mechanism\":\"CKM_ECDSA\",\"data\":\"\"}", "/algorithm"},
 		{"{\"algorithm\":\"ES256\",\"data\":\"\",\"digest\":\"\"}", ""},
-		{"{\"algorithm\":\"ES256\",\"digest\":\"AA\"}", "/digest"},
 		{"{\"algorithm\":\"ES256\",\"items\":[]}", "/items"},
 		{"{\"algorithm\":\"ES256\",\"data\":\"\",\"items\":[{\"data\":\"\"}]}", "/items"},
 		{"{\"algorithm\":\"ES256\",\"items\":[{\"data\":\"\"},{}]}", "/items/1"},
-		{"{\"algorithm\":\"ES256\",\"items\":[{\"data\":\"\"},{\"digest\":\"AA\"}]}", "/items/1/digest"},
+		{"{\"mechanism\":{\"mechanism\":\"CKM_ECDSA\",\"parameter\":\"AA\"},\"data\":\"\"}", "/mechanism"},
+		{"{\"mechanism\":{\"parameter\":\"AA\"},\"data\":\"\"}", "/mechanism"},
+		{"{\"mechanism\":7,\"data\":\"\"}", "/mechanism"},
 		{"{\"algorithm\":\"EdDSA\",\"digest\":\"AA\"}", "/digest"},
 		{"{\"mechanism\":\"CKM_SHA256_RSA_PKCS\",\"digest\":\"AA\"}", "/digest"},
 		{"{\"algorithm\":\"RS256\",\"data\":\"\",\"format\":\"der\"}", "/format"},
@@ -265,6 +283,36 @@ Test(resource_sign, refuses_contradictions_before_anything_is_executed)
 		cr_expect_eq(calls_of(&rest, "SignInit"), 0);
 		cr_expect_eq(json_array_size(rest.events), 0);
 	}
+}
+
+Test(resource_sign, a_digest_of_another_length_is_422_and_names_its_place)
+{
+	static const struct {
+		const char *body, *pointer;
+	} bodies[] = {
+		{"{\"algorithm\":\"ES256\",\"digest\":\"AA\"}", "/digest"},
+		{"{\"algorithm\":\"ECDSA_SHA512\",\"digest\":\"" DIGEST "\"}", "/digest"},
+		{"{\"algorithm\":\"ES256\",\"items\":[{\"data\":\"\"},{\"digest\":\"AA\"}]}", "/items/1/digest"},
+	};
+	make_resource_key(&worker, "EC", "ec", "");
+	for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+		REST_AUTO struct rest rest = REST(
+			&worker, 422, .route = ROUTE_key_sign, .key = "ec", .body = bodies[i].body);
+		cr_expect_str_eq(text_at(rest.json, "pointer"), bodies[i].pointer, "%s", bodies[i].body);
+		cr_expect_str_eq(text_at(rest.json, "ckr"), "CKR_DATA_LEN_RANGE");
+		cr_expect_eq(calls_of(&rest, "SignInit"), 0);
+	}
+}
+
+Test(resource_sign, a_mechanism_takes_its_typed_parameter)
+{
+	make_resource_key(&worker, "RSA", "rsa", "");
+	expect_signature("rsa",
+		text_of("{\"mechanism\":{\"parameter\":{\"hashAlg\":\"CKM_SHA256\",\"mgf\":\"CKG_MGF1_SHA256\","
+			"\"sLen\":32},"
+			"\"mechanism\":\"CKM_SHA256_RSA_PKCS_PSS\"},\"data\":\"%s\"}",
+			b64(data, DATA_LEN)),
+		"SHA256", true, false);
 }
 
 Test(resource_sign, unknown_names_and_wrong_keys_are_422)
@@ -338,7 +386,7 @@ Test(resource_sign, the_event_says_what_was_signed_with_which_key)
 	EVP_Digest(data, DATA_LEN, digest, NULL, EVP_sha256(), NULL);
 	for (int i = 0; i < 32; i++)
 		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-	make_resource_key(&worker, "EC", "ec", ",\"id\":\"AQI\"");
+	make_resource_key(&worker, "EC", "ec", ",\"id\":\"0102\"");
 	REST_AUTO struct rest rest = REST(
 		&worker, 200, .route = ROUTE_key_sign, .key = "ec", .body = with_data("ES256", ""));
 	cr_assert_eq(json_array_size(rest.events), 1);

@@ -7,8 +7,8 @@
 #include "server/worker/resources/algorithm.h"
 #include "server/worker/resources/curve.h"
 #include "server/worker/resources/ecdsa.h"
-#include "server/worker/resources/escape.h"
-#include "server/worker/resources/pkcs11_uri.h"
+#include "server/common/escape.h"
+#include "server/common/pkcs11_uri.h"
 
 /* --- PKCS#11 URIs --- */
 

@@ -11,6 +11,14 @@ static struct mock mock;
 static struct worker_fixture worker;
 
 /* One request for each route, with keys that start() makes; "" as an operation: one that is opened for it. */
+#define BYTES_16 "AAECAwQFBgcICQoLDA0ODw"
+#define BYTES_32 DIGEST
+#define BYTES_64 "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0-Pw"
+/* A public key on P-256 (SubjectPublicKeyInfo). */
+#define PEER \
+	"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEGQd5duyQmsKtyr6ISFHbktlyZbiB7pNRc1T2PWvPyEQ4" \
+	"tg9HHxBXLGy_rFSLTXg2C_xuKXCQErgjd-2-2H0pGw"
+
 static const struct ask requests[] = {
 	{.route = ROUTE_calls,
 		.body = "{\"groups\":[{\"op\":\"000102030405060708090a0b0c0d0e0f\",\"calls\":[{\"OpenSession\":{"
@@ -31,6 +39,27 @@ static const struct ask requests[] = {
 	{.route = ROUTE_operation_reauthenticate, .operation = "", .body = PIN_BODY},
 	{.route = ROUTE_operation_cancel, .operation = ""},
 	{.route = ROUTE_key_generate, .body = "{\"type\":\"EC\",\"curve\":\"P-256\",\"label\":\"more\"}"},
+	{.route = ROUTE_key_import, .body = "{\"type\":\"HMAC\",\"value\":\"" BYTES_32 "\",\"label\":\"brought\"}"},
+	{.route = ROUTE_key_change, .key = "spare", .if_match = "*", .body = "{\"label\":\"spare\",\"id\":\"0a\"}"},
+	{.route = ROUTE_key_delete, .key = "spare", .if_match = "*"},
+	{.route = ROUTE_key_verify,
+		.key = "plain",
+		.body = "{\"algorithm\":\"ES256\",\"data\":\"YQ\",\"signature\":\"" BYTES_64 "\"}"},
+	{.route = ROUTE_key_mac, .key = "mac", .body = "{\"algorithm\":\"HS256\",\"data\":\"YQ\"}"},
+	{.route = ROUTE_key_encrypt, .key = "aes", .body = "{\"algorithm\":\"A256CBC\",\"data\":\"YQ\"}"},
+	{.route = ROUTE_key_decrypt,
+		.key = "aes",
+		.body = "{\"algorithm\":\"A256CBC\",\"ciphertext\":\"" BYTES_32 "\",\"iv\":\"" BYTES_16 "\"}"},
+	{.route = ROUTE_key_wrap, .key = "aes", .body = "{\"algorithm\":\"A256KW\",\"key\":{\"label\":\"mac\"}}"},
+	{.route = ROUTE_key_unwrap,
+		.key = "aes",
+		.body = "{\"algorithm\":\"A256KW\",\"wrapped\":\"" BYTES_32
+			"\",\"type\":\"HMAC\",\"label\":\"unwrapped\"}"},
+	{.route = ROUTE_key_derive,
+		.key = "plain",
+		.body = "{\"algorithm\":\"ECDH\",\"public_key\":\"" PEER "\",\"type\":\"HMAC\",\"label\":\"derived\"}"},
+	{.route = ROUTE_digest, .body = "{\"algorithm\":\"SHA-256\",\"data\":\"YQ\"}"},
+	{.route = ROUTE_random, .body = "{\"length\":16}"},
 	{.route = ROUTE_session_open},
 };
 
@@ -63,7 +92,9 @@ static void start(void)
 	log_in();
 	make_resource_key(&worker, "EC", "plain", "");
 	make_resource_key(&worker, "EC", "careful", ",\"always_authenticate\":true");
-	make_resource_key(&worker, "HMAC", "mac", ",\"bits\":256");
+	make_resource_key(&worker, "HMAC", "mac", ",\"bits\":256,\"extractable\":true");
+	make_resource_key(&worker, "AES", "aes", ",\"usage\":[\"encrypt\",\"decrypt\",\"wrap\",\"unwrap\"]");
+	make_resource_key(&worker, "EC", "spare", "");
 }
 
 TestSuite(returned, .init = start, .timeout = 240);
@@ -138,6 +169,11 @@ static void recover(enum route_id route)
 		ensure(ROUTE_logout, 204, 401);
 	else
 		log_in();
+	if (route == ROUTE_key_delete) {
+		struct rest again REST_AUTO = rest_ask(&worker,
+			(struct ask){.route = ROUTE_key_generate, .body = "{\"type\":\"EC\",\"label\":\"spare\"}"});
+		cr_assert(again.status == 201 || again.status == 409, "%u %s", again.status, again.body);
+	}
 }
 
 /* In the request's first call into the module, in all of them, and in one of the next four. */
