@@ -7,20 +7,7 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-
-static void setup(void)
-{
-	resource_setup_logged_in(&token, &worker, NULL);
-}
-
-static void teardown(void)
-{
-	worker_fixture_stop(&worker);
-}
-
-TestSuite(resource_agreement, .init = setup, .fini = teardown);
+RESOURCE_SUITE(resource_agreement, resource_setup_logged_in);
 
 static const char salt[] = "the salt of a database";
 enum { SALT_LEN = sizeof salt - 1 };

@@ -5,20 +5,7 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-
-static void setup(void)
-{
-	resource_setup(&token, &worker, NULL);
-}
-
-static void teardown(void)
-{
-	worker_fixture_stop(&worker);
-}
-
-TestSuite(resource_digest, .init = setup, .fini = teardown);
+RESOURCE_SUITE(resource_digest, resource_setup);
 TestSuite(resource_random, .init = setup, .fini = teardown);
 
 #define HELLO "aGVsbG8" /* "hello" */

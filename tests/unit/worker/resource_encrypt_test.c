@@ -7,20 +7,7 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-
-static void setup(void)
-{
-	resource_setup_logged_in(&token, &worker, NULL);
-}
-
-static void teardown(void)
-{
-	worker_fixture_stop(&worker);
-}
-
-TestSuite(resource_encrypt, .init = setup, .fini = teardown);
+RESOURCE_SUITE(resource_encrypt, resource_setup_logged_in);
 
 #define HELLO "aGVsbG8" /* "hello" */
 enum { HELLO_LEN = 5, KEY_MAX = 32, TAG_LEN = 16 };

@@ -4,20 +4,7 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-
-static void setup(void)
-{
-	resource_setup_logged_in(&token, &worker, NULL);
-}
-
-static void teardown(void)
-{
-	worker_fixture_stop(&worker);
-}
-
-TestSuite(resource_generate, .init = setup, .fini = teardown);
+RESOURCE_SUITE(resource_generate, resource_setup_logged_in);
 
 /* The values of an enumeration of GenerateRequest, with spaces between them. */
 static const char *values_of(const char *member)

@@ -8,20 +8,7 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-
-static void setup(void)
-{
-	resource_setup_logged_in(&token, &worker, NULL);
-}
-
-static void teardown(void)
-{
-	worker_fixture_stop(&worker);
-}
-
-TestSuite(resource_import, .init = setup, .fini = teardown);
+RESOURCE_SUITE(resource_import, resource_setup_logged_in);
 
 /* A new private key in PEM, with its line breaks as JSON has them; the caller frees *ret_key. */
 static const char *new_pem(const char *type, const char *group, EVP_PKEY **ret_key)

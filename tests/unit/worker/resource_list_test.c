@@ -5,20 +5,7 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-
-static void setup(void)
-{
-	resource_setup_logged_in(&token, &worker, NULL);
-}
-
-static void teardown(void)
-{
-	worker_fixture_stop(&worker);
-}
-
-TestSuite(resource_list, .init = setup, .fini = teardown);
+RESOURCE_SUITE(resource_list, resource_setup_logged_in);
 
 /* The labels of the keys that a query lists, with commas behind them. */
 static const char *labels(const char *query)

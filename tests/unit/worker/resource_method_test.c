@@ -7,20 +7,7 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-
-static void setup(void)
-{
-	resource_setup_logged_in(&token, &worker, NULL);
-}
-
-static void teardown(void)
-{
-	worker_fixture_stop(&worker);
-}
-
-TestSuite(resource_method, .init = setup, .fini = teardown);
+RESOURCE_SUITE(resource_method, resource_setup_logged_in);
 
 /* Starts the worker anew with other options. */
 static void restart(const struct worker_options *options)

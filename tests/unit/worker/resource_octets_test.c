@@ -5,20 +5,7 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-
-static void setup(void)
-{
-	resource_setup_logged_in(&token, &worker, NULL);
-}
-
-static void teardown(void)
-{
-	worker_fixture_stop(&worker);
-}
-
-TestSuite(resource_octets, .init = setup, .fini = teardown);
+RESOURCE_SUITE(resource_octets, resource_setup_logged_in);
 
 #define OCTETS "application/octet-stream"
 #define DATA "what is to be signed"

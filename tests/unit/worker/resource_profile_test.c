@@ -6,20 +6,7 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-
-static void setup(void)
-{
-	resource_setup_logged_in(&token, &worker, NULL);
-}
-
-static void teardown(void)
-{
-	worker_fixture_stop(&worker);
-}
-
-TestSuite(resource_profile, .init = setup, .fini = teardown);
+RESOURCE_SUITE(resource_profile, resource_setup_logged_in);
 
 #define YUBIKEY ",\"profile\":\"yubikey-hmac-sha1\""
 #define HMAC_SECRET ",\"profile\":\"hmac-secret\""

@@ -6,20 +6,7 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-
-static void setup(void)
-{
-	resource_setup_logged_in(&token, &worker, NULL);
-}
-
-static void teardown(void)
-{
-	worker_fixture_stop(&worker);
-}
-
-TestSuite(resource_verify, .init = setup, .fini = teardown);
+RESOURCE_SUITE(resource_verify, resource_setup_logged_in);
 TestSuite(resource_mac, .init = setup, .fini = teardown);
 
 #define HELLO "aGVsbG8" /* "hello" */

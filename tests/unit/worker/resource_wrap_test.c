@@ -10,20 +10,7 @@
 
 #include "tests/unit/worker/resource_fixture.h"
 
-static struct token_fixture token;
-static struct worker_fixture worker;
-
-static void setup(void)
-{
-	resource_setup_logged_in(&token, &worker, NULL);
-}
-
-static void teardown(void)
-{
-	worker_fixture_stop(&worker);
-}
-
-TestSuite(resource_wrap, .init = setup, .fini = teardown);
+RESOURCE_SUITE(resource_wrap, resource_setup_logged_in);
 TestSuite(resource_derive, .init = setup, .fini = teardown);
 
 #define HELLO "aGVsbG8" /* "hello" */
